@@ -1,0 +1,1 @@
+"""Simulated attesters: chips, fleets, and attackers, written from `protocols` alone."""

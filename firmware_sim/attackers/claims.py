@@ -1,0 +1,87 @@
+"""Attackers who sign a claim that is not so."""
+
+import secrets
+from dataclasses import replace
+
+from firmware_sim import boot, meter
+from firmware_sim.attackers.base import Attacker, Liar, World
+from firmware_sim.chip import Chip
+from protocols.messages import Evidence
+
+HOUR = 3_600
+
+
+class OtherChallenge(Liar):
+    """Answers a challenge that nobody has issued, as evidence made in advance would."""
+
+    name = "other-challenge"
+    expected_reason = "CHALLENGE_UNKNOWN"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with a nonce of its own."""
+        return replace(honest, nonce=secrets.token_bytes(32))
+
+
+class UeidOfAnother(Liar):
+    """Answers in the name of another chip, so that this one need not be there."""
+
+    name = "ueid-of-another"
+    expected_reason = "UEID_MISMATCH"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with the neighbor's name."""
+        return replace(honest, ueid=world.victim.ueid)
+
+
+class DebugEnabled(Liar):
+    """Runs with its debug port open."""
+
+    name = "debug-enabled"
+    expected_reason = "DEBUG_ENABLED"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with debug state 0."""
+        return replace(honest, dbgstat=0)
+
+
+class ImpossibleRate(Liar):
+    """Reports an hour of operations at peak rate that no hour was there for."""
+
+    name = "impossible-rate"
+    expected_reason = "RATE_IMPOSSIBLE"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with more operations; cycles, and so the grant, stay right."""
+        more = honest.meter.mflop + HOUR * meter.PEAKS.mflop
+        return replace(honest, meter=honest.meter._replace(mflop=more))
+
+
+class _OtherRuntime(Attacker):
+    """Boots another runtime than it should, and the ROM measures what it finds."""
+
+    runtime: str
+
+    def run(self, chip: Chip, challenge: bytes, world: World) -> bytes:
+        """Return honest evidence of the wrong firmware; the right one is put back after."""
+        right = chip.flash.firmware
+        chip.flash.firmware = (*right[:-1], self.runtime)
+        try:
+            return super().run(chip, challenge, world)
+        finally:
+            chip.flash.firmware = right
+
+
+class UnknownFirmware(_OtherRuntime):
+    """Runs a patched runtime, which the maker has never released."""
+
+    name = "unknown-firmware"
+    expected_reason = "MEASUREMENT_UNKNOWN"
+    runtime = boot.PATCHED_RUNTIME
+
+
+class OldFirmware(_OtherRuntime):
+    """Runs a released runtime with a known hole, below the license's floor."""
+
+    name = "old-firmware"
+    expected_reason = "SVN_BELOW_FLOOR"
+    runtime = boot.OLD_RUNTIME

@@ -1,0 +1,173 @@
+"""The command line: files in, files out, one line of JSON; wrong input is one line on stderr and exit code 2."""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from firmware_sim import factory, fleet
+from firmware_sim.chip import RunningChip, Trust
+from firmware_sim.files import write_whole
+from firmware_sim.sites import TOWNS
+from firmware_sim.store import Row, SimulatorError, Store
+from protocols import keys
+from protocols.cbor import WireError, join, split
+
+_MAX_SECONDS = 10_000_000.0
+_ABOUT = """Simulated accelerators that answer the challenges of a verifier, as hem.cddl has them.
+
+A fleet answers from a file into a file; one more chip answers on a serial line (a pseudo-terminal, MCTP framing).
+Each start of a command is a reboot of its chips; what they must remember is in DIR. Exit code 0 done, 2 wrong input."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 wrong input, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (SimulatorError, OSError) as error:
+        sys.stderr.write(f"firmware_sim: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m firmware_sim", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=about, description=about)
+        one.add_argument("--dir", type=Path, required=True, help="where the fleet lives")
+        one.set_defaults(run=run)
+        return one
+
+    make = command("make", _make, "make a fleet, its maker's files, and one serial chip")
+    make.add_argument("--devices", type=_count, required=True, metavar="N", help="chips of the fleet, 1 or more")
+    make.add_argument("--sites", type=_count, required=True, metavar="S", help=f"sites, 1 to {len(TOWNS)}")
+    make.add_argument("--seed", required=True, help="any text; the same seed makes the same chips and keys")
+    make.add_argument("--verifier-key", type=Path, required=True, help="COSE_Key of the verifier the chips obey")
+    make.add_argument("--issuer-key", type=Path, required=True, help="COSE_Key of the issuer of their grants")
+    make.add_argument("--attackers", action="store_true", help="put one attacker of each kind among the chips")
+    grant = command("grant", _grant, "hand each chip its own out of a sequence of signed grants")
+    grant.add_argument("--grants", type=Path, required=True, metavar="FILE", help="CBOR sequence of grants")
+    answer = command("answer", _answer, "boot the fleet, let it work, and answer a signed challenge")
+    answer.add_argument("--challenge", type=Path, required=True, metavar="FILE", help="one signed challenge")
+    answer.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
+    answer.add_argument("--attack", action="store_true", help="let the attackers attack; without it they are honest")
+    serial = command("serial", _serial, "serve the serial chip on a pseudo-terminal until SIGTERM or end of stdin")
+    for one in (answer, serial):
+        one.add_argument("--work", type=_seconds, default=1.0, metavar="SECONDS", help="work after boot (default: 1.0)")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 to 1,000,000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to {_MAX_SECONDS:,.0f} seconds")
+    return value
+
+
+def _key(flag: str, path: Path) -> keys.PublicKey:
+    try:
+        return keys.from_cose_key(path.read_bytes())
+    except WireError as error:
+        raise SimulatorError(f"{flag} {path}: {error}; expected a COSE_Key") from error
+
+
+def _rows(flag: str, path: Path) -> list[bytes]:
+    try:
+        return split(path.read_bytes())
+    except WireError as error:
+        raise SimulatorError(f"{flag} {path}: {error}; expected a CBOR sequence of byte strings") from error
+
+
+def _make(options: argparse.Namespace) -> None:
+    trust = Trust(_key("--verifier-key", options.verifier_key), _key("--issuer-key", options.issuer_key))
+    plan = factory.Plan(options.devices, options.sites, options.seed, options.attackers)
+    factory.make(options.dir, plan, trust)
+
+
+def _grant(options: argparse.Namespace) -> None:
+    grants = _rows("--grants", options.grants)
+    directory = _fleet(options.dir)
+    with Store.open(directory / factory.FLEET_STORE) as many, Store.open(directory / factory.SERIAL_STORE) as one:
+        chips, serial = many.rows(), one.rows()
+        refusals = fleet.hand_out(chips + serial, grants)
+        many.save(chips)
+        one.save(serial)
+    _say_refused(refusals)
+    _print({"rows": len(grants), "refused": len(refusals)})
+
+
+def _answer(options: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    challenges = _rows("--challenge", options.challenge)
+    if len(challenges) != 1:
+        raise SimulatorError(f"--challenge {options.challenge}: {len(challenges)} messages, expected one")
+    if not options.out.parent.is_dir():
+        raise SimulatorError(f"--out {options.out}: there is no directory {options.out.parent}")
+    with Store.open(_fleet(options.dir) / factory.FLEET_STORE) as store:
+        chips = store.rows()
+        sweep = fleet.answer(chips, challenges[0], options.work, attack=options.attack)
+        # The flash first: evidence that has left while its number could be used again would look like a clone.
+        store.save(chips)
+        write_whole(options.out, join(sweep.evidence))
+    _say_refused(sweep.refusals)
+    took = round(time.perf_counter() - start, 3)
+    counts = {"rows": len(sweep.evidence), "refused": len(sweep.refusals), "seconds": took}
+    _print({**counts, "attacks": sweep.attacks})
+
+
+def _serial(options: argparse.Namespace) -> None:
+    from firmware_sim.serial import serve  # noqa: PLC0415 - no other command needs a terminal
+
+    with Store.open(_fleet(options.dir) / factory.SERIAL_STORE) as store:
+        (row,) = store.rows()
+        chip = _in_real_time(row, store)
+        chip.boot()
+        chip.work(options.work)
+        serve(chip, ready=lambda port: _print({"port": port, "ueid": chip.ueid.hex()}))
+
+
+def _in_real_time(row: Row, store: Store) -> RunningChip:
+    stored = row.chip
+    return RunningChip(
+        stored.identity, stored.board, stored.trust, stored.flash, lambda flash: store.save_flash(row.position, flash)
+    )
+
+
+def _fleet(directory: Path) -> Path:
+    if not (directory / factory.FLEET_JSON).is_file():
+        raise SimulatorError(f"{directory}: no fleet here; run `python -m firmware_sim make` first")
+    return directory
+
+
+def _say_refused(refusals: list[str]) -> None:
+    if refusals:
+        sys.stderr.write(f"firmware_sim: {len(refusals)} refused; the first: {refusals[0]}\n")
+
+
+def _print(value: dict[str, Any]) -> None:
+    print(json.dumps(value), flush=True)

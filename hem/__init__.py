@@ -1,0 +1,1 @@
+"""hem: a verifier for hardware-enabled mechanisms in AI accelerators."""

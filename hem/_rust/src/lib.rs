@@ -1,0 +1,29 @@
+//! The compiled heart of hem: rows of bytes in, columns of values and reasons out.
+//!
+//! A row is one signed message of `protocols/hem.cddl`. [`scan`] decodes rows, [`verify`] also checks each signature
+//! against a [`KeyTable`]; both give every row its own [`Reason`] and never panic, whatever the bytes are.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+pub mod batch;
+pub mod cbor;
+pub mod claims;
+pub mod columns;
+pub mod cose;
+pub mod cursor;
+pub mod ed25519;
+pub mod keys;
+pub mod merkle;
+pub mod reason;
+pub mod signatures;
+pub mod split;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use batch::{Spans, scan, verify};
+pub use columns::Columns;
+pub use keys::KeyTable;
+pub use reason::Reason;
+pub use split::split;

@@ -1,0 +1,62 @@
+"""Commands on the log: checkpoint, show, prove."""
+
+import base64
+from typing import Annotated
+
+import typer
+
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, console, say_json
+from hem.errors import UsageError
+from hem.results import utc
+from hem.workspace import open_log, read_entries
+from protocols.entries import decode
+
+app = typer.Typer(help="Look into the log, and prove what is in it.", no_args_is_help=True)
+
+
+@app.command()
+def checkpoint(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
+    """Print the newest checkpoint: a signed note (C2SP tlog-checkpoint)."""
+    log = open_log(workspace)
+    if as_json:
+        say_json({"size": log.size, "root": base64.b64encode(log.tree.root).decode(), "note": log.checkpoint.decode()})
+        return
+    typer.echo(log.checkpoint.decode(), nl=False)
+
+
+@app.command()
+def show(
+    start: Annotated[int, typer.Argument(help="First entry.", min=0)] = 0,
+    count: Annotated[int, typer.Option(help="How many entries at most.", min=1)] = 20,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> None:
+    """List entries: index, time, kind, bytes."""
+    logged = read_entries(workspace)
+    for index in range(start, min(start + count, len(logged))):
+        entry = decode(logged[index])
+        kind = entry.kind.name.lower()
+        if as_json:
+            say_json({"index": index, "time_ms": entry.time, "kind": kind, "entry": logged[index].hex()})
+        else:
+            console().print(f"{index:8} {utc(entry.time)} {kind:10} {len(logged[index]):6} bytes")
+
+
+@app.command()
+def prove(
+    index: Annotated[int, typer.Argument(help="The entry to prove.", min=0)],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the inclusion proof of an entry under the newest checkpoint (RFC 9162, section 2.1.3)."""
+    log = open_log(workspace)
+    if index >= log.size:
+        raise UsageError(f"log index {index}: the log has {log.size} entries")
+    proof = [base64.b64encode(node).decode() for node in log.inclusion(index)]
+    if as_json:
+        say_json({"index": index, "size": log.size, "proof": proof, "checkpoint": log.checkpoint.decode()})
+        return
+    typer.echo(f"index {index}")
+    for node in proof:
+        typer.echo(node)
+    typer.echo("\n" + log.checkpoint.decode(), nl=False)

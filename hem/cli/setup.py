@@ -1,0 +1,121 @@
+"""Commands that set a verifier up: init, enroll, reference."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hem import owner
+from hem.board import Board
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, console, now_ms, progress, read, say_json
+from hem.errors import UsageError
+from hem.trust.documents import CLASSES
+from hem.workspace import Workspace, public_pem
+from protocols.cbor import WireError, split
+from protocols.entries import Policy
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(init)
+    app.command()(enroll)
+    app.command()(reference)
+
+
+def init(
+    workspace: Annotated[Path, typer.Argument(help="Directory to make.")] = HERE,
+    verifier: Annotated[
+        str, typer.Option(help="This verifier's id: it names the log and signs challenges.")
+    ] = "hem.local",
+    lifetime: Annotated[int, typer.Option(help="Seconds until a challenge expires.", min=1, max=31_536_000)] = 600,
+    slack: Annotated[int, typer.Option(help="Milliseconds added to elapsed time.", min=0, max=3_600_000)] = 2_000,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a workspace: keys, configuration, and a log with its first entry."""
+    policy = Policy(challenge_lifetime_s=lifetime, slack_ms=slack)
+    Workspace.create(workspace, verifier, now=now_ms(), policy=policy)
+    with Workspace.open(workspace, now=now_ms()) as made:
+        checkpoint = made.log.checkpoint.decode()
+        keys = {name: public_pem(key) for name, key in made.keys._asdict().items()}
+    if as_json:
+        say_json({"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "checkpoint": checkpoint})
+        return
+    console().print(f"made {workspace} for verifier {verifier}")
+    console().print(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")
+
+
+def _anchors(roots: list[str]) -> list[tuple[int, bytes]]:
+    anchors = []
+    for root in roots:
+        name, _, path = root.partition("=")
+        if name not in CLASSES or not path:
+            raise UsageError(f"--root {root}: expected CLASS=FILE with CLASS one of {', '.join(CLASSES)}")
+        anchors.append((CLASSES[name], read(Path(path), "root certificate")))
+    return anchors
+
+
+def _endorsements(files: list[Path], port: str | None) -> list[bytes]:
+    found = []
+    for file in files:
+        try:
+            found += split(read(file, "endorsements"))
+        except WireError as error:
+            raise UsageError(f"endorsements {file}: {error}: expected a CBOR sequence of byte strings") from error
+    if port is not None:
+        with Board.open(port) as board:
+            found.append(board.endorsement())
+    return found
+
+
+def enroll(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Endorsements: CBOR sequences; - for standard input.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option(help="A class root, CLASS=FILE in PEM, to trust from now on.")
+    ] = None,
+    port: Annotated[str | None, typer.Option(help="Ask the chip on this serial port for its endorsement.")] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> int:
+    """Enroll chips by their endorsements: X.509 chains under a root that fixes their device class."""
+    anchors = _anchors(root or [])
+    endorsements = _endorsements(files or [], port)
+    if not anchors and not endorsements:
+        raise UsageError("nothing to enroll: give endorsement files, --port, or --root CLASS=FILE")
+    with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
+        for device_class, pem in anchors:
+            owner.add_anchor(opened, device_class, pem, now=now_ms())
+        steps = bar.track(owner.enroll(opened, endorsements, now=now_ms()), len(endorsements), description="enroll")
+        done = list(steps)
+        total = len(opened.verifier.trust.ueids)
+    faults = [
+        {"row": row, "ueid": one.ueid.hex() or None, "fault": one.fault} for row, one in enumerate(done) if one.fault
+    ]
+    if as_json:
+        say_json({"enrolled": len(done) - len(faults), "refused": faults, "chips": total})
+    else:
+        console().print(f"enrolled {len(done) - len(faults)} chips, refused {len(faults)}; {total} in all")
+        for fault in faults:
+            console().print(f"  row {fault['row']}: {fault['fault']}")
+    return 1 if faults else 0
+
+
+def reference(
+    file: Annotated[Path, typer.Argument(help="Signed reference values; - for standard input.")],
+    signer: Annotated[Path, typer.Option(help="The maker's certificate for reference values, PEM or DER.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take in a maker's reference values: known-good firmware and peak rates of a hardware model."""
+    message, certificate = read(file, "reference values"), read(signer, "certificate")
+    with Workspace.open(workspace, now=now_ms()) as opened:
+        values = owner.add_reference(opened, message, certificate, now=now_ms())
+    model = values.hwmodel.decode(errors="replace")
+    if as_json:
+        components = [{"name": c.name, "digest": c.digest.hex(), "svn": c.svn} for c in values.components]
+        say_json({"hwmodel": model, "peaks_per_s": values.peaks._asdict(), "components": components})
+        return
+    console().print(
+        f"reference values for {model}: {len(values.components)} components, peaks {values.peaks._asdict()}"
+    )

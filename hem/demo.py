@@ -1,0 +1,242 @@
+"""Edge: the main job on a simulated fleet: challenge, verify, judge, log, with attackers among the chips.
+
+The simulator is another process and knows nothing of this one but its files and a serial port.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hem import owner
+from hem.board import Board
+from hem.errors import Reason, UsageError, WorkspaceError
+from hem.evidence import decode
+from hem.model import AttestationResults, Tier
+from hem.results import Explained, Outcome, explain, outcomes
+from hem.trust import LicenseText
+from hem.trust.documents import CLASSES, SiteText
+from hem.workspace import Workspace
+from protocols.cbor import join, split
+from protocols.entries import Policy
+from protocols.messages import EVERY_CHIP, ONE_CHIP, Audience
+
+SITES = 8
+WORK_S = 1.0
+SVN_FLOOR = 5
+EXPLAINED = "impossible-rate"
+Say = Callable[[str], None]
+
+
+class Attack(NamedTuple):
+    """One attacker of the judged sweep: what should have caught it, and what did."""
+
+    name: str
+    expected_reason: str
+    got_reason: str
+    caught: bool
+
+
+@dataclass
+class Report:
+    """What a demo came to."""
+
+    devices: int
+    honest_refused: int = 0
+    attackers: list[Attack] = field(default_factory=list)
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    counts: list[Outcome] = field(default_factory=list)
+    explained: list[Explained] = field(default_factory=list)
+    explained_title: str = ""
+    checkpoint: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every attacker was caught for the right reason and no honest chip was refused."""
+        return bool(self.attackers) and all(one.caught for one in self.attackers) and not self.honest_refused
+
+
+class Stopwatch:
+    """Seconds by stage, told by the verifier as it goes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stage, self._since = "", 0.0
+
+    def __call__(self, stage: str) -> None:
+        """End the running stage and begin another; "done" begins none."""
+        now = time.perf_counter()
+        if self._stage:
+            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = ("" if stage == "done" else stage), now
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a block as one stage."""
+        self(name)
+        try:
+            yield
+        finally:
+            self("done")
+
+
+def run(devices: int, *, keep: Path | None, say: Say) -> Report:
+    """Return the report of a demo over `devices` chips; `say` hears each step as it begins.
+
+    Raises:
+        UsageError: too few devices for the attackers, or `keep` is taken.
+        WorkspaceError: the simulator failed.
+    """
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="hem-demo-") as name:
+            return _Demo(Path(name), devices, say).run()
+    if keep.exists():
+        raise UsageError(f"--keep {keep}: exists; name a new directory")
+    keep.mkdir(parents=True)
+    return _Demo(keep, devices, say).run()
+
+
+class _Demo:
+    """The steps, in order; each leaves its files where an operator would look."""
+
+    def __init__(self, directory: Path, devices: int, say: Say) -> None:
+        self.directory = directory
+        self.fleet = directory / "fleet"
+        self.workspace = directory / "workspace"
+        self.say = say
+        self.report = Report(devices)
+        self.watch = Stopwatch()
+
+    def run(self) -> Report:
+        self.say("make the workspace and the fleet")
+        Workspace.create(self.workspace, "hem.demo", now=_now(), policy=Policy())
+        self._simulator("make", "--devices", self.report.devices, "--sites", SITES, "--seed", 1, "--attackers",
+                        "--verifier-key", self.workspace / "keys" / "verifier.pub",
+                        "--issuer-key", self.workspace / "keys" / "issuer.pub")  # fmt: skip
+        chips = json.loads((self.fleet / "fleet.json").read_text())
+        with Workspace.open(self.workspace, now=_now()) as opened:
+            self._enroll(opened)
+            self._license(opened, chips)
+            with self._serial_chip() as port:
+                self.say("commissioning sweep: the first evidence of every chip")
+                self._sweep(opened, port, "commissioning", attack=False)
+                opened.verifier.trace = self.watch
+                self.say("the sweep, with attackers")
+                rows, attacks = self._sweep(opened, port, "sweep", attack=True)
+                self._judge(opened, rows, attacks)
+            self.report.checkpoint = opened.log.checkpoint.decode()
+        return self.report
+
+    def _simulator(self, command: str, *arguments: object) -> dict[str, Any]:
+        """Return the JSON line of one simulator command."""
+        line = [sys.executable, "-m", "firmware_sim", command, "--dir", str(self.fleet), *map(str, arguments)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - our own package
+        if done.returncode:
+            raise WorkspaceError(f"simulator {command}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
+        return found
+
+    @contextmanager
+    def _serial_chip(self) -> Iterator[str]:
+        """Run the simulator's serial chip; give its port; end it whatever happens."""
+        line = [sys.executable, "-m", "firmware_sim", "serial", "--dir", str(self.fleet)]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:  # noqa: S603
+            try:
+                first = process.stdout.readline() if process.stdout else ""
+                if not first:
+                    raise WorkspaceError(f"simulator serial: ended with code {process.wait()}")
+                yield json.loads(first)["port"]
+            finally:
+                process.terminate()
+
+    def _enroll(self, opened: Workspace) -> None:
+        self.say("endorse the chips")
+        maker = self.fleet / "maker"
+        owner.add_anchor(opened, CLASSES["simulated"], (maker / "root-simulated.pem").read_bytes(), now=_now())
+        endorsements = split((self.fleet / "endorsements.cbor").read_bytes())
+        with self.watch.stage("enroll"):
+            faults = [one.fault for one in owner.enroll(opened, endorsements, now=_now()) if one.fault]
+        if faults:
+            raise WorkspaceError(f"{len(faults)} endorsements refused, the first: {faults[0]}")
+        signer = (maker / "reference-signer.pem").read_bytes()
+        owner.add_reference(opened, (maker / "reference.cbor").read_bytes(), signer, now=_now())
+
+    def _license(self, opened: Workspace, fleet: dict[str, Any]) -> None:
+        self.say("issue licenses and grants")
+        grants: list[bytes] = []
+        for group in ("main", "expired", "production"):
+            chips = {bytes.fromhex(chip["ueid"]): chip["grant"] for chip in fleet["chips"] if chip["group"] == group}
+            if chips:
+                text = _terms(group, fleet["sites"], sum(chips.values()))
+                grants += owner.issue_license(opened, text, chips, now=_now()).grants
+        path = self.directory / "grants.cbor"
+        path.write_bytes(join(grants))
+        self._simulator("grant", "--grants", path)
+
+    def _sweep(
+        self, opened: Workspace, port: str, name: str, *, attack: bool
+    ) -> tuple[list[AttestationResults], list[dict[str, Any]]]:
+        """Challenge the fleet and the serial chip, judge all answers in one batch; return results and attacks."""
+        ask, answers = self.directory / f"{name}-challenge.cbor", self.directory / f"{name}-evidence.cbor"
+        with self.watch.stage("challenge"), Board.open(port) as board:
+            ueid = board.hello().ueid
+            ask.write_bytes(owner.issue_challenge(opened, Audience(EVERY_CHIP, b""), now=_now()))
+            serial_ask = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=_now())
+        with self.watch.stage("answer"), Board.open(port) as board:
+            flags = ["--attack"] if attack else []
+            told = self._simulator("answer", "--challenge", ask, "--out", answers, "--work", WORK_S, *flags)
+            serial = board.attest(serial_ask)
+        self.watch("decode")
+        items = decode(answers.read_bytes(), join([serial]))
+        self.watch("done")
+        return opened.appraise(items, now=_now()), told["attacks"]
+
+    def _judge(self, opened: Workspace, parts: Sequence[AttestationResults], attacks: list[dict[str, Any]]) -> None:
+        """Compare the verdicts with what the simulator says it did."""
+        places = [(part, row) for part in parts for row in range(len(part))]
+        lies = {attack["row"] for attack in attacks}
+        honest = [part.tier[row] for number, (part, row) in enumerate(places) if number not in lies]
+        self.report.honest_refused = sum(tier == Tier.CONTRAINDICATED for tier in honest)
+        for attack in attacks:
+            part, row = places[attack["row"]]
+            got = Reason(part.reason[row]).name
+            caught = bool(part.tier[row] == Tier.CONTRAINDICATED) and got == attack["expected_reason"]
+            self.report.attackers.append(Attack(attack["attacker"], attack["expected_reason"], got, caught))
+            if attack["attacker"] == EXPLAINED:
+                self.report.explained = explain(part, row, opened.verifier.trust)
+                self.report.explained_title = f"{EXPLAINED}, chip {attack['ueid']}"
+        self.report.counts = outcomes(parts)
+        rates = self.watch.seconds.items()
+        self.report.stages = {n: {"seconds": s, "chips_per_s": len(places) / s if s else 0.0} for n, s in rates}
+
+
+def _terms(group: str, sites: list[dict[str, Any]], budget: int) -> LicenseText:
+    """Return the terms of one group of chips: all but one of them are refused for what their name says."""
+    now = datetime.now(UTC)
+    expired = group == "expired"
+    return LicenseText(
+        holder=f"Demo Compute ({group})",
+        not_before=now - timedelta(days=2),
+        expires=now - timedelta(days=1) if expired else now + timedelta(days=365),
+        device_class="production" if group == "production" else "simulated",
+        countries=sorted({site["country"] for site in sites}),
+        sites=[
+            SiteText(
+                name=s["name"], country=s["country"], latitude=s["latitude"], longitude=s["longitude"], radius_m=50_000
+            )
+            for s in sites
+        ],
+        budget_cycles=budget,
+        svn_floor=SVN_FLOOR,
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

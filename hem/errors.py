@@ -1,0 +1,223 @@
+"""The one table of reasons, and the few exceptions.
+
+A refusal is data: a `Reason` in a column. An exception means misuse or a lost resource::
+
+    HemError                 base; its text is one line for people
+     |- UsageError           a wrong argument, file, or document: exit code 2
+     |- WorkspaceError       the workspace is missing, damaged, locked, or full: exit code 2
+     |- LinkError            the serial line gave no usable answer in time: exit code 3
+
+The codes of stages 1 and 2 are made in Rust (`_rust/src/reason.rs`); a test compares both tables.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Verdict(IntEnum):
+    """What a term came to. `NOT_CHECKED` is never a pass."""
+
+    PASS = 0
+    NOT_CHECKED = 1
+    CANNOT_TELL = 2
+    FAIL = 3
+
+
+class Reason(IntEnum):
+    """Why: the stage in the high byte, the check in the low byte. Each has a row in `REASONS`."""
+
+    MET = 0x0000
+    # 0x01: decode
+    EMPTY = 0x0101
+    TOO_LARGE = 0x0102
+    TRUNCATED = 0x0103
+    TRAILING_BYTES = 0x0104
+    NOT_SHORTEST = 0x0105
+    INDEFINITE_LENGTH = 0x0106
+    TOO_DEEP = 0x0107
+    TOO_MANY_ITEMS = 0x0108
+    BAD_UTF8 = 0x0109
+    BAD_SIMPLE = 0x010A
+    UNSORTED_KEYS = 0x010B
+    DUPLICATE_KEY = 0x010C
+    NOT_SIGN1 = 0x010D
+    UNPROTECTED_HEADER = 0x010E
+    BAD_HEADER = 0x010F
+    UNKNOWN_ALGORITHM = 0x0110
+    WRONG_TYPE = 0x0111
+    UNKNOWN_KEY = 0x0112
+    MISSING_KEY = 0x0113
+    WRONG_VALUE = 0x0114
+    WRONG_PROFILE = 0x0115
+    # 0x02: verify
+    KEY_UNKNOWN = 0x0201
+    ALGORITHM_MISMATCH = 0x0202
+    SIGNATURE_MALFORMED = 0x0203
+    SIGNATURE_INVALID = 0x0204
+    UEID_MISMATCH = 0x0205
+    KEY_MALFORMED = 0x0206
+    KEY_WEAK = 0x0207
+    KEY_TWICE = 0x0208
+    # 0x03: freshness
+    NOT_AUTHENTIC = 0x0300
+    CHALLENGE_UNKNOWN = 0x0301
+    CHALLENGE_EXPIRED = 0x0302
+    CHALLENGE_AUDIENCE = 0x0303
+    NONCE_USED = 0x0304
+    NOT_FRESH = 0x0305
+    # 0x04: firmware
+    MEASUREMENT_UNKNOWN = 0x0401
+    COMPONENT_MISSING = 0x0402
+    SVN_BELOW_FLOOR = 0x0403
+    DEBUG_ENABLED = 0x0404
+    NO_REFERENCE_VALUES = 0x0405
+    HARDWARE_MODEL = 0x0406
+    TAMPERED = 0x0407
+    # 0x05: location
+    LOCATION_NOT_LIMITED = 0x0501
+    LOCATION_NOT_CHECKED = 0x0502
+    # 0x06: usage
+    FIRST_EVIDENCE = 0x0601
+    CHAIN_FORK = 0x0602
+    CHAIN_GAP = 0x0603
+    BOOT_COUNT_BACK = 0x0604
+    BOOT_SEED_CHANGED = 0x0605
+    UPTIME_IMPOSSIBLE = 0x0606
+    COUNTER_BACK = 0x0607
+    RATE_IMPOSSIBLE = 0x0608
+    NO_PEAK_RATES = 0x0609
+    # 0x07: license and grants
+    NO_LICENSE = 0x0701
+    LICENSE_NOT_YET = 0x0702
+    LICENSE_EXPIRED = 0x0703
+    DEVICE_CLASS_LOW = 0x0704
+    GRANT_NOT_ASKED = 0x0705
+    GRANT_MISSING = 0x0706
+    GRANT_UNKNOWN = 0x0707
+    GRANT_OTHER_CHIP = 0x0708
+    GRANT_LICENSE = 0x0709
+    BUDGET_OVERSPENT = 0x070A
+    GRANT_SUM = 0x070B
+    GRANT_SPENT_BACK = 0x070C
+    SPENDING_HIDDEN = 0x070D
+    NO_TERMS = 0x070E
+
+
+class ReasonText(NamedTuple):
+    """What a reason means: its verdict, what was expected, and where to look."""
+
+    verdict: Verdict
+    expected: str
+    look: str
+
+
+_DECODE = "one deterministic message of hem.cddl"
+_P, _N, _C, _F = Verdict.PASS, Verdict.NOT_CHECKED, Verdict.CANNOT_TELL, Verdict.FAIL
+
+# What was got is said by `results.explain`, which has the row at hand.
+REASONS: dict[Reason, ReasonText] = {
+    Reason.MET: ReasonText(_P, "the term holds", "nothing to do"),
+    Reason.EMPTY: ReasonText(_F, _DECODE, "the sender wrote no bytes: look at its transport"),
+    Reason.TOO_LARGE: ReasonText(_F, "at most 61,440 bytes", "the sender's message builder"),
+    Reason.TRUNCATED: ReasonText(_F, _DECODE, "the transport: bytes are missing at the end"),
+    Reason.TRAILING_BYTES: ReasonText(_F, _DECODE, "the sender or the transport: bytes follow the message"),
+    Reason.NOT_SHORTEST: ReasonText(_F, "shortest integers, lengths and floats", "the sender's CBOR encoder"),
+    Reason.INDEFINITE_LENGTH: ReasonText(_F, "definite lengths", "the sender's CBOR encoder"),
+    Reason.TOO_DEEP: ReasonText(_F, "at most 8 levels", "the sender's message builder"),
+    Reason.TOO_MANY_ITEMS: ReasonText(_F, "at most 4,096 data items", "the sender's message builder"),
+    Reason.BAD_UTF8: ReasonText(_F, "valid UTF-8 in text", "the sender's CBOR encoder"),
+    Reason.BAD_SIMPLE: ReasonText(_F, "no simple value but false, true, null", "the sender's CBOR encoder"),
+    Reason.UNSORTED_KEYS: ReasonText(_F, "map keys sorted by their bytes", "the sender's CBOR encoder"),
+    Reason.DUPLICATE_KEY: ReasonText(_F, "each map key once", "the sender: two values for one key is an attack"),
+    Reason.NOT_SIGN1: ReasonText(_F, "a COSE_Sign1 under tag 18", "whether this is the right file"),
+    Reason.UNPROTECTED_HEADER: ReasonText(_F, "an empty unprotected header", "the sender's COSE library"),
+    Reason.BAD_HEADER: ReasonText(_F, "a header of alg, kid (16 bytes) and typ 263", "whether this is evidence"),
+    Reason.UNKNOWN_ALGORITHM: ReasonText(_F, "an algorithm listed in hem.cddl", "the sender's signing key"),
+    Reason.WRONG_TYPE: ReasonText(_F, "the CBOR types of hem.cddl", "the sender's message builder"),
+    Reason.UNKNOWN_KEY: ReasonText(_F, "the keys of hem.cddl and no others", "the sender's profile version"),
+    Reason.MISSING_KEY: ReasonText(_F, "every required key of hem.cddl", "the sender's message builder"),
+    Reason.WRONG_VALUE: ReasonText(_F, "sizes and ranges of hem.cddl", "the sender's message builder"),
+    Reason.WRONG_PROFILE: ReasonText(_F, "the eat_profile of hem.cddl", "the sender's profile version"),
+    Reason.KEY_UNKNOWN: ReasonText(_F, "a key id that is enrolled", "hem enroll, or a stranger's chip"),
+    Reason.ALGORITHM_MISMATCH: ReasonText(_F, "the algorithm of the enrolled key", "the chip's firmware"),
+    Reason.SIGNATURE_MALFORMED: ReasonText(_F, "a canonical signature of the key's algorithm", "the chip's signer"),
+    Reason.SIGNATURE_INVALID: ReasonText(
+        _F, "a signature by the enrolled key", "a forgery, or bytes changed on the way"
+    ),
+    Reason.UEID_MISMATCH: ReasonText(_F, "the UEID that the key was enrolled for", "the chip claims to be another"),
+    Reason.KEY_MALFORMED: ReasonText(_F, "a canonical public key on its curve", "the endorsement"),
+    Reason.KEY_WEAK: ReasonText(_F, "an Ed25519 key of prime order", "the endorsement: anyone could sign for this key"),
+    Reason.KEY_TWICE: ReasonText(_F, "a key and a UEID not enrolled before", "hem status: the chip is there already"),
+    Reason.NOT_AUTHENTIC: ReasonText(_N, "evidence by an enrolled key", "the refusal of this row"),
+    Reason.CHALLENGE_UNKNOWN: ReasonText(_F, "a nonce that this verifier issued", "evidence made for somebody else"),
+    Reason.CHALLENGE_EXPIRED: ReasonText(_F, "an answer before the challenge expires", "the route to the chip"),
+    Reason.CHALLENGE_AUDIENCE: ReasonText(_F, "an answer by a chip that was asked", "hem challenge: its audience"),
+    Reason.NONCE_USED: ReasonText(_F, "one answer per chip and challenge", "a replay, or a file given twice"),
+    Reason.NOT_FRESH: ReasonText(_N, "fresh evidence", "the term `fresh`"),
+    Reason.MEASUREMENT_UNKNOWN: ReasonText(
+        _F, "components of the reference values", "hem reference, or changed firmware"
+    ),
+    Reason.COMPONENT_MISSING: ReasonText(_F, "every component of the reference values", "the chip's boot chain"),
+    Reason.SVN_BELOW_FLOOR: ReasonText(_F, "security versions at or above the license's floor", "update the firmware"),
+    Reason.DEBUG_ENABLED: ReasonText(_F, "debug disabled (dbgstat 1 to 4)", "the chip's debug fuse, or the license"),
+    Reason.NO_REFERENCE_VALUES: ReasonText(_C, "reference values for the hardware model", "hem reference"),
+    Reason.HARDWARE_MODEL: ReasonText(
+        _F, "the hardware model that was endorsed", "the chip claims to be another model"
+    ),
+    Reason.TAMPERED: ReasonText(_F, "no tamper flag", "inspect the chip on site"),
+    Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
+    Reason.LOCATION_NOT_CHECKED: ReasonText(
+        _N, "a proof that the chip is where its license allows", "this version of hem does not check location"
+    ),
+    Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
+    Reason.CHAIN_FORK: ReasonText(
+        _F, "the next link of the chip's evidence chain", "a cloned key: two chips answer as one"
+    ),
+    Reason.CHAIN_GAP: ReasonText(
+        _C, "the next link of the chip's evidence chain", "find the evidence that was not handed in"
+    ),
+    Reason.BOOT_COUNT_BACK: ReasonText(_F, "a boot count that never falls", "the chip's storage was rolled back"),
+    Reason.BOOT_SEED_CHANGED: ReasonText(
+        _F, "a boot seed that changes with each boot only", "a clone, or hidden reboot"
+    ),
+    Reason.UPTIME_IMPOSSIBLE: ReasonText(
+        _F, "uptime that agrees with elapsed time", "the chip's clock, or a frozen copy"
+    ),
+    Reason.COUNTER_BACK: ReasonText(_F, "counters that never fall", "the chip's storage was rolled back"),
+    Reason.RATE_IMPOSSIBLE: ReasonText(_F, "no more than the peak rate over the elapsed time", "the chip's meter"),
+    Reason.NO_PEAK_RATES: ReasonText(_C, "peak rates of the hardware model", "hem reference"),
+    Reason.NO_LICENSE: ReasonText(_F, "a license that lists the chip", "hem license issue"),
+    Reason.LICENSE_NOT_YET: ReasonText(_F, "a license that has begun", "the license's not_before"),
+    Reason.LICENSE_EXPIRED: ReasonText(_F, "a license that has not expired", "renew the license"),
+    Reason.DEVICE_CLASS_LOW: ReasonText(_F, "the device class of the license or higher", "the chip's endorsement root"),
+    Reason.GRANT_NOT_ASKED: ReasonText(_P, "nothing: the license sets no budget", "nothing to do"),
+    Reason.GRANT_MISSING: ReasonText(_F, "a grant, since the license sets a budget", "deliver the chip's grant"),
+    Reason.GRANT_UNKNOWN: ReasonText(_F, "a grant of the ledger", "a grant that the issuer never logged"),
+    Reason.GRANT_OTHER_CHIP: ReasonText(_F, "a grant to this chip", "firmware that takes grants of others"),
+    Reason.GRANT_LICENSE: ReasonText(
+        _F, "a grant under the chip's license, reported as issued", "the chip's grant store"
+    ),
+    Reason.BUDGET_OVERSPENT: ReasonText(_F, "no more spent than granted", "firmware that does not throttle"),
+    Reason.GRANT_SUM: ReasonText(_F, "spent + remaining = granted", "the chip's grant store"),
+    Reason.GRANT_SPENT_BACK: ReasonText(
+        _F, "spending that never falls under one grant", "the grant store was rolled back"
+    ),
+    Reason.SPENDING_HIDDEN: ReasonText(_F, "spending that follows the cycle counter", "cycles run outside the grant"),
+    Reason.NO_TERMS: ReasonText(_N, "a license that sets this term", "the term `license`"),
+}
+
+
+class HemError(Exception):
+    """Base of everything hem raises on purpose; `str()` is one line for people."""
+
+
+class UsageError(HemError):
+    """A wrong argument, file, or document. Exit code 2."""
+
+
+class WorkspaceError(HemError):
+    """The workspace is missing, damaged, locked by another process, or out of space. Exit code 2."""
+
+
+class LinkError(HemError):
+    """The serial line gave no usable answer in time. Exit code 3."""

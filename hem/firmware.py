@@ -1,0 +1,61 @@
+"""Stage: measured boot, security versions and debug state against reference values."""
+
+from collections.abc import Mapping
+
+import cbor2
+import numpy as np
+from numpy.typing import NDArray
+
+from hem.errors import Reason
+from hem.model import Claims
+from protocols.messages import ReferenceValues
+
+DEBUG_ENABLED = 0  # dbgstat, RFC 9711 section 4.2.9
+
+
+def firmware(
+    claims: Claims, standing: NDArray[np.void], references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
+) -> NDArray[np.uint16]:
+    """Return the reason of the term `firmware` for N rows.
+
+    A fleet runs few firmware sets, so each distinct pair of hardware model and components is looked up once; rows get
+    the outcome by number. The security version floor comes from each row's license.
+
+    Args:
+        claims: N rows.
+        standing: (N,) STANDING of the rows' chips.
+        references: reference values by hardware model.
+        models: number of each endorsed hardware model, as in `standing`.
+    """
+    columns = claims.columns
+    pairs, place = np.unique(np.stack([columns.hwmodel, columns.components], axis=1), axis=0, return_inverse=True)
+    outcomes = [_measure(columns.strings[model], columns.strings[parts], references) for model, parts in pairs]
+    reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place.reshape(-1)]
+    lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place.reshape(-1)]
+    numbers = np.array([models.get(name, -1) for name in columns.strings], dtype=np.int64)[columns.hwmodel]
+    below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
+    return np.select(
+        [columns.tamper != 0, numbers != standing["hwmodel"], below],
+        [np.uint16(Reason.TAMPERED), np.uint16(Reason.HARDWARE_MODEL), np.uint16(Reason.SVN_BELOW_FLOOR)],
+        default=reasons,
+    ).astype(np.uint16)
+
+
+def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues]) -> tuple[Reason, int]:
+    """Return the reason for one firmware set, and its lowest security version."""
+    reference = references.get(model)
+    if not parts or reference is None:
+        return Reason.NO_REFERENCE_VALUES, 0
+    measured = {(name, digest, svn) for name, digest, svn in cbor2.loads(parts)}
+    lowest = min(svn for _, _, svn in measured)
+    if not measured <= set(reference.components):
+        return Reason.MEASUREMENT_UNKNOWN, lowest
+    if {name for name, _, _ in measured} != {component.name for component in reference.components}:
+        return Reason.COMPONENT_MISSING, lowest
+    return Reason.MET, lowest
+
+
+def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
+    """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
+    enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
+    return np.where(enabled, Reason.DEBUG_ENABLED, Reason.MET).astype(np.uint16)

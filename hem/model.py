@@ -1,0 +1,204 @@
+"""The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hem.core import Columns, Rows
+from hem.errors import REASONS, HemError, Reason, Verdict
+
+
+class Term(IntEnum):
+    """What a verdict is made of, in the order in which the first failure names the row."""
+
+    FRESH = 0
+    LICENSE = 1
+    FIRMWARE = 2
+    DEBUG = 3
+    CONTINUITY = 4
+    METER = 5
+    GRANT = 6
+    LOCATION = 7
+
+
+class Tier(IntEnum):
+    """AR4SI trustworthiness tiers (draft-ietf-rats-ear-04, section 3.2)."""
+
+    NONE = 0
+    AFFIRMING = 2
+    WARNING = 32
+    CONTRAINDICATED = 96
+
+
+# The last accepted evidence of a chip; time 0 means none. Units as in `hem.cddl`, time in milliseconds.
+LAST = np.dtype(
+    [
+        ("time", "u8"),
+        ("sequence", "u8"),
+        ("digest", "u1", 32),
+        ("bootcount", "u8"),
+        ("bootseed", "u1", 32),
+        ("uptime", "u8"),
+        ("cycles", "u8"),
+        ("mflop", "u8"),
+        ("joules", "u8"),
+        ("link_kib", "u8"),
+        ("grant_digest", "u1", 32),
+        ("grant_spent", "u8"),
+    ]
+)
+METERS = ("cycles", "mflop", "joules", "link_kib")
+
+
+def elapsed_ms(before: NDArray[np.void], now: int) -> NDArray[np.float64]:
+    """Return how long ago each chip's last evidence was accepted, on the verifier's clock, milliseconds."""
+    return now - before["time"].astype(np.float64)
+
+
+# What the license and the endorsement of a row's chip say; license -1 means none.
+STANDING = np.dtype(
+    [
+        ("license", "i8"),
+        ("not_before", "u8"),
+        ("expires", "u8"),
+        ("license_class", "u1"),
+        ("svn_floor", "u8"),
+        ("debug_allowed", "?"),
+        ("budget", "u8"),
+        ("limits_location", "?"),
+        ("device_class", "u1"),
+        ("hwmodel", "i8"),
+        ("peaks", "u8", len(METERS)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """N pieces of evidence as bytes, **not believed**, not even read. Made by `evidence.decode`."""
+
+    rows: Rows
+    preset: NDArray[np.uint16]  # a reason where the file itself was damaged, else 0
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.preset)
+
+
+_SEAL = object()
+
+
+@dataclass(frozen=True)
+class Claims:
+    """N believed rows: where `refusal` is 0, an enrolled key signed exactly these columns. Only `verify` makes them."""
+
+    columns: Columns
+    refusal: NDArray[np.uint16]
+    chip: NDArray[np.int64]  # chip row, -1 where refused
+    seal: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError("Claims are made by evidence.verify and by nothing else")
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.refusal)
+
+    @property
+    def authentic(self) -> NDArray[np.bool_]:
+        """Return where the row is by the key of its chip."""
+        return np.equal(self.refusal, 0)
+
+
+def believe(columns: Columns, refusal: NDArray[np.uint16]) -> Claims:
+    """Return the Claims of verified columns. For `evidence.verify` alone; a test looks for other callers."""
+    return Claims(columns, refusal, np.where(refusal == 0, columns.key_row, -1), _SEAL)
+
+
+def verdict_table() -> NDArray[np.uint8]:
+    """Return the verdict of every reason code, indexed by code; codes that do not exist count as FAIL."""
+    table = np.full(1 << 16, Verdict.FAIL, dtype=np.uint8)
+    for reason, text in REASONS.items():
+        table[reason] = text.verdict
+    return table
+
+
+VERDICTS = verdict_table()
+# Seen by verdict, from the worst: which decides the tier of a row.
+_TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
+
+
+class Row(NamedTuple):
+    """One result. `reason` names the refusal, or the first term that failed, or the first that is open."""
+
+    tier: Tier
+    reason: Reason
+    terms: dict[Term, tuple[Verdict, Reason]]
+
+
+class RefusedError(HemError):
+    """Raised by `AttestationResults.require`: not every row is affirming."""
+
+
+@dataclass(frozen=True)
+class AttestationResults:
+    """The verdicts of N rows: a refusal, or one reason per term. Never better than the worst term."""
+
+    evidence: Evidence
+    claims: Claims
+    terms: NDArray[np.uint16]  # (N, len(Term)) reasons
+    before: NDArray[np.void]  # LAST: what was known of the row's chip when it was judged
+    standing: NDArray[np.void]  # STANDING
+    challenge: NDArray[np.int64]  # row of the challenge that it answers, -1 unknown
+    now: int  # milliseconds, the verifier's clock
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.claims)
+
+    def __bool__(self) -> bool:
+        """Raise: results are read per row, or demanded with `require`."""
+        raise TypeError("results have no truth value: use .tier, or .require()")
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order."""
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Row:
+        """Return row `row` with the verdict of each term."""
+        codes = [Reason(code) for code in self.terms[row]]
+        terms = {term: (REASONS[code].verdict, code) for term, code in zip(Term, codes, strict=True)}
+        return Row(Tier(self.tier[row]), Reason(self.reason[row]), terms)
+
+    @property
+    def tier(self) -> NDArray[np.uint8]:
+        """Return the tier of each row: a refusal or a failed term contraindicates, an open term leaves none."""
+        worst = VERDICTS[self.terms].max(axis=1, initial=0)
+        return np.where(self.claims.authentic, _TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
+
+    @property
+    def reason(self) -> NDArray[np.uint16]:
+        """Return the one reason that stands for each row (see `Row`)."""
+        verdicts = VERDICTS[self.terms]
+        worst = verdicts.max(axis=1, initial=0)
+        first = (verdicts == worst[:, None]).argmax(axis=1)
+        named = np.take_along_axis(self.terms, first[:, None], axis=1)[:, 0]
+        named = np.where(worst == Verdict.PASS, np.uint16(Reason.MET), named)
+        return np.where(self.claims.authentic, named, self.claims.refusal)
+
+    def require(self) -> None:
+        """Return if every row is affirming.
+
+        Raises:
+            RefusedError: naming how many rows are not, and the first of them.
+        """
+        bad = np.flatnonzero(self.tier != Tier.AFFIRMING)
+        if len(bad):
+            raise RefusedError(
+                f"{len(bad)} of {len(self)} rows are not affirming; row {bad[0]}: {self[int(bad[0])].reason.name}"
+            )

@@ -1,0 +1,234 @@
+"""Stage: results as log entries, as counts, and in words."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import cbor2
+import numpy as np
+
+from hem.errors import REASONS, Reason, Verdict
+from hem.model import METERS, AttestationResults
+from hem.trust import Trust
+from protocols.entries import Kind, encode
+
+CLASS_NAMES = ("simulated", "dev", "production")
+_DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
+
+
+class Explained(NamedTuple):
+    """One term of one row in words."""
+
+    term: str
+    verdict: str
+    reason: str
+    expected: str
+    got: str
+    look: str
+
+
+class Outcome(NamedTuple):
+    """How many rows came to one tier for one reason."""
+
+    tier: str
+    reason: str
+    rows: int
+
+
+def entries_of(results: AttestationResults) -> list[bytes]:
+    """Return the log entries of the authentic rows, in order; strangers' rows leave none."""
+    codes = results.terms.astype(">u2")
+    return [
+        encode(Kind.EVIDENCE, results.now, results.evidence.rows[int(row)], codes[row].tobytes())
+        for row in np.flatnonzero(results.claims.authentic)
+    ]
+
+
+def outcomes(parts: Sequence[AttestationResults]) -> list[Outcome]:
+    """Return the counts by tier and reason over all parts, the largest first."""
+    counts: dict[tuple[int, int], int] = {}
+    for part in parts:
+        pairs, numbers = np.unique(
+            np.stack([part.tier.astype(np.uint16), part.reason], axis=1), axis=0, return_counts=True
+        )
+        for (tier, reason), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+            counts[tier, reason] = counts.get((tier, reason), 0) + number
+    named = [Outcome(tier_name(tier), Reason(reason).name, number) for (tier, reason), number in counts.items()]
+    return sorted(named, key=lambda one: (-one.rows, one.reason))
+
+
+def tier_name(tier: int) -> str:
+    """Return the AR4SI name of a tier."""
+    return {0: "none", 2: "affirming", 32: "warning", 96: "contraindicated"}[tier]
+
+
+def explain(results: AttestationResults, row: int, trust: Trust) -> list[Explained]:
+    """Return what was expected and got for each term of a row, in the order of the terms.
+
+    A refused row has one line, for the stage that refused it.
+    """
+    refusal = Reason(results.claims.refusal[row])
+    case = _Case(results, row, trust)
+    if refusal is not Reason.MET:
+        return [_explained("decode" if refusal < _DECODED else "verify", refusal, case)]
+    return [_explained(term.name.lower(), reason, case) for term, (_, reason) in results[row].terms.items()]
+
+
+def _explained(term: str, reason: Reason, case: "_Case") -> Explained:
+    text = REASONS[reason]
+    say = _GOT.get(reason)
+    if say is None:
+        got = "as expected" if text.verdict is Verdict.PASS else reason.name.lower().replace("_", " ")
+    else:
+        got = say(case)
+    return Explained(term, text.verdict.name.lower(), reason.name, text.expected, got, text.look)
+
+
+class _Case(NamedTuple):
+    results: AttestationResults
+    row: int
+    trust: Trust
+
+    def value(self, column: str) -> Any:
+        return getattr(self.results.claims.columns, column)[self.row]
+
+    def before(self, name: str) -> Any:
+        return self.results.before[self.row][name]
+
+    def hex(self, column: str) -> str:
+        raw: bytes = self.value(column).tobytes()
+        return raw.hex()
+
+    def text(self, column: str) -> str:
+        strings = self.results.claims.columns.strings
+        code: int = self.value(column)
+        return strings[code].decode(errors="replace")
+
+    def elapsed_s(self) -> float:
+        return float(self.results.now - int(self.before("time"))) / 1000
+
+    def size(self) -> int:
+        rows = self.results.evidence.rows
+        return int(rows.ends[self.row] - rows.starts[self.row])
+
+
+def _components(case: _Case) -> str:
+    parts = cbor2.loads(case.results.claims.columns.strings[case.value("components")])
+    reference = case.trust.references.get(case.results.claims.columns.strings[case.value("hwmodel")])
+    known = {tuple(component) for component in reference.components} if reference else set()
+    odd = [part for part in parts if tuple(part) not in known] or parts
+    return "; ".join(f"{name} svn {svn} digest {digest.hex()[:16]}..." for name, digest, svn in odd)
+
+
+def _meters(case: _Case) -> str:
+    moved = (f"{name} {int(case.before(name))} -> {int(case.value(name))}" for name in METERS)
+    return f"{', '.join(moved)} in {case.elapsed_s():.1f} s"
+
+
+def _link(case: _Case) -> str:
+    return (
+        f"sequence {case.value('sequence')} after {case.before('sequence')}, "
+        f"previous {case.hex('previous')[:16]}..., last accepted {bytes(case.before('digest')).hex()[:16]}..."
+    )
+
+
+def _boots(case: _Case) -> str:
+    return f"boot count {case.value('bootcount')} after {case.before('bootcount')}"
+
+
+def _uptime(case: _Case) -> str:
+    ran = f"uptime {case.value('uptime')} s after {case.before('uptime')} s"
+    return f"{ran}, {case.elapsed_s():.1f} s apart; {_boots(case)}"
+
+
+def _grant(case: _Case) -> str:
+    grant = case.trust.grants.get(case.value("grant_digest").tobytes())
+    spent, left = case.value("grant_spent"), case.value("grant_remaining")
+    said = f"grant {case.hex('grant_digest')[:16]}..., spent {spent}, remaining {left} cycles"
+    if grant is None:
+        return said
+    return f"{said}; the ledger has {grant.terms.budget} cycles for chip {grant.terms.ueid.hex()}"
+
+
+def _license_time(case: _Case) -> str:
+    standing = case.results.standing[case.row]
+    begins, ends, now = (utc(int(ms)) for ms in (standing["not_before"], standing["expires"], case.results.now))
+    return f"license valid {begins} to {ends}, now {now}"
+
+
+def utc(ms: int) -> str:
+    """Return milliseconds since 1970 as a date and time in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _classes(case: _Case) -> str:
+    standing = case.results.standing[case.row]
+    return f"{CLASS_NAMES[standing['device_class']]}, the license asks for {CLASS_NAMES[standing['license_class']]}"
+
+
+def _countries(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    terms = license_row.terms if license_row else None
+    places = [*terms.countries, *(site.name for site in terms.sites)] if terms else []
+    return f"no proof; the license allows {', '.join(places)}"
+
+
+def _svn(case: _Case) -> str:
+    return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
+
+
+def _nonce(case: _Case) -> str:
+    return f"nonce {case.hex('nonce')[:16]}... of chip {case.hex('ueid')}"
+
+
+def _kid(case: _Case) -> str:
+    return f"key id {case.hex('kid')}, algorithm {case.value('algorithm')}, UEID {case.hex('ueid')}"
+
+
+def _bytes(case: _Case) -> str:
+    return f"{case.size()} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
+
+
+_GOT: dict[Reason, Callable[[_Case], str]] = {
+    **dict.fromkeys([reason for reason in Reason if Reason.EMPTY <= reason < _DECODED], _bytes),
+    Reason.KEY_UNKNOWN: _kid,
+    Reason.ALGORITHM_MISMATCH: _kid,
+    Reason.SIGNATURE_MALFORMED: _kid,
+    Reason.SIGNATURE_INVALID: _kid,
+    Reason.UEID_MISMATCH: _kid,
+    Reason.CHALLENGE_UNKNOWN: _nonce,
+    Reason.CHALLENGE_EXPIRED: _nonce,
+    Reason.CHALLENGE_AUDIENCE: _nonce,
+    Reason.NONCE_USED: _nonce,
+    Reason.MEASUREMENT_UNKNOWN: _components,
+    Reason.COMPONENT_MISSING: _components,
+    Reason.SVN_BELOW_FLOOR: _svn,
+    Reason.NO_REFERENCE_VALUES: lambda case: f"hardware model {case.text('hwmodel')}",
+    Reason.HARDWARE_MODEL: lambda case: f"hardware model {case.text('hwmodel')}",
+    Reason.TAMPERED: lambda case: f"tamper flags {int(case.value('tamper')):#x}",
+    Reason.DEBUG_ENABLED: lambda case: f"dbgstat {case.value('dbgstat')}",
+    Reason.LOCATION_NOT_CHECKED: _countries,
+    Reason.CHAIN_FORK: _link,
+    Reason.CHAIN_GAP: _link,
+    Reason.BOOT_COUNT_BACK: _boots,
+    Reason.BOOT_SEED_CHANGED: _boots,
+    Reason.UPTIME_IMPOSSIBLE: _uptime,
+    Reason.COUNTER_BACK: _meters,
+    Reason.RATE_IMPOSSIBLE: _meters,
+    Reason.LICENSE_NOT_YET: _license_time,
+    Reason.LICENSE_EXPIRED: _license_time,
+    Reason.DEVICE_CLASS_LOW: _classes,
+    Reason.NO_LICENSE: lambda case: f"chip {case.hex('ueid')} is in no license",
+    **dict.fromkeys(
+        [
+            Reason.GRANT_UNKNOWN,
+            Reason.GRANT_OTHER_CHIP,
+            Reason.GRANT_LICENSE,
+            Reason.BUDGET_OVERSPENT,
+            Reason.GRANT_SUM,
+            Reason.GRANT_SPENT_BACK,
+            Reason.SPENDING_HIDDEN,
+        ],
+        _grant,
+    ),
+}

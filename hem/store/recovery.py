@@ -1,0 +1,132 @@
+"""Reading a log back: the tree made anew from the entries, compared with every tile and with the signed root."""
+
+from typing import NamedTuple
+
+from hem import log
+from hem.errors import WorkspaceError
+from hem.store.objects import Objects
+
+CHECKPOINT = "checkpoint"
+CHUNK = 64 * log.TILE_WIDTH
+
+
+class State(NamedTuple):
+    """What a writer knows of its log: the signed checkpoint, the tree's edge, the open bundle, full bundles' roots."""
+
+    note: bytes
+    tree: log.Checkpoint
+    edge: log.Edge
+    tail: bytes
+    roots: bytes
+
+
+def read_checkpoint(objects: Objects) -> bytes:
+    """Return the signed checkpoint; raises WorkspaceError, which tells a lost one from a directory without a log."""
+    try:
+        return objects.get(CHECKPOINT)
+    except FileNotFoundError as error:
+        if (objects.directory / "tile").exists():
+            raise WorkspaceError(
+                f"{objects.directory}: {CHECKPOINT} is missing, though entries are there; restore it from a copy"
+            ) from error
+        raise WorkspaceError(f"{objects.directory}: no log here (no {CHECKPOINT}); make one with `hem init`") from error
+
+
+def load(objects: Objects, key: log.VerifierKey) -> State:
+    """Return the state of a log all of whose bundles and tiles give the root that `key` signed.
+
+    The tree is made anew from the entries by the function that appends, and compared with what the disk has.
+    """
+    note = read_checkpoint(objects)
+    try:
+        tree = log.open_checkpoint(note, key)
+    except log.LogError as error:
+        told = f"{error}; use the key that made this log, or restore {CHECKPOINT} from a copy"
+        raise WorkspaceError(f"{objects.directory}: {CHECKPOINT}: {told}") from error
+    edge, tail = log.EMPTY_EDGE, b""
+    roots: list[bytes] = []
+    differs: list[log.Tile] = []
+    partial = log.partial_tiles(tree.size)
+    for first in range(0, tree.size, CHUNK):
+        parts, tail = _read_bundles(objects, first, min(tree.size, first + CHUNK))
+        edge, tiles, parents = log.extend(edge, log.hash_rows(*parts))
+        roots.append(parents)
+        for tile in tiles:
+            # The edge of a chunk is not the edge of the log: its partial tiles need not be on the disk.
+            wanted = tile.width == log.TILE_WIDTH or tile.path in partial
+            if wanted and read_tile(objects, tile.level, tile.index, tile.width) != tile.data:
+                differs.append(tile)
+    if log.tree_root(edge) != tree.root or differs:
+        raise _blame(objects, tree, differs, entries_hold=log.tree_root(edge) == tree.root)
+    return State(note, tree, edge, tail, b"".join(roots))
+
+
+def _read_bundles(objects: Objects, first: int, stop: int) -> tuple[list[log.Rows], bytes]:
+    parts, tail = [], b""
+    for start in range(first, stop, log.TILE_WIDTH):
+        width = min(log.TILE_WIDTH, stop - start)
+        rows = read_bundle(objects, start // log.TILE_WIDTH, width)
+        parts.append(rows)
+        tail = rows.data[: int(rows.ends[-1])] if width < log.TILE_WIDTH else b""
+    return parts, tail
+
+
+def read_bundle(objects: Objects, index: int, width: int) -> log.Rows:
+    """Return the first `width` entries of a bundle; raises WorkspaceError for a missing or damaged one."""
+    path = log.bundle_path(index, width)
+    data = _get(objects, path, log.bundle_path(index))
+    if data is None:
+        raise damaged(objects, path, "is missing")
+    try:
+        return log.bundle_rows(data[0], width, cut=data[1] != path)
+    except log.LogError as error:
+        raise damaged(objects, data[1], f"is damaged: {error}") from error
+
+
+def read_tile(objects: Objects, level: int, index: int, width: int) -> bytes | None:
+    """Return the first `width` hashes of a tile, or None for a missing one."""
+    data = _get(objects, log.tile_path(level, index, width), log.tile_path(level, index))
+    if data is None:
+        return None
+    return data[0] if data[1] == log.tile_path(level, index, width) else data[0][: width * log.HASH_BYTES]
+
+
+def _get(objects: Objects, path: str, full: str) -> tuple[bytes, str] | None:
+    """Return the object and its name: a partial one may have given way to the full one that begins with it."""
+    for name in (path, full):
+        try:
+            return objects.get(name), name
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _blame(objects: Objects, tree: log.Checkpoint, differs: list[log.Tile], *, entries_hold: bool) -> WorkspaceError:
+    """Return an error that names the damaged object: of entries and tiles, those that the signed root does not cover."""
+    if not differs:
+        return damaged(objects, CHECKPOINT, "is not of these entries, though their tiles agree with them")
+    if entries_hold:
+        return damaged(objects, differs[0].path, "is missing or damaged; all entries are whole")
+    leaves = [tile for tile in differs if tile.level == 0]
+    if not leaves:
+        return damaged(objects, differs[0].path, "is not of the entries under it, and neither is the checkpoint")
+    bundle = log.bundle_path(leaves[0].index, leaves[0].width)
+    if _leaf_tiles_hold(objects, tree):
+        return damaged(objects, bundle, f"is damaged: an entry does not hash to its leaf in {leaves[0].path}")
+    return damaged(objects, bundle, f"and {leaves[0].path} differ, and the checkpoint covers neither")
+
+
+def _leaf_tiles_hold(objects: Objects, tree: log.Checkpoint) -> bool:
+    edge = log.EMPTY_EDGE
+    for start in range(0, tree.size, log.TILE_WIDTH):
+        width = min(log.TILE_WIDTH, tree.size - start)
+        data = read_tile(objects, 0, start // log.TILE_WIDTH, width) or b""
+        if len(data) != width * log.HASH_BYTES:
+            return False
+        edge = log.extend(edge, log.as_hashes(data)).edge
+    return log.tree_root(edge) == tree.root
+
+
+def damaged(objects: Objects, path: str, what: str) -> WorkspaceError:
+    """Return the error for an object that cannot be relied on."""
+    return WorkspaceError(f"{objects.directory}: {path} {what}; restore it from a copy of the log")

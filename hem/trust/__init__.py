@@ -1,0 +1,18 @@
+"""What owners bring: endorsements, reference values, licenses, grants, policy; parsed from signed bytes."""
+
+from hem.trust.documents import LicenseText, license_from_text
+from hem.trust.endorse import Endorsed, anchor_certificate, endorse, reference_signer
+from hem.trust.register import GrantRow, LicenseRow, Trust, device_set_digest
+
+__all__ = [
+    "Endorsed",
+    "GrantRow",
+    "LicenseRow",
+    "LicenseText",
+    "Trust",
+    "anchor_certificate",
+    "device_set_digest",
+    "endorse",
+    "license_from_text",
+    "reference_signer",
+]

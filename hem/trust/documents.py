@@ -1,0 +1,102 @@
+"""The text form of a license: TOML for people, checked before anything is signed."""
+
+import tomllib
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hem.errors import UsageError
+from protocols.messages import DEV, PRODUCTION, SIMULATED, License, Site
+
+CLASSES = {"simulated": SIMULATED, "dev": DEV, "production": PRODUCTION}
+_U64 = (1 << 64) - 1
+
+
+def _country(code: str) -> str:
+    if not (code.isascii() and code.isupper() and len(code) == 2):
+        raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-2 code such as DE")
+    return code
+
+
+Country = Annotated[str, AfterValidator(_country)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SiteText(_Text):
+    """A licensed place."""
+
+    name: Name
+    country: Country
+    latitude: float = Field(ge=-90, le=90, description="degrees, WGS 84")
+    longitude: float = Field(ge=-180, le=180, description="degrees, WGS 84")
+    radius_m: int = Field(gt=0, le=20_100_000)
+
+
+class LicenseText(_Text):
+    """What a person writes; ids, sequence, chips and signature are added at issue."""
+
+    holder: Name
+    not_before: AwareDatetime
+    expires: AwareDatetime
+    device_class: Literal["simulated", "dev", "production"]
+    countries: list[Country] = []
+    sites: list[SiteText] = []
+    budget_cycles: int = Field(default=0, ge=0, le=_U64)
+    svn_floor: int = Field(default=0, ge=0, le=_U64)
+    debug_allowed: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LicenseText":
+        if self.expires <= self.not_before:
+            raise ValueError(f"expires ({self.expires:%F %TZ}) is not after not_before ({self.not_before:%F %TZ})")
+        strangers = {site.country for site in self.sites} - set(self.countries)
+        if self.countries and strangers:
+            raise ValueError(f"sites in {', '.join(sorted(strangers))}, which countries does not list")
+        return self
+
+
+def license_from_text(text: str, where: str) -> LicenseText:
+    """Return the license of a TOML text.
+
+    Raises:
+        UsageError: the first fault, with the field and what it should be.
+    """
+    try:
+        return LicenseText.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "license"
+        raise UsageError(f"{where}: {field}: {first['msg']}") from error
+
+
+def license_message(
+    text: LicenseText, *, issuer: str, license_id: bytes, sequence: int, chips: tuple[int, bytes], now: int
+) -> License:
+    """Return the license to sign; times are cut to seconds, `now` is in milliseconds."""
+    return License(
+        issuer=issuer,
+        holder=text.holder,
+        expires=_seconds(text.expires),
+        not_before=_seconds(text.not_before),
+        issued=now // 1000,
+        license_id=license_id,
+        sequence=sequence,
+        chips=chips,
+        device_class=CLASSES[text.device_class],
+        countries=tuple(sorted(set(text.countries))),
+        sites=tuple(Site(s.name, s.country, float(s.latitude), float(s.longitude), s.radius_m) for s in text.sites),
+        budget=text.budget_cycles,
+        svn_floor=text.svn_floor,
+        debug_allowed=text.debug_allowed,
+    )
+
+
+def _seconds(time: datetime) -> int:
+    return int(time.timestamp())

@@ -1,0 +1,209 @@
+"""The register of everything that may be believed: a fold over the entries that owners signed."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cryptography import x509
+from numpy.typing import NDArray
+
+from hem.core import KeyTable
+from hem.errors import Reason, UsageError, WorkspaceError
+from hem.model import STANDING
+from hem.trust.endorse import Anchor
+from protocols import keys
+from protocols.cose import Sign1
+from protocols.entries import Entry, Kind, Policy
+from protocols.fields import UEID_BYTES
+from protocols.messages import Grant, License, Meter, ReferenceValues
+
+NO_LICENSE = -1
+
+
+def device_set_digest(ueids: list[bytes]) -> bytes:
+    """Return what a license says of its chips: SHA-256 of their sorted UEIDs end to end."""
+    return hashlib.sha256(b"".join(sorted(ueids))).digest()
+
+
+@dataclass
+class LicenseRow:
+    """A license and the chips it lists, as far as they are known."""
+
+    terms: License
+    ueids: list[bytes] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether the chips are all there and are those that the issuer signed."""
+        count, digest = self.terms.chips
+        return len(self.ueids) == count and device_set_digest(self.ueids) == digest
+
+
+@dataclass(frozen=True)
+class GrantRow:
+    """A logged grant and its chip's row (-1: not enrolled)."""
+
+    terms: Grant
+    chip: int
+
+
+class Trust:
+    """Anchors, chips, reference values, licenses and grants, each under an integer row number."""
+
+    def __init__(self) -> None:
+        self.verifier = ""
+        self.policy = Policy()
+        self.verifier_key: keys.PublicKey | None = None
+        self.issuer_key: keys.PublicKey | None = None
+        self.anchors: list[Anchor] = []
+        self.table = KeyTable()
+        self.ueids: list[bytes] = []
+        self.references: dict[bytes, ReferenceValues] = {}
+        self.licenses: list[LicenseRow] = []
+        self.grants: dict[bytes, GrantRow] = {}
+        self._chips: dict[bytes, int] = {}
+        self._classes: list[int] = []
+        self._models: list[bytes] = []
+        self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
+        self._standing: NDArray[np.void] | None = None
+
+    def admit(self, entry: Entry) -> None:
+        """Take in one entry of kinds 0 to 6. The signatures in it were checked before it was logged.
+
+        Raises:
+            WorkspaceError: the entry contradicts what is known, which no honest log does.
+        """
+        self._standing = None
+        actions: dict[Kind, Callable[..., None]] = {
+            Kind.GENESIS: self._genesis,
+            Kind.ANCHOR: self._anchor,
+            Kind.ENDORSED: self._endorsed,
+            Kind.REFERENCE: self._reference,
+            Kind.LICENSE: self._license_entry,
+            Kind.DEVICE_SET: self._device_set,
+            Kind.GRANT: self._grant,
+        }
+        actions[entry.kind](*entry.fields)
+
+    def chip(self, ueid: bytes) -> int:
+        """Return the row of an enrolled chip, -1 if there is none."""
+        return self._chips.get(ueid, -1)
+
+    def chips_of(self, ueids: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return the chip row of each UEID of an (N, 17) column, -1 where unknown."""
+        raw = ueids.tobytes()
+        found = (self._chips.get(raw[at : at + UEID_BYTES], -1) for at in range(0, len(raw), UEID_BYTES))
+        return np.fromiter(found, np.int64, len(ueids))
+
+    def license_of(self, chip: int) -> LicenseRow | None:
+        """Return the license that a chip runs under: the newest that lists it."""
+        row = self._listed.get(self.ueids[chip], NO_LICENSE) if chip >= 0 else NO_LICENSE
+        return self.licenses[row] if row != NO_LICENSE else None
+
+    def license_row(self, license_id: bytes) -> int:
+        """Return the row of the newest license with this id, -1 if there is none."""
+        rows = [row for row, one in enumerate(self.licenses) if one.terms.license_id == license_id]
+        return rows[-1] if rows else NO_LICENSE
+
+    def hwmodel(self, chip: int) -> bytes:
+        """Return the hardware model that a chip was endorsed as."""
+        return self._models[chip]
+
+    def device_class(self, chip: int) -> int:
+        """Return the device class that a chip was endorsed as."""
+        return self._classes[chip]
+
+    def models(self) -> dict[bytes, int]:
+        """Return a number for each endorsed hardware model, as in the column `hwmodel` of `standing`."""
+        return {model: number for number, model in enumerate(sorted(set(self._models)))}
+
+    def standing(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return what holds for each chip row, STANDING; license -1 and zeros for row -1."""
+        if self._standing is None:
+            self._standing = self._build_standing()
+        return self._standing[chips]
+
+    def _build_standing(self) -> NDArray[np.void]:
+        models = self.models()
+        licenses = [_license_standing(row, one.terms) for row, one in enumerate(self.licenses)]
+        rows = np.zeros(len(self.ueids) + 1, dtype=STANDING)  # the last row stands for -1
+        rows["license"] = NO_LICENSE
+        rows["hwmodel"] = -1
+        if licenses:
+            table = np.array(licenses)
+            listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
+            rows[listed >= 0] = table[listed[listed >= 0]]
+        rows["device_class"][:-1] = self._classes
+        rows["hwmodel"][:-1] = [models[model] for model in self._models]
+        peaks = {model: reference.peaks for model, reference in self.references.items()}
+        rows["peaks"][:-1] = [peaks.get(model, Meter(0, 0, 0, 0)) for model in self._models] or 0
+        return rows
+
+    def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
+        self.verifier, self.policy = verifier, policy
+        self.verifier_key, self.issuer_key = keys.from_cose_key(verifier_key), keys.from_cose_key(issuer_key)
+
+    def _anchor(self, device_class: int, der: bytes) -> None:
+        self.anchors.append(Anchor(device_class, x509.load_der_x509_certificate(der)))
+
+    def _endorsed(self, ueid: bytes, device_class: int, key: bytes, oemid: bytes, hwmodel: bytes, chain: Any) -> None:
+        reason = self.enroll(ueid, key)
+        if reason:
+            raise WorkspaceError(f"log: chip {ueid.hex()} cannot be enrolled: {reason.name.lower()}")
+        del oemid, chain  # facts for the auditor
+        self._classes.append(device_class)
+        self._models.append(hwmodel)
+
+    def enroll(self, ueid: bytes, cose_key: bytes) -> Reason:
+        """Put a key into the table under the next row; on any reason but MET nothing has changed."""
+        key = keys.from_cose_key(cose_key)
+        reason = Reason(self.table.enroll(keys.algorithm_of(key), keys.raw_public(key), keys.kid(key), ueid))
+        if reason is Reason.MET:
+            self._chips[ueid] = len(self.ueids)
+            self.ueids.append(ueid)
+        return reason
+
+    def _reference(self, message: bytes, certificate: bytes) -> None:
+        del certificate
+        _, values = ReferenceValues.open(message)
+        self.references[values.hwmodel] = values
+
+    def _license_entry(self, message: bytes) -> None:
+        _, terms = License.open(message)
+        self.licenses.append(LicenseRow(terms))
+
+    def _device_set(self, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
+        del piece  # the order of the log is the order of the pieces
+        row = self.license_row(license_id)
+        if row == NO_LICENSE or self.licenses[row].terms.sequence != sequence:
+            raise WorkspaceError(f"log: chips for license {license_id.hex()}, which is not the one in force")
+        one = self.licenses[row]
+        one.ueids += [ueids[at : at + UEID_BYTES] for at in range(0, len(ueids), UEID_BYTES)]
+        if one.complete:
+            self._listed.update(dict.fromkeys(one.ueids, row))
+
+    def _grant(self, message: bytes) -> None:
+        _, terms = Grant.open(message)
+        self.grants[hashlib.sha256(message).digest()] = GrantRow(terms, self.chip(terms.ueid))
+
+    def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
+        """Return if `key` signed the envelope.
+
+        Raises:
+            UsageError: naming the document and the key ids.
+        """
+        if key is None or not sign1.verified_by(key):
+            expected = "none" if key is None else keys.kid(key).hex()
+            raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
+
+
+def _license_standing(row: int, terms: License) -> NDArray[np.void]:
+    one = np.zeros((), dtype=STANDING)
+    one["license"] = row
+    one["not_before"], one["expires"] = 1000 * terms.not_before, 1000 * terms.expires
+    one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
+    one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
+    one["limits_location"] = bool(terms.countries or terms.sites)
+    return one

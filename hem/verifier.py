@@ -1,0 +1,145 @@
+"""The straight line: the only module that knows the order of the stages.
+
+    bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage, location - results - log
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hem import challenge, evidence, firmware, license, location, usage  # noqa: A004 - a room of this house
+from hem.core import rows_of, scan
+from hem.errors import Reason
+from hem.model import AttestationResults, Claims, Evidence, Term
+from hem.results import entries_of
+from hem.state import State, Step
+from hem.trust import Trust
+from protocols.entries import Entry, Kind, decode
+from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
+
+CHUNK = 16_384
+
+
+class Ledger(Protocol):
+    """Where entries become durable."""
+
+    def append(self, entries: Sequence[bytes]) -> object:
+        """Return once all entries are durable and covered by a checkpoint."""
+
+
+class Verifier:
+    """Trust and state, both folded from one log, and the line that judges evidence against them."""
+
+    def __init__(self, *, threads: int = 0, trace: Callable[[str], object] = str) -> None:
+        """Know nothing yet.
+
+        Args:
+            threads: for the Rust core; 0 means one a core.
+            trace: told the name of each stage as it begins, and "done" at the end. Clocks are the caller's.
+        """
+        self.trust = Trust()
+        self.state = State()
+        self._threads = threads
+        self.trace = trace
+
+    def fold(self, entries: Iterable[bytes]) -> None:
+        """Take in entries of the log in order. Afterwards the verifier knows what the one that wrote them knew."""
+        for is_evidence, run in groupby(map(decode, entries), key=lambda entry: entry.kind is Kind.EVIDENCE):
+            if is_evidence:
+                self._fold_evidence(list(run))
+                continue
+            for entry in run:
+                self._fold_entry(entry)
+
+    def appraise(self, items: Evidence, *, now: int) -> tuple[AttestationResults, Step]:
+        """Return the results of N rows at `now` (milliseconds), and the step that they mean for the state.
+
+        Changes nothing: `record` makes the results durable, and only then the state takes the step.
+        """
+        trust, policy = self.trust, self.trust.policy
+        self.trace("verify")
+        claims = evidence.verify(items, trust.table, threads=self._threads)
+        self.trace("fresh")
+        standing = trust.standing(claims.chip)
+        fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
+        accepted = claims.authentic & (fresh == Reason.MET)
+        times = np.full(len(claims), now, dtype=np.uint64)
+        step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
+        before = step.before
+        self.trace("terms")
+        ledger = license.look_up(claims.columns, self._license_ids(standing["license"]), trust.grants)
+        terms = {
+            Term.FRESH: fresh,
+            Term.LICENSE: license.licensed(standing, now),
+            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, trust.models()),
+            Term.DEBUG: firmware.debug(claims, standing),
+            Term.CONTINUITY: usage.continuity(claims, before, now, policy),
+            Term.METER: usage.meter(claims, before, standing["peaks"], now, policy),
+            Term.GRANT: license.granted(claims, standing, before, ledger, now, policy),
+            Term.LOCATION: location.locate(standing),
+        }
+        table = _table(claims, terms, accepted)
+        return AttestationResults(items, claims, table, before, standing, asked, now), step
+
+    def run(self, items: Evidence, log: Ledger, *, now: int) -> list[AttestationResults]:
+        """Return the results of all rows, each chunk durable in `log` before the next is judged.
+
+        Chunks bound the memory. A crash between append and commit loses nothing: the entries are in the log, and the
+        next start folds them.
+        """
+        results = []
+        for start in range(0, len(items), CHUNK):
+            stop = start + CHUNK
+            part = Evidence(items.rows.part(start, stop), items.preset[start:stop])
+            judged, step = self.appraise(part, now=now)
+            self.trace("log")
+            log.append(entries_of(judged))
+            self.state.commit(step, now)
+            self.trace("done")
+            results.append(judged)
+        return results
+
+    def _license_ids(self, rows: NDArray[np.int64]) -> list[bytes]:
+        ids = [*(one.terms.license_id for one in self.trust.licenses), b""]
+        return [ids[row] for row in rows]
+
+    def _fold_entry(self, entry: Entry) -> None:
+        self.state.time = max(self.state.time, entry.time)
+        if entry.kind is not Kind.CHALLENGE:
+            self.trust.admit(entry)
+            return
+        _, issued = Challenge.open(entry.fields[0])
+        self.state.admit_challenge(issued, self._audience_row(issued))
+
+    def _audience_row(self, issued: Challenge) -> int:
+        kind, name = issued.audience
+        if kind == EVERY_CHIP:
+            return -1
+        return self.trust.chip(name) if kind == ONE_CHIP else self.trust.license_row(name)
+
+    def _fold_evidence(self, entries: list[Entry]) -> None:
+        for start in range(0, len(entries), CHUNK):
+            part = entries[start : start + CHUNK]
+            columns = scan(rows_of([entry.fields[0] for entry in part]))
+            fresh = np.array([int.from_bytes(entry.fields[1][:2], "big") for entry in part])
+            times = np.array([entry.time for entry in part], dtype=np.uint64)
+            chips = self.trust.chips_of(columns.ueid)
+            answered = self.state.challenge_rows(columns.nonce)
+            step = self.state.advance(columns, chips, answered, fresh == Reason.MET, times)
+            self.state.commit(step, int(times.max()))
+
+
+def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Return the (N, terms) table of reasons.
+
+    A row that is not fresh says nothing about now, so it is not compared with what the chip said last; a row that is
+    not authentic says nothing at all.
+    """
+    table = np.stack([terms[term] for term in Term], axis=1)
+    for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
+        table[~accepted, term] = Reason.NOT_FRESH
+    table[~claims.authentic] = Reason.NOT_AUTHENTIC
+    return table

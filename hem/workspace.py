@@ -1,0 +1,190 @@
+"""Edge: a directory with the verifier's keys, its configuration and its log, opened as one verifier.
+
+hem.toml           who this verifier is
+keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
+log/               C2SP tlog-tiles; everything else is derived from it
+"""
+
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hem.errors import UsageError, WorkspaceError
+from hem.log import Signer
+from hem.model import AttestationResults, Evidence
+from hem.store import Log
+from hem.verifier import Verifier
+from protocols import entries, keys
+from protocols.entries import Kind, Policy
+
+KEY_NAMES = ("verifier", "issuer", "log")
+
+
+class Config(BaseModel):
+    """`hem.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    verifier: str = Field(min_length=1, max_length=60, pattern=r"^[!-*,-~]+$")  # a note's key name: no space, no plus
+    threads: int = Field(default=0, ge=0, le=1024, description="0: one a core")
+
+
+class Keys(NamedTuple):
+    """The private keys of a workspace."""
+
+    verifier: Ed25519PrivateKey
+    issuer: Ed25519PrivateKey
+    log: Ed25519PrivateKey
+
+
+class Workspace:
+    """An open workspace: it holds the log's lock, and its verifier knows everything that the log says."""
+
+    def __init__(self, directory: Path, config: Config, private: Keys, log: Log) -> None:
+        self.directory = directory
+        self.config = config
+        self.keys = private
+        self.log = log
+        self.verifier = Verifier(threads=config.threads)
+
+    @staticmethod
+    def create(directory: Path, verifier: str, *, now: int, policy: Policy) -> None:
+        """Make a workspace, whole or not at all: it is built beside its place and moved there in one step.
+
+        Raises:
+            UsageError: the place is taken, or the name is not one for a verifier.
+            WorkspaceError: the disk does not take it.
+        """
+        if directory.exists():
+            raise UsageError(f"{directory} exists: choose another directory, or use the workspace that is there")
+        config = _config({"verifier": verifier}, "verifier id")
+        building = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+        private = Keys(*(Ed25519PrivateKey.generate() for _ in KEY_NAMES))
+        genesis = entries.encode(
+            Kind.GENESIS,
+            now,
+            verifier,
+            keys.cose_key(private.verifier.public_key()),
+            keys.cose_key(private.issuer.public_key()),
+            policy,
+        )
+        try:
+            (building / "keys").mkdir(parents=True, mode=0o700)
+            for name, key in zip(KEY_NAMES, private, strict=True):
+                _write_key(building / "keys" / f"{name}.pem", key)
+            (building / "hem.toml").write_text(f'verifier = "{config.verifier}"\n')
+            Log.create(building / "log", _signer(config, private))
+            with Log.open(building / "log", _signer(config, private)) as log:
+                log.append([genesis])
+            building.rename(directory)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{directory}: cannot make the workspace: {error.strerror}: {error.filename}"
+            ) from error
+
+    @classmethod
+    @contextmanager
+    def open(cls, directory: Path, *, now: int) -> Iterator[Self]:
+        """Open the workspace for writing; while it is open no other process can.
+
+        Raises:
+            WorkspaceError: it is missing, damaged or locked, or the clock stands before its newest entry.
+        """
+        config, private = _read(directory)
+        with Log.open(directory / "log", _signer(config, private)) as log:
+            workspace = cls(directory, config, private, log)
+            workspace.verifier.fold(log.entries(0, log.size))
+            newest = workspace.verifier.state.time
+            if now < newest:
+                # Or expired licenses and challenges would live again.
+                raise WorkspaceError(
+                    f"{directory}: the clock is {newest - now} ms before the newest entry: set it right"
+                )
+            yield workspace
+
+    def record(self, new: Sequence[bytes]) -> None:
+        """Make entries durable, then take them in."""
+        self.log.append(list(new))
+        self.verifier.fold(new)
+
+    def appraise(self, items: Evidence, *, now: int) -> list[AttestationResults]:
+        """Judge evidence and log it (see `Verifier.run`)."""
+        return self.verifier.run(items, self.log, now=now)
+
+
+def read_entries(directory: Path) -> list[bytes]:
+    """Return all entries of a workspace's log, checked against its checkpoint, without taking the lock."""
+    log = open_log(directory)
+    return list(log.entries(0, log.size))
+
+
+def open_log(directory: Path) -> Log:
+    """Return the log of a workspace for reading only, without taking the lock."""
+    config, private = _read(directory)
+    return Log.read(directory / "log", _signer(config, private).verifier)
+
+
+def _read(directory: Path) -> tuple[Config, Keys]:
+    if not directory.is_dir():
+        raise WorkspaceError(f"{directory}: no workspace here: make one with `hem init {directory}`")
+    path = directory / "hem.toml"
+    try:
+        config = _config(tomllib.loads(path.read_text()), str(path))
+        private = Keys(*(_read_key(directory / "keys" / f"{name}.pem") for name in KEY_NAMES))
+    except OSError as error:
+        raise WorkspaceError(
+            f"{error.filename}: {error.strerror}: restore it from a backup of the workspace"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WorkspaceError(f"{path}: not TOML: {error}") from error
+    return config, private
+
+
+def _config(values: dict[str, object], where: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _signer(config: Config, private: Keys) -> Signer:
+    return Signer(f"{config.verifier}/log", private.log)
+
+
+def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    public = keys.cose_key(key.public_key())
+    path.with_suffix(".pub").write_bytes(public)
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise WorkspaceError(f"{path}: not a private key in PEM: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise WorkspaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
+    return key
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """Return the public half in PEM."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

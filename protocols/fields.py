@@ -1,0 +1,165 @@
+"""How a claims map of `hem.cddl` is read and written: one table row per key, one small reader per type."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from protocols.cbor import WireError, dumps, loads
+
+U64 = (1 << 64) - 1
+SAFE = (1 << 53) - 1
+UEID_BYTES = 17
+
+Reader = Callable[[Any, str], Any]
+
+
+class Field(NamedTuple):
+    """One key of a claims map: its number, its name in Python, how it is read, and whether it may be absent."""
+
+    key: int
+    name: str
+    read: Reader
+    optional: bool = False
+
+
+def read_map(data: bytes, fields: Iterable[Field], where: str) -> dict[str, Any]:
+    """Return the values of a claims map by name; an absent optional one is None.
+
+    Raises:
+        WireError: the first fault in the order of keys, then a missing key.
+    """
+    value = loads(data, where=where)
+    if not isinstance(value, Mapping):
+        raise WireError("WRONG_TYPE", f"{where}: not a map")
+    known = {field.key: field for field in fields}
+    result: dict[str, Any] = {field.name: None for field in known.values()}
+    for key, item in value.items():
+        if type(key) is not int or key not in known:
+            raise WireError("UNKNOWN_KEY", f"{where}: key {key!r}")
+        result[known[key].name] = known[key].read(item, f"{where}: {known[key].name} ({key})")
+    for field in known.values():
+        if result[field.name] is None and not field.optional:
+            raise WireError("MISSING_KEY", f"{where}: {field.name} ({field.key})")
+    return result
+
+
+def write_map(message: object, fields: Iterable[Field]) -> bytes:
+    """Return the deterministic claims map of a message object; fields that are None are left out."""
+    pairs = ((field.key, getattr(message, field.name)) for field in fields)
+    return dumps({key: plain(value) for key, value in pairs if value is not None})
+
+
+def plain(value: object) -> object:
+    """Return `value` as cbor2 takes it: every tuple a list."""
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def octets(low: int, high: int | None = None) -> Reader:
+    """Return a reader of a byte string of `low` to `high` bytes."""
+
+    def read(value: Any, where: str) -> bytes:
+        if not isinstance(value, bytes):
+            raise WireError("WRONG_TYPE", where)
+        if not low <= len(value) <= (high if high is not None else low):
+            raise WireError("WRONG_VALUE", f"{where}: {len(value)} bytes")
+        return value
+
+    return read
+
+
+def text(low: int, high: int) -> Reader:
+    """Return a reader of a text of `low` to `high` bytes of UTF-8."""
+
+    def read(value: Any, where: str) -> str:
+        if not isinstance(value, str):
+            raise WireError("WRONG_TYPE", where)
+        if not low <= len(value.encode()) <= high:
+            raise WireError("WRONG_VALUE", f"{where}: {len(value.encode())} bytes")
+        return value
+
+    return read
+
+
+def uint(high: int = U64) -> Reader:
+    """Return a reader of an unsigned integer up to `high`."""
+
+    def read(value: Any, where: str) -> int:
+        if type(value) is not int or value < 0:
+            raise WireError("WRONG_TYPE", where)
+        if value > high:
+            raise WireError("WRONG_VALUE", f"{where}: {value}")
+        return value
+
+    return read
+
+
+def real(low: float, high: float) -> Reader:
+    """Return a reader of a float from `low` to `high`; never NaN."""
+
+    def read(value: Any, where: str) -> float:
+        if type(value) is not float:
+            raise WireError("WRONG_TYPE", where)
+        if not math.isfinite(value) or not low <= value <= high:
+            raise WireError("WRONG_VALUE", f"{where}: {value}")
+        return value
+
+    return read
+
+
+def boolean(value: Any, where: str) -> bool:
+    """Return a bool, and only a bool."""
+    if type(value) is not bool:
+        raise WireError("WRONG_TYPE", where)
+    return value
+
+
+def read_ueid(value: Any, where: str) -> bytes:
+    """Return a UEID of type RAND with 16 random bytes (RFC 9711, section 4.2.1)."""
+    raw: bytes = octets(UEID_BYTES)(value, where)
+    if raw[0] != 1:
+        raise WireError("WRONG_VALUE", f"{where}: UEID type {raw[0]}, expected 1 (RAND)")
+    return raw
+
+
+def tuple_of(*readers: Reader, make: Callable[..., Any] = lambda *items: items) -> Reader:
+    """Return a reader of an array with one reader per place."""
+
+    def read(value: Any, where: str) -> Any:
+        items = array(value, where)
+        if len(items) != len(readers):
+            raise WireError("WRONG_VALUE", f"{where}: {len(items)} places, expected {len(readers)}")
+        return make(*(one(item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(readers, items, strict=True))))
+
+    return read
+
+
+def list_of(reader: Reader, low: int, high: int) -> Reader:
+    """Return a reader of an array of `low` to `high` like items."""
+
+    def read(value: Any, where: str) -> tuple[Any, ...]:
+        items = array(value, where)
+        if not low <= len(items) <= high:
+            raise WireError("WRONG_VALUE", f"{where}: {len(items)} items, {low} to {high} allowed")
+        return tuple(reader(item, f"{where}[{i}]") for i, item in enumerate(items))
+
+    return read
+
+
+def rising(reader: Reader) -> Reader:
+    """Return `reader`, which gives a tuple, with the demand that its items rise strictly."""
+
+    def read(value: Any, where: str) -> tuple[Any, ...]:
+        items: tuple[Any, ...] = reader(value, where)
+        if any(one >= other for one, other in pairwise(items)):
+            raise WireError("WRONG_VALUE", f"{where}: not sorted, or one item twice")
+        return items
+
+    return read
+
+
+def array(value: Any, where: str) -> tuple[Any, ...]:
+    """Return the items of an array."""
+    if not isinstance(value, list | tuple):
+        raise WireError("WRONG_TYPE", where)
+    return tuple(value)

@@ -1,0 +1,188 @@
+"""The ways a value can be wrong, by its type in `hem.cddl`: each with the reason that a reader must give."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from cbor2 import CBORTag
+
+U64 = (1 << 64) - 1
+SAFE = (1 << 53) - 1
+
+
+class Fault(NamedTuple):
+    """A wrong value for one place; `beyond_cddl` says why a CDDL checker lets it pass, if it does."""
+
+    name: str
+    value: Any
+    reason: str
+    beyond_cddl: str = ""
+
+
+Faults = Callable[[Any], Iterator[Fault]]
+
+_TAG_TWO = "checkers read tag 2 as an integer"
+
+
+def octets(low: int, high: int | None = None) -> Faults:
+    """Return the faults of a byte string of `low` to `high` bytes."""
+    top = low if high is None else high
+
+    def faults(_base: Any) -> Iterator[Fault]:
+        if low:
+            yield Fault("short", bytes([1]) * (low - 1), "WRONG_VALUE")
+        yield Fault("long", bytes([1]) * (top + 1), "WRONG_VALUE")
+        yield Fault("text", "a" * low, "WRONG_TYPE")
+
+    return faults
+
+
+def blob(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a byte string of any size."""
+    yield Fault("text", "a", "WRONG_TYPE")
+    yield Fault("null", None, "WRONG_TYPE")
+    yield Fault("tagged", CBORTag(24, base), "WRONG_TYPE", "checkers look through a tag")
+
+
+def ueid(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a UEID."""
+    yield from octets(17)(base)
+    yield Fault("type-zero", b"\x00" + base[1:], "WRONG_VALUE", "the first byte of a UEID")
+    yield Fault("type-two", b"\x02" + base[1:], "WRONG_VALUE", "the first byte of a UEID")
+
+
+def text(low: int, high: int) -> Faults:
+    """Return the faults of a text of `low` to `high` bytes."""
+
+    def faults(_base: Any) -> Iterator[Fault]:
+        yield Fault("short", "a" * (low - 1), "WRONG_VALUE")
+        yield Fault("long", "a" * (high + 1), "WRONG_VALUE")
+        yield Fault("long-in-bytes-only", "\u00e9" * (high // 2 + 1), "WRONG_VALUE")
+        yield Fault("bytes", b"a" * low, "WRONG_TYPE")
+
+    return faults
+
+
+def uint(high: int = U64) -> Faults:
+    """Return the faults of an unsigned integer up to `high`."""
+
+    def faults(_base: Any) -> Iterator[Fault]:
+        if high < U64:
+            yield Fault("above", high + 1, "WRONG_VALUE")
+        yield Fault("negative", -1, "WRONG_TYPE")
+        yield Fault("float", 1.0, "WRONG_TYPE")
+        yield Fault("text", "1", "WRONG_TYPE")
+        yield Fault("true", True, "WRONG_TYPE")
+        yield Fault("null", None, "WRONG_TYPE")
+        yield Fault("bignum", CBORTag(2, b"\x01"), "WRONG_TYPE", _TAG_TWO)
+
+    return faults
+
+
+def real(low: float, high: float) -> Faults:
+    """Return the faults of a float from `low` to `high`."""
+
+    def faults(_base: Any) -> Iterator[Fault]:
+        yield Fault("above", math.nextafter(high, math.inf), "WRONG_VALUE")
+        yield Fault("below", math.nextafter(low, -math.inf), "WRONG_VALUE")
+        yield Fault("integer", 1, "WRONG_TYPE")
+        yield Fault("text", "1.0", "WRONG_TYPE")
+        yield Fault("nan", math.nan, "WRONG_VALUE")
+        yield Fault("infinite", math.inf, "WRONG_VALUE")
+        yield Fault("minus-infinite", -math.inf, "WRONG_VALUE")
+
+    return faults
+
+
+def boolean(_base: Any) -> Iterator[Fault]:
+    """Yield the faults of a bool."""
+    yield Fault("zero", 0, "WRONG_TYPE")
+    yield Fault("one", 1, "WRONG_TYPE")
+    yield Fault("null", None, "WRONG_TYPE")
+
+
+def places(base: Any) -> Iterator[Fault]:
+    """Yield the faults of an array with a fixed number of places."""
+    yield Fault("short", base[:-1], "WRONG_VALUE")
+    yield Fault("long", [*base, base[-1]], "WRONG_VALUE")
+    yield Fault("empty", [], "WRONG_VALUE")
+    yield Fault("bytes", b"", "WRONG_TYPE")
+    yield Fault("map", {0: base[0]}, "WRONG_TYPE")
+
+
+def many(low: int, high: int, more: Callable[[int], Any] | None = None) -> Faults:
+    """Return the faults of an array of `low` to `high` items; `more` makes the i-th of too many."""
+
+    def faults(base: Any) -> Iterator[Fault]:
+        if low:
+            yield Fault("empty", [], "WRONG_VALUE")
+        yield Fault("too-many", [more(i) if more else base[0] for i in range(high + 1)], "WRONG_VALUE")
+        yield Fault("bytes", b"", "WRONG_TYPE")
+        yield Fault("map", {}, "WRONG_TYPE")
+
+    return faults
+
+
+def rising(base: Any) -> Iterator[Fault]:
+    """Yield the faults of an array of two items or more that must rise."""
+    yield Fault("unsorted", base[::-1], "WRONG_VALUE", "the order of items")
+    yield Fault("twice", [base[0], base[0]], "WRONG_VALUE", "items that must differ")
+
+
+def few(low: int) -> Faults:
+    """Return the faults of an array that is too large to show too many in a committed file."""
+
+    def faults(base: Any) -> Iterator[Fault]:
+        return (fault for fault in many(low, low)(base) if fault.name != "too-many")
+
+    return faults
+
+
+def empty(_base: Any) -> Iterator[Fault]:
+    """Yield the fault of a byte string that must not be empty."""
+    yield Fault("empty", b"", "WRONG_VALUE")
+
+
+def gnss(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a location map."""
+    yield Fault("array", [base[1], base[2]], "WRONG_TYPE")
+    yield Fault("empty", {}, "MISSING_KEY")
+    yield Fault("without-latitude", {2: base[2], 4: base[4]}, "MISSING_KEY")
+    yield Fault("without-longitude", {1: base[1], 4: base[4]}, "MISSING_KEY")
+    yield Fault("with-altitude", {**base, 3: 1.0}, "UNKNOWN_KEY")
+    yield Fault("with-heading", {**base, 6: 1.0}, "UNKNOWN_KEY")
+    yield Fault("text-key", {**base, "a": 1.0}, "UNKNOWN_KEY")
+
+
+def profile(base: Any) -> Iterator[Fault]:
+    """Yield the faults of an eat_profile."""
+    yield Fault("other", "tag:hem.example,2026:eat#2", "WRONG_PROFILE")
+    yield Fault("empty", "", "WRONG_PROFILE")
+    yield Fault("bytes", base.encode(), "WRONG_TYPE")
+    yield Fault("oid", CBORTag(111, b"\x2a"), "WRONG_TYPE")
+
+
+def audience(base: Any) -> Iterator[Fault]:
+    """Yield the faults of an audience whose two places do not fit together."""
+    yield Fault("chip-with-license-id", [0, base[1][:16]], "WRONG_VALUE")
+    yield Fault("license-with-ueid", [1, base[1]], "WRONG_VALUE")
+    yield Fault("license-without-id", [1, b""], "WRONG_VALUE")
+    yield Fault("everyone-with-ueid", [2, base[1]], "WRONG_VALUE")
+
+
+def kind(_base: Any) -> Iterator[Fault]:
+    """Yield the faults of the kind of a log entry."""
+    yield Fault("unknown", 9, "WRONG_VALUE")
+    yield Fault("negative", -1, "WRONG_VALUE")
+    yield Fault("text", "0", "WRONG_VALUE")
+    yield Fault("float", 0.0, "WRONG_VALUE")
+
+
+def device_set(base: Any) -> Iterator[Fault]:
+    """Yield the faults of sorted UEIDs end to end."""
+    yield Fault("empty", b"", "WRONG_VALUE")
+    yield Fault("array", [base[:17]], "WRONG_TYPE")
+    yield Fault("broken", base[:-1], "WRONG_VALUE", "a whole number of UEIDs")
+    yield Fault("type-zero", b"\x00" + base[1:], "WRONG_VALUE", "the first byte of a UEID")
+    yield Fault("unsorted", base[17:34] + base[:17], "WRONG_VALUE", "the order of UEIDs")
+    yield Fault("twice", base[:17] * 2, "WRONG_VALUE", "UEIDs that must differ")

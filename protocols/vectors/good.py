@@ -1,0 +1,221 @@
+"""The good messages: fixed keys, fixed values, every optional field present and absent, every limit reached."""
+
+import hashlib
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
+
+from protocols import entries, keys
+from protocols import messages as m
+
+DAY = 86_400
+NOW = 1_790_000_000  # seconds; every vector lives around this moment
+
+
+def fill(label: str, size: int) -> bytes:
+    """Return `size` bytes that stand for random ones: SHAKE-256 of the label."""
+    return hashlib.shake_256(f"hem vectors: {label}".encode()).digest(size)
+
+
+def ueid(label: str) -> bytes:
+    """Return a UEID of type RAND."""
+    return b"\x01" + fill(f"ueid {label}", 16)
+
+
+def _scalar(label: str) -> int:
+    return int.from_bytes(fill(label, 31), "big")
+
+
+KEYS: dict[str, keys.PrivateKey] = {
+    "ed25519": ed25519.Ed25519PrivateKey.from_private_bytes(fill("key ed25519", 32)),
+    "p256": ec.derive_private_key(_scalar("key p256"), ec.SECP256R1()),
+    "p384": ec.derive_private_key(_scalar("key p384"), ec.SECP384R1()),
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey.from_seed_bytes(fill("key ml-dsa-44", 32)),
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey.from_seed_bytes(fill("key ml-dsa-65", 32)),
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey.from_seed_bytes(fill("key ml-dsa-87", 32)),
+}
+# label of a good message: its alg and its key. Each pair with two names is tried under both (RFC 9864).
+ALGORITHMS: dict[str, tuple[int, str]] = {
+    "eddsa": (keys.EDDSA, "ed25519"),
+    "ed25519": (keys.ED25519, "ed25519"),
+    "es256": (keys.ES256, "p256"),
+    "esp256": (keys.ESP256, "p256"),
+    "es384": (keys.ES384, "p384"),
+    "esp384": (keys.ESP384, "p384"),
+    "ml-dsa-44": (keys.ML_DSA_44, "ml-dsa-44"),
+    "ml-dsa-65": (keys.ML_DSA_65, "ml-dsa-65"),
+    "ml-dsa-87": (keys.ML_DSA_87, "ml-dsa-87"),
+}
+
+_ROM = m.Component("rom", fill("rom", 32), 3)
+_RUNTIME = m.Component("runtime", fill("runtime", 32), 7)
+_GRANT_STATE = m.GrantState(fill("license", 16), 2, fill("grant", 32), 600, 400)
+
+EVIDENCE = m.Evidence(
+    nonce=fill("nonce", 32),
+    ueid=ueid("a"),
+    oemid=b"\x02\x00\x00",
+    hwmodel=b"sim-1",
+    uptime=3_600,
+    dbgstat=2,
+    bootcount=5,
+    bootseed=fill("bootseed", 32),
+    swname="hem-firmware",
+    swversion=("1.4.0",),
+    sequence=9,
+    previous=fill("previous", 32),
+    components=(_ROM, _RUNTIME),
+    meter=m.Meter(10**12, 10**9, 50_000, 12_345),
+    hwversion=("B0",),
+    location=m.Gnss(47.375, 8.5, 12.5),
+    grant=_GRANT_STATE,
+    ranging=(fill("opening", 32), fill("transcripts", 32)),
+    peers=tuple(sorted(ueid(label) for label in "bc")),
+    purpose="training",
+    tamper=0,
+)
+MINIMAL = replace(
+    EVIDENCE, hwversion=None, location=None, grant=None, ranging=None, peers=None, purpose=None, tamper=None
+)
+
+EVIDENCES: dict[str, m.Evidence] = {
+    "minimal": MINIMAL,
+    "first": replace(MINIMAL, sequence=1, previous=m.NO_PREVIOUS, bootcount=1, uptime=0, meter=m.Meter(0, 0, 0, 0)),
+    "largest-integers": replace(
+        EVIDENCE,
+        uptime=2**64 - 1,
+        bootcount=2**64 - 1,
+        sequence=2**64 - 1,
+        meter=m.Meter(*(4 * (2**64 - 1,))),
+        grant=_GRANT_STATE._replace(sequence=2**64 - 1, spent=2**64 - 1, remaining=2**64 - 1),
+        components=(_ROM._replace(svn=2**64 - 1),),
+        tamper=2**64 - 1,
+    ),
+    "integers-at-each-width": replace(
+        EVIDENCE, uptime=23, bootcount=24, sequence=255, meter=m.Meter(256, 65_535, 65_536, 2**32 - 1), tamper=2**32
+    ),
+    "longest-strings": replace(
+        EVIDENCE,
+        hwmodel=b"m" * 32,
+        hwversion=("v" * 32,),
+        swname="n" * 64,
+        swversion=("s" * 32,),
+        purpose="\u00e9" * 32,
+        components=(_ROM._replace(name="c" * 64),),
+    ),
+    "shortest-strings": replace(
+        EVIDENCE, hwmodel=b"m", hwversion=("v",), swname="n", swversion=("s",), purpose="p", peers=()
+    ),
+    "most-components": replace(MINIMAL, components=tuple(_ROM._replace(name=f"part-{i}") for i in range(16))),
+    "most-peers": replace(MINIMAL, peers=tuple(sorted(ueid(f"peer {i}") for i in range(64)))),
+    "location-without-accuracy": replace(EVIDENCE, location=m.Gnss(-33.5, 151.25)),
+    "location-south-west": replace(EVIDENCE, location=m.Gnss(-90.0, -180.0, 0.0)),
+    "location-north-east": replace(EVIDENCE, location=m.Gnss(90.0, 180.0, 21_000_000.0)),
+    "location-minus-zero": replace(EVIDENCE, location=m.Gnss(-0.0, -0.0, -0.0)),
+    "location-half-single-double": replace(EVIDENCE, location=m.Gnss(0.5, 100.00000762939453, 0.1)),
+    "location-smallest-half": replace(EVIDENCE, location=m.Gnss(2.0**-24, 2.0**-149, 2.0**-1074)),
+    "debug-states": replace(MINIMAL, dbgstat=4),
+    "debug-enabled": replace(MINIMAL, dbgstat=0),
+}
+
+_CHALLENGE = m.Challenge(
+    verifier="verifier.example",
+    expires=NOW + 600,
+    issued=NOW,
+    id=fill("challenge", 16),
+    nonce=fill("nonce", 32),
+    audience=m.Audience(m.ONE_CHIP, ueid("a")),
+    sequence=41,
+    purpose=m.ATTEST,
+    grant=b"\xd2\x84\x40",
+)
+CHALLENGES: dict[str, m.Challenge] = {
+    "one-chip": _CHALLENGE,
+    "one-license": replace(_CHALLENGE, audience=m.Audience(m.ONE_LICENSE, fill("license", 16)), grant=None),
+    "every-chip": replace(_CHALLENGE, audience=m.Audience(m.EVERY_CHIP, b""), purpose=m.RENEW, grant=None),
+    "largest-integers": replace(_CHALLENGE, expires=2**53 - 1, issued=2**53 - 1, sequence=2**64 - 1, purpose=m.RANGE),
+}
+
+_GRANT = m.Grant(
+    issuer="issuer.example",
+    expires=NOW + 30 * DAY,
+    issued=NOW,
+    ueid=ueid("a"),
+    license_id=fill("license", 16),
+    sequence=2,
+    budget=10**15,
+)
+GRANTS: dict[str, m.Grant] = {
+    "plain": _GRANT,
+    "largest-integers": replace(_GRANT, expires=2**53 - 1, sequence=2**64 - 1, budget=2**64 - 1),
+    "zero": replace(_GRANT, expires=0, issued=0, sequence=0, budget=0),
+}
+
+_SITE = m.Site("zurich-1", "CH", 47.375, 8.5, 2_000)
+_LICENSE = m.License(
+    issuer="issuer.example",
+    holder="holder.example",
+    expires=NOW + 365 * DAY,
+    not_before=NOW,
+    issued=NOW - DAY,
+    license_id=fill("license", 16),
+    sequence=3,
+    chips=(2, hashlib.sha256(b"".join(sorted((ueid("a"), ueid("b"))))).digest()),
+    device_class=m.SIMULATED,
+    countries=("CH", "DE"),
+    sites=(_SITE,),
+    budget=10**18,
+    svn_floor=2,
+    debug_allowed=False,
+)
+LICENSES: dict[str, m.License] = {
+    "plain": _LICENSE,
+    "without-limits": replace(_LICENSE, countries=(), sites=(), budget=0, svn_floor=0, debug_allowed=True),
+    "edges-of-the-map": replace(_LICENSE, sites=(_SITE._replace(latitude=-90.0, longitude=180.0, radius=2**64 - 1),)),
+    "production": replace(_LICENSE, device_class=m.PRODUCTION, chips=(2**64 - 1, fill("set", 32))),
+}
+
+_REFERENCE = m.ReferenceValues(
+    issuer="maker.example",
+    issued=NOW,
+    hwmodel=b"sim-1",
+    peaks=m.Meter(2 * 10**9, 10**9, 700, 900_000_000),
+    components=(_ROM, _RUNTIME),
+)
+REFERENCES: dict[str, m.ReferenceValues] = {
+    "plain": _REFERENCE,
+    "one-component": replace(_REFERENCE, components=(_ROM,), hwmodel=b"m" * 32),
+    "two-versions-of-one-component": replace(_REFERENCE, components=(_ROM, _ROM._replace(svn=4))),
+}
+
+SIGNED: dict[str, dict[str, m.Message]] = {
+    "challenge": {**CHALLENGES},
+    "evidence": {"full": EVIDENCE, **EVIDENCES},
+    "grant": {**GRANTS},
+    "license": {**LICENSES},
+    "reference": {**REFERENCES},
+}
+
+_CERTIFICATE = fill("certificate", 48)  # the wire has certificates as opaque bytes: X.509 is read one stage later
+_COSE_KEY = keys.cose_key(KEYS["ed25519"].public_key())
+ENDORSEMENTS: dict[str, bytes] = {
+    "one-certificate": entries.encode_endorsement([_CERTIFICATE]),
+    "most-certificates": entries.encode_endorsement([_CERTIFICATE, *(fill(f"ca {i}", 40) for i in range(3))]),
+    "shortest-certificate": entries.encode_endorsement([b"\x30"]),
+}
+
+_MS = NOW * 1_000
+_SET = sorted(ueid(label) for label in "abcd")
+ENTRIES: dict[str, bytes] = {
+    "genesis": entries.encode(entries.Kind.GENESIS, _MS, "verifier.example", _COSE_KEY, _COSE_KEY, entries.Policy()),
+    "anchor": entries.encode(entries.Kind.ANCHOR, _MS, m.PRODUCTION, _CERTIFICATE),
+    "endorsed": entries.encode(
+        entries.Kind.ENDORSED, _MS, ueid("a"), m.DEV, _COSE_KEY, b"\x02\x00\x00", b"sim-1", [_CERTIFICATE]
+    ),
+    "reference": entries.encode(entries.Kind.REFERENCE, _MS, b"\xd2\x84", _CERTIFICATE),
+    "license": entries.encode(entries.Kind.LICENSE, _MS, b"\xd2\x84"),
+    "device-set": entries.encode(entries.Kind.DEVICE_SET, _MS, fill("license", 16), 3, 0, b"".join(_SET)),
+    "grant": entries.encode(entries.Kind.GRANT, _MS, b"\xd2\x84"),
+    "challenge": entries.encode(entries.Kind.CHALLENGE, _MS, b"\xd2\x84"),
+    "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(16)),
+}

@@ -1,0 +1,181 @@
+"""Every place of every message that a fault can sit in: `(label, path into the claims, faults of its type)`.
+
+The first step of a path is a claim key, or a place of an array. A test fails if a key of `hem.cddl` has no place here.
+"""
+
+from protocols.vectors import faults as f
+
+Place = tuple[str, tuple[int, ...], f.Faults]
+
+_NAME = f.text(1, 64)
+_SECONDS = f.uint(f.SAFE)
+_U64 = f.uint()
+_DIGEST = f.octets(32)
+_ID = f.octets(16)
+_METER = ("cycles", "mflop", "joules", "link-kib")
+
+
+def _component(*path: int) -> list[Place]:
+    return [
+        ("component", path, f.places),
+        ("component-name", (*path, 0), _NAME),
+        ("component-digest", (*path, 1), _DIGEST),
+        ("component-svn", (*path, 2), _U64),
+    ]
+
+
+EVIDENCE: list[Place] = [
+    ("nonce", (10,), _DIGEST),
+    ("ueid", (256,), f.ueid),
+    ("oemid", (258,), f.octets(3)),
+    ("hwmodel", (259,), f.octets(1, 32)),
+    ("hwversion", (260,), f.places),
+    ("hwversion-text", (260, 0), f.text(1, 32)),
+    ("uptime", (261,), _U64),
+    ("dbgstat", (263,), f.uint(4)),
+    ("location", (264,), f.gnss),
+    ("latitude", (264, 1), f.real(-90, 90)),
+    ("longitude", (264, 2), f.real(-180, 180)),
+    ("accuracy", (264, 4), f.real(0, 21_000_000)),
+    ("profile", (265,), f.profile),
+    ("bootcount", (267,), _U64),
+    ("bootseed", (268,), _DIGEST),
+    ("swname", (270,), _NAME),
+    ("swversion", (271,), f.places),
+    ("swversion-text", (271, 0), f.text(1, 32)),
+    ("sequence", (-80001,), _U64),
+    ("previous", (-80002,), _DIGEST),
+    ("components", (-80003,), f.many(1, 16)),
+    *_component(-80003, 0),
+    ("meter", (-80004,), f.places),
+    *((name, (-80004, i), _U64) for i, name in enumerate(_METER)),
+    ("grant-state", (-80005,), f.places),
+    ("grant-license", (-80005, 0), _ID),
+    ("grant-sequence", (-80005, 1), _U64),
+    ("grant-digest", (-80005, 2), _DIGEST),
+    ("grant-spent", (-80005, 3), _U64),
+    ("grant-remaining", (-80005, 4), _U64),
+    ("ranging", (-80006,), f.places),
+    ("ranging-opening", (-80006, 0), _DIGEST),
+    ("ranging-transcripts", (-80006, 1), _DIGEST),
+    ("peers", (-80007,), f.many(0, 64, more=lambda i: b"\x01" + i.to_bytes(16, "big"))),
+    ("peers-order", (-80007,), f.rising),
+    ("peer", (-80007, 1), f.ueid),
+    ("purpose", (-80008,), _NAME),
+    ("tamper", (-80009,), _U64),
+]
+
+CHALLENGE: list[Place] = [
+    ("verifier", (1,), _NAME),
+    ("expires", (4,), _SECONDS),
+    ("issued", (6,), _SECONDS),
+    ("id", (7,), _ID),
+    ("nonce", (10,), _DIGEST),
+    ("audience", (-80020,), f.places),
+    ("audience-kind", (-80020, 0), f.uint(2)),
+    ("audience-ueid", (-80020, 1), f.ueid),
+    ("audience-pair", (-80020,), f.audience),
+    ("sequence", (-80021,), _U64),
+    ("purpose", (-80022,), f.uint(2)),
+    ("grant", (-80023,), f.blob),
+    ("grant-size", (-80023,), f.empty),
+]
+
+GRANT: list[Place] = [
+    ("issuer", (1,), _NAME),
+    ("expires", (4,), _SECONDS),
+    ("issued", (6,), _SECONDS),
+    ("ueid", (256,), f.ueid),
+    ("license-id", (-80024,), _ID),
+    ("sequence", (-80025,), _U64),
+    ("budget", (-80026,), _U64),
+]
+
+LICENSE: list[Place] = [
+    ("issuer", (1,), _NAME),
+    ("holder", (2,), _NAME),
+    ("expires", (4,), _SECONDS),
+    ("not-before", (5,), _SECONDS),
+    ("issued", (6,), _SECONDS),
+    ("license-id", (-80024,), _ID),
+    ("sequence", (-80041,), _U64),
+    ("chips", (-80042,), f.places),
+    ("chips-count", (-80042, 0), _U64),
+    ("chips-digest", (-80042, 1), _DIGEST),
+    ("device-class", (-80043,), f.uint(2)),
+    ("countries", (-80044,), f.many(0, 300, more=lambda i: chr(65 + i // 26) + chr(65 + i % 26))),
+    ("countries-order", (-80044,), f.rising),
+    ("country", (-80044, 0), f.text(2, 2)),
+    ("sites", (-80045,), f.many(0, 500, more=lambda i: [f"{i}", "CH", 0.0, 0.0, 1])),
+    ("site", (-80045, 0), f.places),
+    ("site-name", (-80045, 0, 0), _NAME),
+    ("site-country", (-80045, 0, 1), f.text(2, 2)),
+    ("site-latitude", (-80045, 0, 2), f.real(-90, 90)),
+    ("site-longitude", (-80045, 0, 3), f.real(-180, 180)),
+    ("site-radius", (-80045, 0, 4), _U64),
+    ("budget", (-80046,), _U64),
+    ("svn-floor", (-80047,), _U64),
+    ("debug-allowed", (-80048,), f.boolean),
+]
+
+REFERENCE: list[Place] = [
+    ("issuer", (1,), _NAME),
+    ("issued", (6,), _SECONDS),
+    ("hwmodel", (259,), f.octets(1, 32)),
+    ("peaks", (-80061,), f.places),
+    *((name, (-80061, i), _U64) for i, name in enumerate(_METER)),
+    ("components", (-80062,), f.few(1)),
+    *_component(-80062, 0),
+]
+
+ENDORSEMENT: list[Place] = [
+    ("message", (), f.places),
+    ("chain", (0,), f.many(1, 4)),
+    ("certificate", (0, 0), f.blob),
+    ("certificate-size", (0, 0), f.empty),
+]
+
+_MS = f.uint(f.SAFE)
+_CLASS = f.uint(2)
+
+
+def _entry(*places: tuple[str, f.Faults]) -> list[Place]:
+    table: list[Place] = [("message", (), f.places), ("time", (1,), _MS)]
+    return table + [(label, (i + 2,), faults) for i, (label, faults) in enumerate(places)]
+
+
+ENTRIES: dict[str, list[Place]] = {
+    "genesis": [
+        *_entry(("verifier", _NAME), ("verifier-key", f.blob), ("issuer-key", f.blob), ("policy", f.places)),
+        ("kind", (0,), f.kind),
+        ("policy-lifetime", (5, 0), _MS),
+        ("policy-slack", (5, 1), _MS),
+        ("policy-clock", (5, 2), f.uint(1_000_000)),
+    ],
+    "anchor": _entry(("class", _CLASS), ("certificate", f.blob)),
+    "endorsed": [
+        *_entry(
+            ("ueid", f.ueid),
+            ("class", _CLASS),
+            ("key", f.blob),
+            ("oemid", f.octets(3)),
+            ("hwmodel", f.octets(1, 32)),
+            ("chain", f.many(1, 4)),
+        ),
+        ("certificate", (7, 0), f.blob),
+        ("certificate-size", (7, 0), f.empty),
+    ],
+    "reference": _entry(("document", f.blob), ("certificate", f.blob)),
+    "license": _entry(("document", f.blob)),
+    "device-set": _entry(("license-id", _ID), ("sequence", _U64), ("piece", _U64), ("ueids", f.device_set)),
+    "grant": _entry(("document", f.blob)),
+    "challenge": _entry(("document", f.blob)),
+    "evidence": _entry(("document", f.blob), ("reasons", _ID)),
+}
+SIGNED = {
+    "challenge": CHALLENGE,
+    "evidence": EVIDENCE,
+    "grant": GRANT,
+    "license": LICENSE,
+    "reference": REFERENCE,
+}
