@@ -14,8 +14,7 @@ from protocols import cose, keys
 from protocols.cbor import WireError
 from protocols.entries import encode_endorsement
 from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience, Challenge, Component, Evidence, Gnss, Grant
-
-MALFORMED, NOT_SIGNED, NOT_FOR_ME, OLD_SEQUENCE, GRANT_REFUSED, UNKNOWN_OP = range(1, 7)
+from protocols.serial_messages import Code
 
 VENDOR = "Simulated Accelerators"
 OEMID = bytes.fromhex("024845")  # locally administered: no maker has this one
@@ -128,14 +127,14 @@ class Chip:
         try:
             envelope, message = Challenge.open(challenge)
         except WireError as error:
-            raise Refused(MALFORMED, f"challenge: {error}") from error
+            raise Refused(Code.MALFORMED, f"challenge: {error}") from error
         if not envelope.verified_by(self.trust.verifier):
-            raise Refused(NOT_SIGNED, "challenge: not signed by the verifier of this chip")
+            raise Refused(Code.NOT_SIGNED, "challenge: not signed by the verifier of this chip")
         if not self._addressed(message.audience):
-            raise Refused(NOT_FOR_ME, "challenge: this chip is not in its audience")
+            raise Refused(Code.NOT_FOR_ME, "challenge: this chip is not in its audience")
         last = self.flash.challenges.get(envelope.kid, -1)
         if message.sequence <= last:
-            raise Refused(OLD_SEQUENCE, f"challenge: sequence {message.sequence}, expected above {last}")
+            raise Refused(Code.OLD_SEQUENCE, f"challenge: sequence {message.sequence}, expected above {last}")
         held = self._ridden(message.grant)
         # All checks are behind us: a refusal must not use up a sequence number, or noise could silence the chip.
         self.flash.challenges[envelope.kid] = message.sequence
@@ -206,20 +205,20 @@ class Chip:
         try:
             return self._read_grant(grant)
         except Refused as refused:
-            raise Refused(GRANT_REFUSED, f"grant in the challenge: {refused.text}") from refused
+            raise Refused(Code.GRANT_REFUSED, f"grant in the challenge: {refused.text}") from refused
 
     def _read_grant(self, grant: bytes) -> Held:
         try:
             envelope, message = Grant.open(grant)
         except WireError as error:
-            raise Refused(MALFORMED, f"grant: {error}") from error
+            raise Refused(Code.MALFORMED, f"grant: {error}") from error
         if not envelope.verified_by(self.trust.issuer):
-            raise Refused(NOT_SIGNED, "grant: not signed by the issuer of this chip")
+            raise Refused(Code.NOT_SIGNED, "grant: not signed by the issuer of this chip")
         if message.ueid != self.ueid:
-            raise Refused(NOT_FOR_ME, f"grant: for chip {message.ueid.hex()}, this is {self.ueid.hex()}")
+            raise Refused(Code.NOT_FOR_ME, f"grant: for chip {message.ueid.hex()}, this is {self.ueid.hex()}")
         last = -1 if self.flash.grant is None else self.flash.grant.sequence
         if message.sequence <= last:
-            raise Refused(OLD_SEQUENCE, f"grant: sequence {message.sequence}, expected above {last}")
+            raise Refused(Code.OLD_SEQUENCE, f"grant: sequence {message.sequence}, expected above {last}")
         digest = hashlib.sha256(grant).digest()
         return Held(message.license_id, message.sequence, digest, message.budget, message.expires)
 

@@ -98,7 +98,11 @@ class Board:
         return self._linked(time.monotonic() + self._timeout_s, lambda identity: identity)
 
     def attest(self, challenge: bytes) -> bytes:
-        """Hand over a signed challenge and return the signed evidence, not verified."""
+        """Hand over a signed challenge and return the signed evidence, not verified.
+
+        A chip that lost its power after it answered refuses the second try (ChipRefused, OLD_SEQUENCE): it needs a
+        new challenge, and the first answer is lost.
+        """
         return self._request(Op.ATTEST, challenge)
 
     def endorsement(self) -> bytes:

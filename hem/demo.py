@@ -128,6 +128,7 @@ class _Demo:
                 self.say("commissioning sweep: the first evidence of every chip")
                 self._sweep(opened, port, "commissioning", attack=False)
                 opened.verifier.trace = self.watch
+                time.sleep(WORK_S)  # the chips run for this long between the sweeps, so the clock must too
                 self.say("the sweep, with attackers")
                 rows, attacks = self._sweep(opened, port, "sweep", attack=True)
                 self._judge(opened, rows, attacks)
@@ -193,6 +194,7 @@ class _Demo:
             flags = ["--attack"] if attack else []
             told = self._simulator("answer", "--challenge", ask, "--out", answers, "--work", WORK_S, *flags)
             serial = board.attest(serial_ask)
+        (self.directory / f"{name}-attacks.json").write_text(json.dumps(told["attacks"]))
         self.watch("decode")
         items = decode(answers.read_bytes(), join([serial]))
         self.watch("done")
@@ -203,8 +205,8 @@ class _Demo:
         places = [(part, row) for part in parts for row in range(len(part))]
         lies = {attack["row"] for attack in attacks}
         honest = [part.tier[row] for number, (part, row) in enumerate(places) if number not in lies]
-        self.report.honest_refused = sum(tier == Tier.CONTRAINDICATED for tier in honest)
-        for attack in attacks:
+        self.report.honest_refused = sum(int(tier) == Tier.CONTRAINDICATED for tier in honest)
+        for attack in sorted(attacks, key=lambda one: one["attacker"]):
             part, row = places[attack["row"]]
             got = Reason(part.reason[row]).name
             caught = bool(part.tier[row] == Tier.CONTRAINDICATED) and got == attack["expected_reason"]

@@ -1,6 +1,6 @@
 """The straight line: the only module that knows the order of the stages.
 
-    bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage, location - results - log
+bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage, location - results - log
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,24 +1,26 @@
 """The simulator as a program: files, restarts, kills, wrong input."""
 
 import json
-import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from itertools import pairwise
 
 import pytest
-from sim_world import ISSUER, VERIFIER, challenge, grant, live_challenge, make_fleet, write_keys
+import serial
+from sim_world import VERIFIER, challenge, grant, live_challenge, make_fleet, write_keys
 
 from firmware_sim import store as store_module
 from firmware_sim.cli import main
 from firmware_sim.sites import TOWNS
 from firmware_sim.store import SimulatorError, Store
-from protocols import keys
+from protocols import keys, mctp
 from protocols.cbor import join, split
 from protocols.entries import decode_endorsement
 from protocols.messages import Evidence, ReferenceValues
+from protocols.serial_messages import Code, Op, decode_answer, decode_identity, encode_request
 
 PROGRAM = [sys.executable, "-m", "firmware_sim"]
 
@@ -142,65 +144,47 @@ def test_each_chip_takes_its_own_grant(tmp_path, capsys):
         assert [row.chip.flash.grant.budget for row in store.rows()] == [5]
 
 
-def wrong_inputs(tmp_path, fleet):
-    asked = tmp_path / "asked"
-    asked.write_bytes(live_challenge(1))
-    (tmp_path / "two").write_bytes(join([challenge(1), challenge(2)]))
-    (tmp_path / "noise").write_bytes(b"\xff" * 9)
-    (tmp_path / "grants").write_bytes(join([b"\x00"]))
-    made = ("--devices", 3, "--sites", 2, "--seed", "s", *write_keys(tmp_path))
-    out = ("--out", tmp_path / "out")
-    new = ("make", "--dir", tmp_path / "new")
-    here = ("answer", "--dir", fleet)
-    return {
-        "no command": ((), "required"),
-        "unknown command": (("fly",), "invalid choice"),
-        "no devices": ((*new, *made, "--devices", 0), "expected 1 to"),
-        "devices in words": ((*new, *made, "--devices", "ten"), "ten: expected 1 to"),
-        "too many sites": ((*new, *made, "--sites", 99), "12 sites at most"),
-        "too few for attackers": ((*new, *made, "--attackers"), "at least 25"),
-        "key that is none": ((*new, *made, "--issuer-key", tmp_path / "noise"), "--issuer-key"),
-        "missing key": ((*new, *made, "--issuer-key", tmp_path / "absent"), "No such file"),
-        "fleet there already": (("make", "--dir", fleet, *made), "holds a fleet already"),
-        "no fleet": (("answer", "--dir", tmp_path, "--challenge", asked, *out), "run `python -m firmware_sim make`"),
-        "no serial fleet": (("serial", "--dir", tmp_path), "run `python -m firmware_sim make`"),
-        "damaged challenge": ((*here, "--challenge", tmp_path / "noise", *out), "--challenge"),
-        "two challenges": ((*here, "--challenge", tmp_path / "two", *out), "2 messages, expected one"),
-        "no place for the answer": ((*here, "--challenge", asked, "--out", tmp_path / "a" / "b"), "no directory"),
-        "work that is not a number": ((*here, "--challenge", asked, *out, "--work", "nan"), "expected 0 to"),
-        "work in words": ((*here, "--challenge", asked, *out, "--work", "long"), "expected 0 to"),
-        "grant that is none": (("grant", "--dir", fleet, "--grants", tmp_path / "grants"), "row 0"),
-    }
+NEW = "make --dir {tmp}/new --devices 3 --sites 2 --seed s {keys}"
+HERE = "answer --dir {fleet} --out {tmp}/out --challenge"
+WRONG_INPUTS = {
+    "no command": ("", "required"),
+    "unknown command": ("fly", "invalid choice"),
+    "no devices": (f"{NEW} --devices 0", "expected 1 to"),
+    "devices in words": (f"{NEW} --devices ten", "ten: expected 1 to"),
+    "too many sites": (f"{NEW} --sites 99", "12 sites at most"),
+    "too few for attackers": (f"{NEW} --attackers", "at least 25"),
+    "key that is none": (f"{NEW} --issuer-key {{tmp}}/noise", "--issuer-key"),
+    "missing key": (f"{NEW} --issuer-key {{tmp}}/absent", "No such file"),
+    "fleet there already": (f"{NEW} --dir {{fleet}}", "holds a fleet already"),
+    "directory that is a file": (f"{NEW} --dir {{tmp}}/noise", "noise"),
+    "no fleet": ("answer --dir {tmp} --challenge {tmp}/asked --out {tmp}/out", "run `python -m firmware_sim make`"),
+    "no serial chip": ("serial --dir {tmp}", "run `python -m firmware_sim make`"),
+    "damaged challenge": (f"{HERE} {{tmp}}/noise", "--challenge"),
+    "empty challenge": (f"{HERE} {{tmp}}/empty", "0 messages, expected one"),
+    "two challenges": (f"{HERE} {{tmp}}/two", "2 messages, expected one"),
+    "no place for the answer": (f"{HERE} {{tmp}}/asked --out {{tmp}}/a/b", "no directory"),
+    "work that is not a number": (f"{HERE} {{tmp}}/asked --work nan", "expected 0 to"),
+    "work in words": (f"{HERE} {{tmp}}/asked --work long", "expected 0 to"),
+    "work below zero": (f"{HERE} {{tmp}}/asked --work=-1", "expected 0 to"),
+    "grant that is none": ("grant --dir {fleet} --grants {tmp}/grants", "row 0"),
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    wrong_inputs.__code__.co_consts
-    and [
-        "no command",
-        "unknown command",
-        "no devices",
-        "devices in words",
-        "too many sites",
-        "too few for attackers",
-        "key that is none",
-        "missing key",
-        "fleet there already",
-        "no fleet",
-        "no serial fleet",
-        "damaged challenge",
-        "two challenges",
-        "no place for the answer",
-        "work that is not a number",
-        "work in words",
-        "grant that is none",
-    ],
-)
+@pytest.mark.parametrize("name", WRONG_INPUTS)
 def test_wrong_input_is_one_line_and_exit_code_2(name, tmp_path, capsys):
     fleet = make_fleet(tmp_path, 2)
     before = (fleet / "fleet.sqlite").read_bytes()
-    arguments, expected = wrong_inputs(tmp_path, fleet)[name]
-    code, said, err = run(capsys, *arguments)
+    for file, content in (
+        ("asked", live_challenge(1)),
+        ("two", join([challenge(1), challenge(2)])),
+        ("noise", b"\xff" * 9),
+        ("empty", b""),
+        ("grants", join([b"\x00"])),
+    ):
+        (tmp_path / file).write_bytes(content)
+    line, expected = WRONG_INPUTS[name]
+    filled = line.format(tmp=tmp_path, fleet=fleet, keys=" ".join(write_keys(tmp_path)))
+    code, said, err = run(capsys, *filled.split())
     assert (code, said) == (2, None)
     assert expected in err
     assert len(err.splitlines()) == 1
@@ -242,7 +226,6 @@ def test_one_chip_never_runs_twice_at_once(tmp_path, monkeypatch):
 
 
 def test_help_names_every_command(capsys):
-    code = None
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     code, out = stop.value.code, capsys.readouterr().out
@@ -277,9 +260,64 @@ def test_kill_9_leaves_a_store_that_loads_and_no_number_that_is_used_twice(tmp_p
         assert all(before.bootcount < after.bootcount for before, after in pairwise(claims))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of POSIX")
-def test_the_program_runs_on_its_own(tmp_path):
-    flags = write_keys(tmp_path)
-    made = [*PROGRAM, "make", "--dir", tmp_path / "f", "--devices", "2", "--sites", "1", "--seed", "s", *flags]
-    assert subprocess.run(made, check=True, capture_output=True).stdout == b""
-    assert ISSUER.public_key()  # the chips know only its public half, which the file holds
+@pytest.mark.parametrize(
+    ("dies_at", "sequence_after"),
+    [("firmware_sim.store._state", 1), ("firmware_sim.cli.write_whole", 2)],
+    ids=["inside the transaction", "after the commit, before the evidence leaves"],
+)
+def test_a_kill_at_the_worst_moment_burns_a_number_at_most(dies_at, sequence_after, tmp_path, capsys):
+    fleet = make_fleet(tmp_path, 20)
+    module, _, name = dies_at.rpartition(".")
+    (tmp_path / "asked").write_bytes(live_challenge(1))
+    arguments = ["answer", "--dir", str(fleet), "--challenge", str(tmp_path / "asked"), "--out", str(tmp_path / "out")]
+    script = f"""
+import os, signal
+import {module} as module
+from firmware_sim.cli import main
+calls, real = [], module.{name}
+def dying(*given):
+    calls.append(given)
+    if len(calls) > {10 if "store" in dies_at else 0}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given)
+module.{name} = dying
+main({arguments!r})
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == -9
+    assert not (tmp_path / "out").exists()
+    _, rows = answer(capsys, fleet, 2)
+    assert {Evidence.open(row)[1].sequence for row in rows} == {sequence_after}
+
+
+def ask(port, op, body=b""):
+    """Send one request over a serial port and return the body of its answer."""
+    port.write(b"".join(mctp.frames(mctp.Message(encode_request(op, body), mctp.HOST, mctp.CHIP, 0, owner=True))))
+    receiver, end = mctp.Receiver(), time.monotonic() + 10
+    while time.monotonic() < end:
+        for message in receiver.feed(port.read(max(1, port.in_waiting))):
+            return decode_answer(message.body, op)
+    raise AssertionError("no answer within 10 seconds")
+
+
+def test_the_serial_chip_survives_sigkill_and_ends_on_sigterm(tmp_path):
+    fleet = make_fleet(tmp_path, 2)
+    described = json.loads((fleet / "fleet.json").read_text())["chips"][-1]
+    seen = []
+    for sequence, stop in ((1, signal.SIGKILL), (2, signal.SIGTERM)):
+        command = [*PROGRAM, "serial", "--dir", fleet, "--work", "0.5"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as chip:
+            said = json.loads(chip.stdout.readline())
+            with serial.Serial(said["port"], timeout=0.1) as port:
+                identity = decode_identity(ask(port, Op.HELLO))
+                ask(port, Op.GRANT, grant(identity.ueid, sequence=sequence))
+                seen.append(Evidence.open(ask(port, Op.ATTEST, live_challenge(sequence)))[1])
+                refusal = ask(port, Op.ATTEST, challenge(sequence))
+            chip.send_signal(stop)
+            assert chip.wait(10) == (0 if stop is signal.SIGTERM else -signal.SIGKILL)
+            assert chip.stderr.read() == b""
+        assert said["ueid"] == described["ueid"] == identity.ueid.hex()
+        assert refusal.code == Code.OLD_SEQUENCE
+    assert [one.sequence for one in seen] == [1, 2]
+    assert seen[0].bootcount + 1 == seen[1].bootcount
+    assert seen[0].meter.cycles < seen[1].meter.cycles
+    assert [one.grant.sequence for one in seen] == [1, 2]

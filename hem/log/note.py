@@ -36,6 +36,10 @@ class NoteSignature(NamedTuple):
     key_id: bytes
     signature: bytes
 
+    def __str__(self) -> str:
+        """Return who claims to have signed, fit for a terminal: the line may come from an attacker."""
+        return f"{ascii(self.name[:80])[1:-1]}+{self.key_id.hex()}"
+
 
 def _unbase64(text: str, what: str) -> bytes:
     try:
@@ -50,7 +54,7 @@ def _unbase64(text: str, what: str) -> bytes:
 
 def _check_name(name: str) -> None:
     if not name or "+" in name or any(char < " " or char.isspace() for char in name):
-        raise LogError(f"key name {name!r}: empty, or with a space, a plus sign, or a control character")
+        raise LogError(f"key name {name[:80]!a}: empty, or with a space, a plus sign, or a control character")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class VerifierKey:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if len(self.public) != KEY_BYTES:
-            raise LogError(f"verifier key {self.name}: {len(self.public)} bytes, an Ed25519 key has {KEY_BYTES}")
+            raise LogError(f"verifier key {self.name!a}: {len(self.public)} bytes, an Ed25519 key has {KEY_BYTES}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -74,13 +78,13 @@ class VerifierKey:
         """
         name, *rest = text.split("+", 2)
         if len(rest) != 2 or not _KEY_ID.fullmatch(rest[0]):
-            raise LogError(f"verifier key {text[:80]!r}: expected <name>+<8 hex digits>+<base64>")
-        data = _unbase64(rest[1], f"verifier key {name}")
+            raise LogError(f"verifier key {text[:80]!a}: expected <name>+<8 hex digits>+<base64>")
+        data = _unbase64(rest[1], f"verifier key {name!a}")
         if data[:1] != bytes([ED25519]):
-            raise LogError(f"verifier key {name}: signature type 0x{data[:1].hex()}, expected 0x01 (Ed25519)")
+            raise LogError(f"verifier key {name!a}: signature type 0x{data[:1].hex()}, expected 0x01 (Ed25519)")
         key = cls(name, data[1:])
         if key.key_id.hex() != rest[0]:
-            raise LogError(f"verifier key {name}: key id {rest[0]}, but name and key give {key.key_id.hex()}")
+            raise LogError(f"verifier key {name!a}: key id {rest[0]}, but name and key give {key.key_id.hex()}")
         return key
 
     def __str__(self) -> str:
@@ -167,30 +171,32 @@ class Note:
                 or none of `keys` signed.
         """
         found: list[VerifierKey] = []
-        for name, key_id, signature in self.signatures:
-            known = [key for key in keys if (key.name, key.key_id) == (name, key_id)]
-            if not known:
-                continue
-            if len(known) > 1 or known[0] in found:
-                raise LogError(f"note: ambiguous, {name}+{key_id.hex()} is there twice")
-            if not known[0].verifies(signature, self.text):
-                raise LogError(f"note: wrong signature by {name}+{key_id.hex()}")
-            found.append(known[0])
+        for line in self.signatures:
+            known = [key for key in keys if (key.name, key.key_id) == (line.name, line.key_id)]
+            if known:
+                found.append(self._signer(line, known, found))
         if not found:
-            seen = ", ".join(f"{name[:80]}+{key_id.hex()}" for name, key_id, _ in self.signatures[:3])
+            seen = ", ".join(str(line) for line in self.signatures[:3])
             wanted = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in keys[:3])
             raise LogError(f"note: signed by {seen}; expected {wanted or 'a known key'}")
         return tuple(found)
+
+    def _signer(self, line: NoteSignature, known: list[VerifierKey], found: list[VerifierKey]) -> VerifierKey:
+        if len(known) > 1 or known[0] in found:
+            raise LogError(f"note: ambiguous, {line} is there twice")
+        if not known[0].verifies(line.signature, self.text):
+            raise LogError(f"note: wrong signature by {line}")
+        return known[0]
 
 
 def _signature(line: str) -> NoteSignature:
     name, space, value = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space:
-        raise LogError(f"note: {line[:40]!r} is not a signature line")
+        raise LogError(f"note: {line[:40]!a} is not a signature line")
     _check_name(name)
-    data = _unbase64(value, f"signature by {name[:80]}")
+    data = _unbase64(value, f"signature by {name[:80]!a}")
     if len(data) < 5:
-        raise LogError(f"signature by {name[:80]}: {len(data)} bytes, too short for a key id and a signature")
+        raise LogError(f"signature by {name[:80]!a}: {len(data)} bytes, too short for a key id and a signature")
     return NoteSignature(name, data[:4], data[4:])
 
 
@@ -218,10 +224,10 @@ class Checkpoint:
             raise LogError("checkpoint: expected origin, size, and root, each on a line of its own, none empty")
         origin, size, root = lines[:3]
         if not _DECIMAL.fullmatch(size) or int(size) > MAX_SIZE:
-            raise LogError(f"checkpoint of {origin[:80]}: size {size[:40]!r} is not a decimal number under 2^64")
-        digest = _unbase64(root, f"checkpoint of {origin[:80]}: root")
+            raise LogError(f"checkpoint of {origin[:80]!a}: size {size[:40]!a} is not a decimal number under 2^64")
+        digest = _unbase64(root, f"checkpoint of {origin[:80]!a}: root")
         if len(digest) != ROOT_BYTES:
-            raise LogError(f"checkpoint of {origin[:80]}: root has {len(digest)} bytes, expected {ROOT_BYTES}")
+            raise LogError(f"checkpoint of {origin[:80]!a}: root has {len(digest)} bytes, expected {ROOT_BYTES}")
         return cls(origin, int(size), digest)
 
 
@@ -243,5 +249,5 @@ def open_checkpoint(data: bytes, key: VerifierKey) -> Checkpoint:
     note.verified_by([key])
     checkpoint = Checkpoint.parse(note.text)
     if checkpoint.origin != key.name:
-        raise LogError(f"checkpoint of {checkpoint.origin[:80]}, expected one of {key.name}")
+        raise LogError(f"checkpoint of {checkpoint.origin[:80]!a}, expected one of {key.name}")
     return checkpoint

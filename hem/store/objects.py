@@ -1,10 +1,11 @@
 """Named objects in a directory, made durable on request, and the lock that admits one writer."""
 
+import errno
 import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from obstore.exceptions import BaseError
@@ -13,6 +14,16 @@ from obstore.store import LocalStore
 from hem.errors import WorkspaceError
 
 _LOCK = "lock"
+_FULL = "; free some space, then run this again"
+_DENIED = "; run this as a user who may write there"
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: _DENIED,
+}
 _OS_ERROR = re.compile(r"os error (\d+)")
 
 
@@ -26,6 +37,8 @@ class Objects:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         with self._plainly("open", "."):
+            if not directory.is_dir():
+                raise WorkspaceError(f"{directory}: no such directory; make a log with `hem init`")
             self._store = LocalStore(directory)
 
     def get(self, path: str) -> bytes:
@@ -63,18 +76,23 @@ class Objects:
         Raises:
             WorkspaceError: another writer has it.
         """
-        with self._plainly("write", _LOCK):
-            descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "(number not known)"
-            os.close(descriptor)
-            raise WorkspaceError(f"{self.directory}: locked by process {holder}; let it end first") from error
-        with self._plainly("write", _LOCK):
+        with ExitStack() as undo:
+            with self._plainly("write", _LOCK):
+                descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            undo.callback(os.close, descriptor)
+            self._take(descriptor)
+            undo.pop_all()
+        return descriptor
+
+    def _take(self, descriptor: int) -> None:
+        with self._plainly("lock", _LOCK):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "(number not known)"
+                raise WorkspaceError(f"{self.directory}: locked by process {holder}; let it end first") from error
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return descriptor
 
     @contextmanager
     def _plainly(self, verb: str, path: str, *, missing: bool = False) -> Iterator[None]:
@@ -86,4 +104,6 @@ class Objects:
             told = _OS_ERROR.search(str(error))
             number = error.errno if isinstance(error, OSError) and error.errno else int(told[1]) if told else 0
             reason = os.strerror(number) if number else str(error).partition("\n")[0]
-            raise WorkspaceError(f"{self.directory}: cannot {verb} {path}: {reason}") from error
+            raise WorkspaceError(
+                f"{self.directory}: cannot {verb} {path}: {reason}{_ADVICE.get(number, '')}"
+            ) from error

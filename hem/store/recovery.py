@@ -102,7 +102,7 @@ def _get(objects: Objects, path: str, full: str) -> tuple[bytes, str] | None:
 
 
 def _blame(objects: Objects, tree: log.Checkpoint, differs: list[log.Tile], *, entries_hold: bool) -> WorkspaceError:
-    """Return an error that names the damaged object: of entries and tiles, those that the signed root does not cover."""
+    """Return the error that names the damaged object: of entries and tiles, what the signed root does not cover."""
     if not differs:
         return damaged(objects, CHECKPOINT, "is not of these entries, though their tiles agree with them")
     if entries_hold:

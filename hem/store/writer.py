@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -191,12 +191,36 @@ class Log:
             start = index * log.TILE_WIDTH + last
 
     def inclusion(self, index: int) -> tuple[bytes, ...]:
-        """Return the proof that entry `index` is under the latest checkpoint; raises UsageError for no such entry."""
-        return log.inclusion_proof(index, self.size, self._read_tile)
+        """Return the proof that entry `index` is under the latest checkpoint, having checked it.
+
+        Raises:
+            UsageError: no such entry.
+            WorkspaceError: a tile was changed since the log was opened.
+        """
+        if not 0 <= index < self.size:
+            raise UsageError(f"entry {index} is not in a log of {self.size} entries")
+        with self._tiles_hold():
+            proof = log.inclusion_proof(index, self.size, self._read_tile)
+            leaf = log.subtree_root(self.size, index, index + 1, self._read_tile)
+            log.verify_inclusion(leaf, index, self.size, proof, self.tree.root)
+        return proof
 
     def consistency(self, old_size: int) -> tuple[bytes, ...]:
-        """Return the proof that the log of `old_size` entries is the beginning of this one; raises UsageError."""
-        return log.consistency_proof(old_size, self.size, self._read_tile)
+        """Return the proof that the log of `old_size` entries is the beginning of this one; as `inclusion` does."""
+        if not 0 <= old_size <= self.size:
+            raise UsageError(f"a log of {self.size} entries has no state of {old_size} entries")
+        with self._tiles_hold():
+            proof = log.consistency_proof(old_size, self.size, self._read_tile)
+            old_root = log.subtree_root(self.size, 0, old_size, self._read_tile)
+            log.verify_consistency(old_size, self.size, proof, old_root, self.tree.root)
+        return proof
+
+    @contextmanager
+    def _tiles_hold(self) -> Iterator[None]:
+        try:
+            yield
+        except log.LogError as error:
+            raise damaged(self._objects, "tile", f"was changed while the log was open: {error}") from error
 
     def _read_tile(self, level: int, index: int, width: int) -> bytes:
         data = read_tile(self._objects, level, index, width)

@@ -11,7 +11,7 @@ SAFE = (1 << 53) - 1
 
 
 class Fault(NamedTuple):
-    """A wrong value for one place; `beyond_cddl` says why a CDDL checker lets it pass, if it does."""
+    """A wrong value for one place; `beyond_cddl` says what makes it wrong if CDDL has no word for it."""
 
     name: str
     value: Any
@@ -20,8 +20,6 @@ class Fault(NamedTuple):
 
 
 Faults = Callable[[Any], Iterator[Fault]]
-
-_TAG_TWO = "checkers read tag 2 as an integer"
 
 
 def octets(low: int, high: int | None = None) -> Faults:
@@ -41,7 +39,7 @@ def blob(base: Any) -> Iterator[Fault]:
     """Yield the faults of a byte string of any size."""
     yield Fault("text", "a", "WRONG_TYPE")
     yield Fault("null", None, "WRONG_TYPE")
-    yield Fault("tagged", CBORTag(24, base), "WRONG_TYPE", "checkers look through a tag")
+    yield Fault("tagged", CBORTag(24, base), "WRONG_TYPE")
 
 
 def ueid(base: Any) -> Iterator[Fault]:
@@ -74,22 +72,22 @@ def uint(high: int = U64) -> Faults:
         yield Fault("text", "1", "WRONG_TYPE")
         yield Fault("true", True, "WRONG_TYPE")
         yield Fault("null", None, "WRONG_TYPE")
-        yield Fault("bignum", CBORTag(2, b"\x01"), "WRONG_TYPE", _TAG_TWO)
+        yield Fault("bignum", CBORTag(2, b"\x01"), "WRONG_TYPE")
 
     return faults
 
 
-def real(low: float, high: float) -> Faults:
-    """Return the faults of a float from `low` to `high`."""
+def real(low: float, high: float, beyond: str = "") -> Faults:
+    """Return the faults of a float from `low` to `high`; `beyond` where `hem.cddl` has the range in a comment."""
 
     def faults(_base: Any) -> Iterator[Fault]:
-        yield Fault("above", math.nextafter(high, math.inf), "WRONG_VALUE")
-        yield Fault("below", math.nextafter(low, -math.inf), "WRONG_VALUE")
+        yield Fault("above", math.nextafter(high, math.inf), "WRONG_VALUE", beyond)
+        yield Fault("below", math.nextafter(low, -math.inf), "WRONG_VALUE", beyond)
         yield Fault("integer", 1, "WRONG_TYPE")
         yield Fault("text", "1.0", "WRONG_TYPE")
-        yield Fault("nan", math.nan, "WRONG_VALUE")
-        yield Fault("infinite", math.inf, "WRONG_VALUE")
-        yield Fault("minus-infinite", -math.inf, "WRONG_VALUE")
+        yield Fault("nan", math.nan, "WRONG_VALUE", beyond)
+        yield Fault("infinite", math.inf, "WRONG_VALUE", beyond)
+        yield Fault("minus-infinite", -math.inf, "WRONG_VALUE", beyond)
 
     return faults
 

@@ -12,6 +12,7 @@ _SECONDS = f.uint(f.SAFE)
 _U64 = f.uint()
 _DIGEST = f.octets(32)
 _ID = f.octets(16)
+_RANGE = "the range of a float within an array"
 _METER = ("cycles", "mflop", "joules", "link-kib")
 
 
@@ -110,8 +111,8 @@ LICENSE: list[Place] = [
     ("site", (-80045, 0), f.places),
     ("site-name", (-80045, 0, 0), _NAME),
     ("site-country", (-80045, 0, 1), f.text(2, 2)),
-    ("site-latitude", (-80045, 0, 2), f.real(-90, 90)),
-    ("site-longitude", (-80045, 0, 3), f.real(-180, 180)),
+    ("site-latitude", (-80045, 0, 2), f.real(-90, 90, _RANGE)),
+    ("site-longitude", (-80045, 0, 3), f.real(-180, 180, _RANGE)),
     ("site-radius", (-80045, 0, 4), _U64),
     ("budget", (-80046,), _U64),
     ("svn-floor", (-80047,), _U64),

@@ -1,0 +1,1 @@
+"""Tests of hem, one file per room."""

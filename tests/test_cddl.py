@@ -1,0 +1,154 @@
+"""`hem.cddl` against the vectors, through a published CDDL tool, and against the codec's tables."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pycddl  # type: ignore[import-untyped]
+import pytest
+
+from protocols.vectors import places
+from protocols.vectors.make import KINDS
+
+PROTOCOLS = Path(__file__).parent.parent / "protocols"
+CDDL = (PROTOCOLS / "hem.cddl").read_text()
+ENTRY_RULES = (
+    *("genesis", "anchor", "endorsed", "reference-entry", "license-entry", "device-set", "grant-entry"),
+    *("challenge-entry", "evidence-entry"),
+)
+# Faults of the encoding, which CDDL does not speak of: it describes the data model (RFC 8610, section 1).
+ENCODING = (
+    *("EMPTY", "TOO_LARGE", "TRUNCATED", "TRAILING_BYTES", "NOT_SHORTEST", "INDEFINITE_LENGTH", "TOO_DEEP"),
+    *("TOO_MANY_ITEMS", "BAD_UTF8", "BAD_SIMPLE", "UNSORTED_KEYS", "DUPLICATE_KEY"),
+)
+# What `hem.cddl` says and pycddl 0.6.4 does not hear: (why, which vectors). A test fails when one is heard again.
+DEAF = {
+    "the integer or byte string within a tag counts as untagged": r"-(bignum|tagged|tagged-24)$",
+    ".size looks at the length of byte and text strings alike": (
+        r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|opening|transcripts|peer|grant|kid|signature-as"
+        r"|reasons|certificate)-text$|-(verifier|issuer|holder|swname|purpose|name|country|hwversion-text"
+        r"|swversion-text)-bytes$"
+    ),
+    "{} within an array matches anything": r"-unprotected-",
+    "a byte string where a literal text belongs makes it panic": r"-profile-bytes$",
+    "the upper bound of an array of arrays, or of one within an array, is not looked at": (
+        r"-(components|sites)-too-many$|^endorsement-bad-message-long$"
+    ),
+}
+FIELD = re.compile(r"^  (\? )?(-?\d+) => ([^;]*)")
+
+
+def vectors(kind: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((PROTOCOLS / "vectors" / f"{kind}.json").read_text())
+    return rows
+
+
+@cache
+def schema(rule: str) -> pycddl.Schema:
+    return pycddl.Schema(f"root = {rule}\n{CDDL}")
+
+
+def allows(rule: str, data: bytes) -> bool:
+    """Return whether the tool lets `data` pass as `rule`. Where it panics (no Exception), it has not refused."""
+    try:
+        schema(rule).validate_cbor(data)
+    except pycddl.ValidationError:
+        return False
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+    return True
+
+
+def parts(kind: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield each part of a message with its rule: the tool cannot follow `.cbor` from one into the next."""
+    if kind == "endorsement":
+        yield kind, data
+    elif kind == "log-entry":
+        entry = cbor2.loads(data)
+        number = entry[0] if isinstance(entry, list) and entry and type(entry[0]) is int else -1
+        yield ENTRY_RULES[number] if 0 <= number < len(ENTRY_RULES) else kind, data
+    else:
+        yield "sign1", data
+        protected, _, payload, _ = cbor2.loads(data).value
+        yield from ((rule, part) for rule, part in (("header", protected), (kind, payload)) if isinstance(part, bytes))
+
+
+def cddl_allows(kind: str, data: bytes) -> bool:
+    return all(allows(rule, part) for rule, part in parts(kind, data))
+
+
+def deaf_to(name: str) -> str | None:
+    return next((why for why, pattern in DEAF.items() if re.search(pattern, name)), None)
+
+
+ALL_KINDS = [*KINDS, "endorsement", "log-entry"]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_good_vectors_are_in_the_cddl(kind: str) -> None:
+    refused = [v["name"] for v in vectors(kind) if v["expect"] == "accept" and not cddl_allows(kind, _data(v))]
+    assert refused == []
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_bad_vectors_are_not_in_the_cddl(kind: str) -> None:
+    """Faults of the data model are refused by the tool; exceptions are named, and each is still one."""
+    said = {v["name"]: v for v in vectors(kind) if v["expect"] not in ("accept", *ENCODING)}
+    passed = {name for name, v in said.items() if cddl_allows(kind, _data(v))}
+    unsayable = {name for name, v in said.items() if v.get("beyond_cddl")}
+    assert unsayable <= passed  # else CDDL has a word for it after all
+    assert {name for name in passed - unsayable if deaf_to(name) is None} == set()
+
+
+def test_every_deafness_of_the_tool_is_real() -> None:
+    heard = set(DEAF)
+    for kind in ALL_KINDS:
+        bad = [v for v in vectors(kind) if v["expect"] not in ("accept", *ENCODING) and not v.get("beyond_cddl")]
+        heard -= {deaf_to(v["name"]) or "" for v in bad if cddl_allows(kind, _data(v))}
+    assert heard == set()
+
+
+def _data(vector: dict[str, Any]) -> bytes:
+    return bytes.fromhex(vector["hex"])
+
+
+def rule_of(name: str) -> str:
+    """Return the body of a map or array rule."""
+    return CDDL[CDDL.index(f"\n{name} = ") :].split("\n}\n", 1)[0]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_codec_and_cddl_have_the_same_keys(kind: str) -> None:
+    lines = [FIELD.match(line) for line in rule_of(kind).splitlines()]
+    said = {int(line[2]): bool(line[1]) for line in lines if line}
+    assert said == {field.key: field.optional for field in KINDS[kind].FIELDS}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_field_has_vectors_of_its_faults(kind: str) -> None:
+    assert {path[0] for _, path, _ in places.SIGNED[kind] if path} == {field.key for field in KINDS[kind].FIELDS}
+    missing = {v["name"] for v in vectors(kind) if v["expect"] == "MISSING_KEY"}
+    required = {f"{kind}-bad-without-{field.name}" for field in KINDS[kind].FIELDS if not field.optional}
+    assert required <= missing
+
+
+def test_the_log_has_a_rule_for_each_kind() -> None:
+    said = re.findall(r"^([a-z-]+) = \[(\d+), milliseconds", CDDL, re.MULTILINE)
+    assert said == [(rule, str(number)) for number, rule in enumerate(ENTRY_RULES)]
+    choice = CDDL[CDDL.index("log-entry =") : CDDL.index("genesis = ")].removeprefix("log-entry =")
+    assert tuple(choice.replace("/", " ").split()) == ENTRY_RULES
+
+
+def test_every_field_says_what_it_is() -> None:
+    """A field has a comment, or a type of its own name whose definition has one."""
+    explained = set(re.findall(r"^([a-z0-9-]+) = .*;", CDDL, re.MULTILINE)) - {"u64", "name", "digest", "seconds"}
+    explained |= set(re.findall(r"^([a-z0-9-]+) = [\[{]$", CDDL, re.MULTILINE))  # its places have comments themselves
+    fields = [line for line in CDDL.splitlines() if line.startswith("  ") and line.strip()[0] not in "/;"]
+    assert len(fields) > 80
+    bare = [line for line in fields if ";" not in line and not explained & set(re.findall(r"[a-z][a-z0-9-]*", line))]
+    assert bare == []
