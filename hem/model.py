@@ -155,6 +155,7 @@ class AttestationResults:
     before: NDArray[np.void]  # LAST: what was known of the row's chip when it was judged
     standing: NDArray[np.void]  # STANDING
     challenge: NDArray[np.int64]  # row of the challenge that it answers, -1 unknown
+    recorded: NDArray[np.bool_]  # authentic, and not one more copy of a stale message: these rows are logged
     now: int  # milliseconds, the verifier's clock
 
     def __len__(self) -> int:

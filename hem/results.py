@@ -36,11 +36,11 @@ class Outcome(NamedTuple):
 
 
 def entries_of(results: AttestationResults) -> list[bytes]:
-    """Return the log entries of the authentic rows, in order; strangers' rows leave none."""
+    """Return the log entries of the rows on record, in order; what strangers can send at will leaves none."""
     codes = results.terms.astype(">u2")
     return [
         encode(Kind.EVIDENCE, results.now, results.evidence.rows[int(row)], codes[row].tobytes())
-        for row in np.flatnonzero(results.claims.authentic)
+        for row in np.flatnonzero(results.recorded)
     ]
 
 

@@ -21,6 +21,8 @@ class Step(NamedTuple):
     chips: NDArray[np.int64]  # chips whose record changes
     after: NDArray[np.void]  # their new records
     answered: NDArray[np.int64]  # (M, 2) challenge and chip of each accepted row
+    stale: frozenset[bytes]  # digests of authentic rows that were not accepted
+    repeated: NDArray[np.bool_]  # (N,) authentic, not accepted, and on record already
 
 
 class State:
@@ -34,6 +36,7 @@ class State:
         self._audience_rows: list[int] = []
         self._last = np.zeros(0, dtype=LAST)
         self._answered: list[NDArray[np.bool_]] = []
+        self._stale: set[bytes] = set()
 
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
@@ -103,12 +106,27 @@ class State:
             at = place[now]
             before[rows[now]] = known[at]
             known[at] = _merge(known[at], values[now])
-        return Step(before, chips, known, np.stack([challenge[accepted], chip[accepted]], axis=1))
+        answered = np.stack([challenge[accepted], chip[accepted]], axis=1)
+        return Step(before, chips, known, answered, *self._stale_rows(columns, ~accepted & (chip >= 0)))
+
+    def _stale_rows(self, columns: Columns, stale: NDArray[np.bool_]) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
+        """Return the digests of stale rows, and which of them repeat one that is on record.
+
+        Anyone can send an old message of a chip again. It gets on record once, so that strangers cannot fill the log.
+        """
+        new: set[bytes] = set()
+        repeated = np.zeros(len(columns), dtype=np.bool_)
+        for row in np.flatnonzero(stale):
+            digest = columns.digest[row].tobytes()
+            repeated[row] = digest in self._stale or digest in new
+            new.add(digest)
+        return frozenset(new), repeated
 
     def commit(self, step: Step, time: int) -> None:
         """Take in a step whose entries are durable."""
         self._last[step.chips] = step.after
         self.time = max(self.time, time)
+        self._stale |= step.stale
         for row in np.unique(step.answered[:, 0]):
             chips = step.answered[step.answered[:, 0] == row, 1]
             seen = self._answered[row]

@@ -82,7 +82,8 @@ class Verifier:
             Term.LOCATION: location.locate(standing),
         }
         table = _table(claims, terms, accepted)
-        return AttestationResults(items, claims, table, before, standing, asked, now), step
+        recorded = claims.authentic & ~step.repeated
+        return AttestationResults(items, claims, table, before, standing, asked, recorded, now), step
 
     def run(self, items: Evidence, log: Ledger, *, now: int) -> list[AttestationResults]:
         """Return the results of all rows, each chunk durable in `log` before the next is judged.

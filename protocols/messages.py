@@ -320,5 +320,5 @@ class ReferenceValues(Message):
         Field(6, "issued", _seconds),
         Field(259, "hwmodel", _hwmodel),
         Field(-80061, "peaks", _meter),
-        Field(-80062, "components", list_of(_component, 1, 1024)),
+        Field(-80062, "components", list_of(_component, 1, 1_000)),
     )

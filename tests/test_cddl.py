@@ -133,7 +133,9 @@ def test_codec_and_cddl_have_the_same_keys(kind: str) -> None:
 def test_every_field_has_vectors_of_its_faults(kind: str) -> None:
     assert {path[0] for _, path, _ in places.SIGNED[kind] if path} == {field.key for field in KINDS[kind].FIELDS}
     missing = {v["name"] for v in vectors(kind) if v["expect"] == "MISSING_KEY"}
-    required = {f"{kind}-bad-without-{field.name}" for field in KINDS[kind].FIELDS if not field.optional}
+    required = {
+        f"{kind}-bad-without-{field.name}".replace("_", "-") for field in KINDS[kind].FIELDS if not field.optional
+    }
     assert required <= missing
 
 

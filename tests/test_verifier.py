@@ -209,6 +209,19 @@ def test_strangers_leave_no_entry() -> None:
     assert results.tier.tolist()[:3] == [Tier.CONTRAINDICATED] * 3
 
 
+def test_a_stale_message_is_on_record_once() -> None:
+    world = World(2)
+    first = world.ask()
+    sent = [chip.answer(first) for chip in world.chips]
+    world.judge(sent)
+    before = len(world.log)
+    assert reasons(world.judge([sent[0], sent[0], sent[1]])) == ["NONCE_USED"] * 3
+    assert len(world.log) == before + 2
+    restarted = world.restarted()
+    restarted.run(messages(sent * 3), world, now=world.now)
+    assert len(world.log) == before + 2
+
+
 def test_a_damaged_file_loses_only_its_rest() -> None:
     world = World(3)
     asked = second_sweep(world)

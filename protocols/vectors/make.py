@@ -165,7 +165,12 @@ def bad_signed(kind: str, maker: Maker) -> Iterator[Case]:
     for field in KINDS[kind].FIELDS:
         if not field.optional:
             less = {key: value for key, value in base.items() if key != field.key}
-            yield Case(f"{kind}-bad-without-{field.name}", claims(item(less)), "MISSING_KEY", f"key {field.key}")
+            yield Case(
+                f"{kind}-bad-without-{field.name.replace('_', '-')}",
+                claims(item(less)),
+                "MISSING_KEY",
+                f"key {field.key}",
+            )
     yield from bad_places(kind, base, places.SIGNED[kind], claims)
 
 
