@@ -33,7 +33,6 @@ from protocols.serial_messages import (
 )
 
 _TICK_S = 0.1  # how long an ended `stop` can go unnoticed
-_PATIENCE_S = 2.0  # how long an answer waits for a host that does not read
 
 
 class Chip(Protocol):
@@ -77,6 +76,11 @@ class SerialFirmware:
             return request.reply(encode_refusal(Code.MALFORMED, str(error)))
         except Refused as refused:
             return request.reply(encode_refusal(refused.code, refused.text))
+
+    def reply(self, request: mctp.Message) -> bytes:
+        """Return the frames of the answer, or nothing if there is none."""
+        answer = self.answer(request)
+        return b"" if answer is None else b"".join(mctp.frames(answer))
 
     def _perform(self, op: int, body: bytes, request: bytes) -> bytes:
         match op:
@@ -129,28 +133,24 @@ def _signals() -> Iterator[threading.Event]:
 
 
 def _run(firmware: SerialFirmware, master: int, stdin: list[int], stop: threading.Event) -> None:
-    receiver = mctp.Receiver()
+    receiver, unsent = mctp.Receiver(), b""
     while not stop.is_set():
-        readable, _, _ = select.select([master, *stdin], [], [], _TICK_S)
+        # A host that asks and does not read must not stop us from ending, nor fill our memory with its answers: while
+        # one waits to be read, no further request is.
+        asked, told = ([], [master]) if unsent else ([master], [])
+        readable, writable, _ = select.select([*asked, *stdin], told, [], _TICK_S)
         if any(number in readable and not os.read(number, 4096) for number in stdin):
             return
-        if master not in readable:
-            continue
-        for request in receiver.feed(os.read(master, 4096)):
-            answer = firmware.answer(request)
-            if answer is not None:
-                _send(master, b"".join(mctp.frames(answer)), stop)
+        if writable:
+            unsent = unsent[_write(master, unsent) :]
+        elif master in readable:
+            unsent = b"".join(map(firmware.reply, receiver.feed(os.read(master, 4096))))
 
 
-def _send(master: int, data: bytes, stop: threading.Event) -> None:
-    """Write as fast as the host reads; drop the rest if it has stopped reading, or it would block us for good."""
-    give_up = time.monotonic() + _PATIENCE_S
-    while data and not stop.is_set() and time.monotonic() < give_up:
-        select.select([], [master], [], _TICK_S)
-        try:
-            written = os.write(master, data)
-        except BlockingIOError:
-            time.sleep(_TICK_S / 10)
-            continue
-        data = data[written:]
-        give_up = time.monotonic() + _PATIENCE_S
+def _write(master: int, data: bytes) -> int:
+    """Return how many bytes went out. A pseudo-terminal can say that it takes some, and then take none."""
+    try:
+        return os.write(master, data)
+    except BlockingIOError:
+        time.sleep(_TICK_S / 10)
+        return 0

@@ -1,15 +1,12 @@
 """Stage: the terms of the license, and the grant against the ledger of grants."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from hem.core import U64, Columns
+from hem.core import Columns
 from hem.errors import Reason
 from hem.model import Claims, elapsed_ms
-from hem.trust import GrantRow
+from hem.trust import NO_GRANT
 from protocols.entries import Policy
 
 THROTTLE_PERCENT = 1  # what a chip may still run once its grant is spent
@@ -29,46 +26,28 @@ def licensed(standing: NDArray[np.void], now: int) -> NDArray[np.uint16]:
     ).astype(np.uint16)
 
 
-class Ledger(NamedTuple):
-    """The grant that each row claims to run under, as the ledger has it; known is False where it has none."""
-
-    known: NDArray[np.bool_]
-    chip: NDArray[np.int64]
-    same_terms: NDArray[np.bool_]
-    budget: U64
-
-
-def look_up(columns: Columns, license_ids: list[bytes], grants: Mapping[bytes, GrantRow]) -> Ledger:
-    """Return what the ledger says of the claimed grants of N rows, by digest of the whole signed grant.
-
-    Args:
-        columns: N rows.
-        license_ids: the license id that each row's chip runs under, empty where none.
-        grants: the ledger.
-    """
-    size = len(columns)
-    ledger = Ledger(np.zeros(size, bool), np.full(size, -1), np.zeros(size, bool), np.zeros(size, np.uint64))
-    for row in np.flatnonzero(columns.has_grant):
-        grant = grants.get(columns.grant_digest[row].tobytes())
-        if grant is None:
-            continue
-        reported = (columns.grant_license[row].tobytes(), int(columns.grant_sequence[row]))
-        issued = (grant.terms.license_id, grant.terms.sequence)
-        ledger.known[row] = True
-        ledger.chip[row] = grant.chip
-        ledger.same_terms[row] = reported == issued and grant.terms.license_id == license_ids[row]
-        ledger.budget[row] = grant.terms.budget
-    return ledger
-
-
 def granted(
-    claims: Claims, standing: NDArray[np.void], before: NDArray[np.void], ledger: Ledger, now: int, policy: Policy
+    claims: Claims,
+    standing: NDArray[np.void],
+    before: NDArray[np.void],
+    ledger: NDArray[np.void],
+    now: int,
+    policy: Policy,
 ) -> NDArray[np.uint16]:
     """Return the reason of the term `grant`: the grant is this chip's, and its spending adds up.
 
     Whose grant it is comes before what was spent: the sums of another chip's grant mean nothing.
+
+    Args:
+        claims: N rows.
+        standing: (N,) STANDING of the rows' chips.
+        before: (N,) LAST, what was known of each chip.
+        ledger: (N,) GRANT, the grants that the rows claim to run under, as they were logged.
+        now: verifier's time, milliseconds.
+        policy: its slack is added to the elapsed time.
     """
     columns = claims.columns
+    as_issued = _same(columns.grant_license, ledger["license_id"]) & (columns.grant_sequence == ledger["sequence"])
     spent, remaining = columns.grant_spent, columns.grant_remaining
     same_grant = (columns.grant_digest == before["grant_digest"]).all(axis=1) & (before["time"] > 0)
     return np.select(
@@ -76,11 +55,11 @@ def granted(
             standing["license"] < 0,
             standing["budget"] == 0,
             ~columns.has_grant,
-            ~ledger.known,
-            ledger.chip != claims.chip,
-            ~ledger.same_terms,
-            spent > ledger.budget,
-            remaining != ledger.budget - np.minimum(spent, ledger.budget),
+            ledger["chip"] == NO_GRANT,
+            ledger["chip"] != claims.chip,
+            ~as_issued | ~_same(columns.grant_license, standing["license_id"]),
+            spent > ledger["budget"],
+            remaining != ledger["budget"] - np.minimum(spent, ledger["budget"]),
             same_grant & (spent < before["grant_spent"]),
             same_grant & _hidden(columns, standing, before, now, policy),
         ],
@@ -98,6 +77,11 @@ def granted(
         ],
         default=Reason.MET,
     ).astype(np.uint16)
+
+
+def _same(column: NDArray[np.uint8], ids: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return where an (N, 16) column of bytes equals an (N,) column of V16."""
+    return np.asarray(np.ascontiguousarray(column).view("V16")[:, 0] == ids)
 
 
 def _hidden(

@@ -63,6 +63,7 @@ def elapsed_ms(before: NDArray[np.void], now: int) -> NDArray[np.float64]:
 STANDING = np.dtype(
     [
         ("license", "i8"),
+        ("license_id", "V16"),
         ("not_before", "u8"),
         ("expires", "u8"),
         ("license_class", "u1"),

@@ -4,22 +4,44 @@ Each function checks what it is given, makes it durable in the log, and only the
 world is always in the log.
 """
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from cbor2 import CBORTag
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hem import challenge
 from hem.core import KeyTable
-from hem.errors import Reason, UsageError
-from hem.trust import Endorsed, LicenseText, anchor_certificate, device_set_digest, endorse, reference_signer
+from hem.errors import REASONS, Reason, UsageError
+from hem.trust import (
+    Endorsed,
+    LicenseText,
+    Trust,
+    anchor_certificate,
+    device_set_digest,
+    endorse,
+    reference_signer,
+)
 from hem.trust.documents import license_message
 from hem.workspace import Workspace
-from protocols import entries, keys
-from protocols.cbor import WireError, loads
+from protocols import cose, entries, keys
+from protocols.cbor import WireError, loads, split
 from protocols.entries import UEIDS_A_PIECE, Kind
-from protocols.messages import EVERY_CHIP, ONE_CHIP, RENEW, Audience, Grant, License, ReferenceValues
+from protocols.messages import EVERY_CHIP, ONE_CHIP, RENEW, Audience, Challenge, Grant, License, ReferenceValues
+
+
+_KINDS = {
+    cose.EVIDENCE: "evidence",
+    cose.CHALLENGE: "a challenge",
+    cose.GRANT: "a grant",
+    cose.LICENSE: "a license",
+    cose.REFERENCE: "reference values",
+}
+# What the X.509 parser raises on certificates that were made to break it, some of it only when a field is looked at.
+_X509_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
 class Enrolled(NamedTuple):
@@ -37,17 +59,36 @@ class Issued(NamedTuple):
     grants: list[bytes]
 
 
+def read_anchor(pem: bytes) -> bytes:
+    """Return a class root in DER; raises UsageError for anything but one self-signed CA certificate in PEM."""
+    try:
+        return anchor_certificate(pem)
+    except _X509_FAULTS as error:
+        raise UsageError(f"root certificate: {error}") from error
+
+
 def add_anchor(workspace: Workspace, device_class: int, pem: bytes, *, now: int) -> None:
-    """Let a class root endorse chips from now on; a root that is there already stays as it is."""
-    der = anchor_certificate(pem)
+    """Let a class root endorse chips from now on (see `add_anchors`)."""
+    add_anchors(workspace, [(device_class, read_anchor(pem))], now=now)
+
+
+def add_anchors(workspace: Workspace, roots: Sequence[tuple[int, bytes]], *, now: int) -> None:
+    """Let class roots (class, DER) endorse chips from now on: all of them or, on a fault, none.
+
+    A root that is there already stays as it is; raises UsageError where it is there for another class.
+    """
     known = {
         anchor.certificate.public_bytes(Encoding.DER): anchor.device_class
         for anchor in workspace.verifier.trust.anchors
     }
-    if der not in known:
-        workspace.record([entries.encode(Kind.ANCHOR, now, device_class, der)])
-    elif known[der] != device_class:
-        raise UsageError(f"root certificate: enrolled for device class {known[der]}; a root has one class")
+    new = []
+    for device_class, der in roots:
+        if der not in known:
+            new.append(entries.encode(Kind.ANCHOR, now, device_class, der))
+        elif known[der] != device_class:
+            raise UsageError(f"root certificate: enrolled for device class {known[der]}; a root has one class")
+        known[der] = device_class
+    workspace.record(new)
 
 
 def enroll(workspace: Workspace, endorsements: Sequence[bytes], *, now: int) -> Iterator[Enrolled]:
@@ -55,29 +96,47 @@ def enroll(workspace: Workspace, endorsements: Sequence[bytes], *, now: int) -> 
 
     All good ones of a run become durable when the iterator ends.
     """
-    trust = workspace.verifier.trust
-    new: dict[bytes, bytes] = {}
+    new = _NewChips(workspace.verifier.trust)
     for endorsement in endorsements:
         try:
-            found = endorse(entries.decode_endorsement(endorsement), trust.anchors, now)
-            fault = _fault_of(found, known=trust.chip(found.ueid) >= 0 or found.ueid in new)
-        except (UsageError, WireError) as error:
+            found = endorse(entries.decode_endorsement(endorsement), workspace.verifier.trust.anchors, now)
+            fault = new.take(found, now)
+        except WireError as error:
+            said = kind_of(endorsement)
+            yield Enrolled(b"", f"{error}: expected an endorsement of hem.cddl{said and f', got {said}'}")
+        except (UsageError, *_X509_FAULTS) as error:
             yield Enrolled(b"", str(error))
-            continue
-        if not fault:
-            new[found.ueid] = entries.encode(Kind.ENDORSED, now, *found)
-        yield Enrolled(found.ueid, fault)
-    workspace.record(list(new.values()))
+        else:
+            yield Enrolled(found.ueid, fault)
+    workspace.record(new.entries)
 
 
-def _fault_of(found: Endorsed, *, known: bool) -> str:
-    """Return why a verified endorsement cannot be enrolled; empty if it can."""
-    if known:
-        return "chip is enrolled already: its key changes only by re-enrollment"
-    key = keys.from_cose_key(found.cose_key)
-    trial = KeyTable()
-    reason = Reason(trial.enroll(keys.algorithm_of(key), keys.raw_public(key), keys.kid(key), found.ueid))
-    return "" if reason is Reason.MET else reason.name.lower()
+class _NewChips:
+    """The chips of one run, against those that are enrolled: no chip and no key may be there twice.
+
+    What passes here must pass when the log is folded, or the log could never be opened again.
+    """
+
+    def __init__(self, trust: Trust) -> None:
+        self.entries: list[bytes] = []
+        self._trust = trust
+        self._table = KeyTable()
+        self._ueids: set[bytes] = set()
+
+    def take(self, found: Endorsed, now: int) -> str:
+        """Keep the entry of a verified endorsement and return nothing, or return why it cannot be enrolled."""
+        if self._trust.chip(found.ueid) >= 0 or found.ueid in self._ueids:
+            return f"chip {found.ueid.hex()} is enrolled already: its key changes only by re-enrollment"
+        key = keys.from_cose_key(found.cose_key)
+        kid = keys.kid(key)
+        reason = Reason.KEY_TWICE
+        if not self._trust.knows_key(kid):
+            reason = Reason(self._table.enroll(keys.algorithm_of(key), keys.raw_public(key), kid, found.ueid))
+        if reason is not Reason.MET:
+            return f"chip {found.ueid.hex()}: {reason.name}: expected {REASONS[reason].expected}"
+        self.entries.append(entries.encode(Kind.ENDORSED, now, *found))
+        self._ueids.add(found.ueid)
+        return ""
 
 
 def add_reference(workspace: Workspace, message: bytes, signer: bytes, *, now: int) -> ReferenceValues:
@@ -86,14 +145,18 @@ def add_reference(workspace: Workspace, message: bytes, signer: bytes, *, now: i
     Raises:
         UsageError: the signer is not the maker's, the signature is not the signer's, or the document is damaged.
     """
-    certificate = reference_signer(signer, workspace.verifier.trust.anchors, now)
     try:
         sign1, values = ReferenceValues.open(message)
-        key = keys.from_cose_key(keys.cose_key(certificate.public_key()))  # type: ignore[arg-type] # refused below if not
     except WireError as error:
         raise UsageError(f"reference values: {error}") from error
+    try:
+        certificate = reference_signer(signer, workspace.verifier.trust.anchors, now)
+        key = keys.from_cose_key(keys.cose_key(certificate.public_key()))  # type: ignore[arg-type] # refused below if not
+        entry = entries.encode(Kind.REFERENCE, now, message, certificate.public_bytes(Encoding.DER))
+    except _X509_FAULTS as error:
+        raise UsageError(f"reference values' signer: {error}") from error
     workspace.verifier.trust.issued_by(sign1, key, "reference values")
-    workspace.record([entries.encode(Kind.REFERENCE, now, message, certificate.public_bytes(Encoding.DER))])
+    workspace.record([entry])
     return values
 
 
@@ -110,13 +173,18 @@ def issue_license(
         license_id: an id to supersede, or None for a new license.
 
     Raises:
-        UsageError: no chips, or grants that together pass the budget of the license.
+        UsageError: no chips, grants that together pass the budget of the license, terms that no license can carry, or
+            an id to supersede that is not known.
     """
     if not chips:
         raise UsageError("license: no chips: name at least one UEID")
+    if min(chips.values()) < 0:
+        raise UsageError("license: a grant of less than 0 cycles")
     if sum(chips.values()) > text.budget_cycles:
         raise UsageError(f"license: grants of {sum(chips.values())} cycles pass the budget of {text.budget_cycles}")
     trust = workspace.verifier.trust
+    if license_id is not None and trust.license_row(license_id) < 0:
+        raise UsageError(f"license {license_id.hex()} is not known, so it cannot be superseded: see `hem status`")
     sequence = 1 + max((one.terms.sequence for one in trust.licenses if one.terms.license_id == license_id), default=0)
     license_id = license_id or secrets.token_bytes(16)
     ueids = sorted(chips)
@@ -129,6 +197,8 @@ def issue_license(
         now=now,
     )
     message = terms.signed(workspace.keys.issuer)
+    # Read back before it is logged: what the reader refuses would close this log for good.
+    read_license(message)
     grants = [grant.signed(workspace.keys.issuer) for grant in _grants(workspace, terms, chips, now)]
     workspace.record(
         [
@@ -148,8 +218,8 @@ def _device_set(terms: License, ueids: list[bytes], now: int) -> Iterator[bytes]
 
 def _grants(workspace: Workspace, terms: License, chips: Mapping[bytes, int], now: int) -> Iterator[Grant]:
     last: dict[bytes, int] = {}
-    for row in workspace.verifier.trust.grants.values():
-        last[row.terms.ueid] = max(last.get(row.terms.ueid, 0), row.terms.sequence)
+    for grant in workspace.verifier.trust.grants.values():
+        last[grant.ueid] = max(last.get(grant.ueid, 0), grant.sequence)
     for ueid, cycles in chips.items():
         if cycles:
             sequence = last.get(ueid, 0) + 1
@@ -165,6 +235,8 @@ def issue_challenge(
         raise UsageError(f"chip {audience.id.hex()} is not enrolled: run `hem enroll` first")
     if audience.kind not in (ONE_CHIP, EVERY_CHIP) and trust.license_row(audience.id) < 0:
         raise UsageError(f"license {audience.id.hex()} is not known: see `hem status`")
+    if grant is not None:
+        _demand_rider(workspace, grant, audience)
     issued = challenge.issue(
         trust.verifier,
         audience,
@@ -176,8 +248,24 @@ def issue_challenge(
         grant=grant,
     )
     message = issued.signed(workspace.keys.verifier)
+    try:
+        Challenge.open(message)
+    except WireError as error:
+        raise UsageError(f"challenge: {error}: the grant in it is too large") from error
     workspace.record([entries.encode(Kind.CHALLENGE, now, message)])
     return message
+
+
+def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> None:
+    """Return if a grant may ride along: chips refuse a challenge whole if its grant is not theirs."""
+    try:
+        _, terms = Grant.open(grant)
+    except WireError as error:
+        raise UsageError(f"grant: {error}") from error
+    if hashlib.sha256(grant).digest() not in workspace.verifier.trust.grants:
+        raise UsageError("grant: not in the ledger of this workspace: issue it with `hem license issue`")
+    if audience != (ONE_CHIP, terms.ueid):
+        raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")
 
 
 def read_license(data: bytes) -> License:
@@ -199,9 +287,31 @@ def signed_by_issuer(workspace: Workspace, data: bytes) -> bool:
 
 
 def kind_of(data: bytes) -> str:
-    """Return what a file's message is, in words: for errors about a wrong file at the right flag."""
+    """Return what a file is, in words, for errors about a wrong file at the right flag; empty if that is not known."""
+    text = data.lstrip()
+    if text.startswith(b"-----BEGIN "):
+        return f"{text[11:40].partition(b'-')[0].decode('ascii', 'replace').lower()} in PEM"
     try:
-        header = loads(loads(data).value[0])
-    except (WireError, AttributeError, TypeError, IndexError):
-        return "no signed message of hem"
-    return str(header.get(16, "a message without typ"))
+        rows = split(data)
+        value = loads(rows[0])
+    except (WireError, IndexError):
+        rows = [data]
+        value = _loaded(data)
+    kind = _kind_of_value(value)
+    return f"{len(rows)} rows, the first {kind}" if kind and len(rows) > 1 else kind
+
+
+def _loaded(data: bytes) -> object:
+    try:
+        return loads(data)
+    except WireError:
+        return None
+
+
+def _kind_of_value(value: object) -> str:
+    if isinstance(value, CBORTag) and isinstance(value.value, list) and value.value and isinstance(value.value[0], bytes):
+        header = _loaded(value.value[0])
+        return _KINDS.get(header.get(16), "") if isinstance(header, dict) else ""
+    if isinstance(value, dict) and value.get(1) in (1, 2, 7):
+        return "a COSE_Key"
+    return "an endorsement" if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else ""

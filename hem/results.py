@@ -147,7 +147,7 @@ def _grant(case: _Case) -> str:
     said = f"grant {case.hex('grant_digest')[:16]}..., spent {spent}, remaining {left} cycles"
     if grant is None:
         return said
-    return f"{said}; the ledger has {grant.terms.budget} cycles for chip {grant.terms.ueid.hex()}"
+    return f"{said}; the ledger has {grant.budget} cycles for chip {grant.ueid.hex()}"
 
 
 def _license_time(case: _Case) -> str:

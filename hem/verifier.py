@@ -70,7 +70,7 @@ class Verifier:
         step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
         before = step.before
         self.trace("terms")
-        ledger = license.look_up(claims.columns, self._license_ids(standing["license"]), trust.grants)
+        ledger = trust.claimed_grants(claims.columns.grant_digest)
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, now),
@@ -102,10 +102,6 @@ class Verifier:
             self.trace("done")
             results.append(judged)
         return results
-
-    def _license_ids(self, rows: NDArray[np.int64]) -> list[bytes]:
-        ids = [*(one.terms.license_id for one in self.trust.licenses), b""]
-        return [ids[row] for row in rows]
 
     def _fold_entry(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)

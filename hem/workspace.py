@@ -5,14 +5,17 @@ keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkp
 log/               C2SP tlog-tiles; everything else is derived from it
 """
 
+import json
 import os
 import secrets
+import shutil
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -29,6 +32,7 @@ from hem.model import AttestationResults, Evidence
 from hem.store import Log
 from hem.verifier import Verifier
 from protocols import entries, keys
+from protocols.cbor import WireError
 from protocols.entries import Kind, Policy
 
 KEY_NAMES = ("verifier", "issuer", "log")
@@ -59,7 +63,7 @@ class Workspace:
         self.config = config
         self.keys = private
         self.log = log
-        self.verifier = Verifier(threads=config.threads)
+        self.verifier = _know(log.entries(0, log.size), directory, config, private)
 
     @staticmethod
     def create(directory: Path, verifier: str, *, now: int, policy: Policy) -> None:
@@ -72,7 +76,8 @@ class Workspace:
         if directory.exists():
             raise UsageError(f"{directory} exists: choose another directory, or use the workspace that is there")
         config = _config({"verifier": verifier}, "verifier id")
-        building = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+        place = directory.absolute()
+        building = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         private = Keys(*(Ed25519PrivateKey.generate() for _ in KEY_NAMES))
         genesis = entries.encode(
             Kind.GENESIS,
@@ -86,15 +91,19 @@ class Workspace:
             (building / "keys").mkdir(parents=True, mode=0o700)
             for name, key in zip(KEY_NAMES, private, strict=True):
                 _write_key(building / "keys" / f"{name}.pem", key)
-            (building / "hem.toml").write_text(f'verifier = "{config.verifier}"\n')
+            # A JSON string is a TOML one too: a quote or a backslash in the name must not break the file.
+            _write_durably(building / "hem.toml", f"verifier = {json.dumps(config.verifier)}\n".encode(), 0o644)
+            _sync(building / "keys", building)
             Log.create(building / "log", _signer(config, private))
             with Log.open(building / "log", _signer(config, private)) as log:
                 log.append([genesis])
             building.rename(directory)
+            _sync(place.parent)
         except OSError as error:
-            raise WorkspaceError(
-                f"{directory}: cannot make the workspace: {error.strerror}: {error.filename}"
-            ) from error
+            raise WorkspaceError(f"{directory}: cannot make the workspace: {error.strerror}") from error
+        finally:
+            # Whatever ended this early, no half of a workspace with private keys in it stays behind.
+            shutil.rmtree(building, ignore_errors=True)
 
     @classmethod
     @contextmanager
@@ -107,7 +116,6 @@ class Workspace:
         config, private = _read(directory)
         with Log.open(directory / "log", _signer(config, private)) as log:
             workspace = cls(directory, config, private, log)
-            workspace.verifier.fold(log.entries(0, log.size))
             newest = workspace.verifier.state.time
             if now < newest:
                 # Or expired licenses and challenges would live again.
@@ -117,13 +125,20 @@ class Workspace:
             yield workspace
 
     def record(self, new: Sequence[bytes]) -> None:
-        """Make entries durable, then take them in."""
+        """Make entries durable, then take them in. What the verifier could not take in must never get here."""
         self.log.append(list(new))
         self.verifier.fold(new)
 
     def appraise(self, items: Evidence, *, now: int) -> list[AttestationResults]:
         """Judge evidence and log it (see `Verifier.run`)."""
         return self.verifier.run(items, self.log, now=now)
+
+
+def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
+    """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
+    config, private = _read(directory)
+    log = Log.read(directory / "log", _signer(config, private).verifier)
+    return _know(log.entries(0, stop), directory, config, private), log
 
 
 def read_entries(directory: Path) -> list[bytes]:
@@ -138,18 +153,34 @@ def open_log(directory: Path) -> Log:
     return Log.read(directory / "log", _signer(config, private).verifier)
 
 
+def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
+    """Return the verifier that the entries make, which must be the one whose keys are here."""
+    verifier = Verifier(threads=config.threads)
+    try:
+        verifier.fold(known)
+    except WireError as error:
+        raise WorkspaceError(f"{directory}/log: an entry that this version of hem cannot read: {error}") from error
+    # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
+    logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
+    for name, key in logged.items():
+        if key != getattr(private, name).public_key():
+            path = directory / "keys" / f"{name}.pem"
+            raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
+    return verifier
+
+
 def _read(directory: Path) -> tuple[Config, Keys]:
     if not directory.is_dir():
         raise WorkspaceError(f"{directory}: no workspace here: make one with `hem init {directory}`")
     path = directory / "hem.toml"
     try:
-        config = _config(tomllib.loads(path.read_text()), str(path))
+        config = _config(tomllib.loads(path.read_text("utf-8")), str(path))
         private = Keys(*(_read_key(directory / "keys" / f"{name}.pem") for name in KEY_NAMES))
     except OSError as error:
         raise WorkspaceError(
             f"{error.filename}: {error.strerror}: restore it from a backup of the workspace"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WorkspaceError(f"{path}: not TOML: {error}") from error
     return config, private
 
@@ -167,18 +198,31 @@ def _signer(config: Config, private: Keys) -> Signer:
 
 
 def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    _write_durably(path.with_suffix(".pub"), keys.cose_key(key.public_key()), 0o644)
+
+
+def _write_durably(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-    public = keys.cose_key(key.public_key())
-    path.with_suffix(".pub").write_bytes(public)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(*directories: Path) -> None:
+    for directory in directories:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise WorkspaceError(f"{path}: not a private key in PEM: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise WorkspaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")

@@ -15,7 +15,9 @@ import pytest
 from hem import _core
 from hem.errors import Reason
 from protocols import cbor, cose
-from protocols.messages import Evidence
+from protocols.messages import Evidence, Gnss
+from protocols.vectors.good import EVIDENCE
+from protocols.vectors.raw import Wide, item
 from tests import mutations
 
 VECTORS = Path(__file__).parent.parent / "protocols" / "vectors"
@@ -50,21 +52,15 @@ def python_reads(row: bytes) -> tuple[str, tuple[cose.Sign1, Evidence] | None]:
 
 
 def expected(row: bytes, sign1: cose.Sign1, evidence: Evidence) -> dict[str, Any]:
-    """Return what the columns of `row` must hold. Arrays that Rust keeps as bytes are read out of the claims."""
-    claims = cbor2.loads(sign1.payload)
-    place = evidence.location
-    grant = evidence.grant or ZERO_GRANT
-    result = {
+    """Return what the columns of `row` must hold."""
+    names = ("grant_license", "grant_sequence", "grant_digest", "grant_spent", "grant_remaining")
+    return {
         **{name: getattr(evidence, name) for name in SAME},
         **{name: _string(getattr(evidence, name)) for name in TEXTS},
         **evidence.meter._asdict(),
-        **dict(
-            zip(
-                ("grant_license", "grant_sequence", "grant_digest", "grant_spent", "grant_remaining"),
-                grant,
-                strict=True,
-            )
-        ),
+        **dict(zip(names, evidence.grant or ZERO_GRANT, strict=True)),
+        **_place(evidence.location),
+        **_arrays(sign1.payload),
         "digest": hashlib.sha256(row).digest(),
         "kid": sign1.kid,
         "algorithm": sign1.algorithm,
@@ -72,13 +68,20 @@ def expected(row: bytes, sign1: cose.Sign1, evidence: Evidence) -> dict[str, Any
         "has_grant": evidence.grant is not None,
         "hwversion": _string(evidence.hwversion and evidence.hwversion[0]),
         "swversion": _string(evidence.swversion[0]),
-        "latitude": place.latitude if place else math.nan,
-        "longitude": place.longitude if place else math.nan,
-        "accuracy": place.accuracy if place and place.accuracy is not None else math.nan,
     }
-    for name, key in (("components", -80003), ("peers", -80007), ("ranging", -80006)):
-        result[name] = cbor.dumps(claims[key]) if key in claims else None
-    return result
+
+
+def _place(place: Gnss | None) -> dict[str, float]:
+    names = ("latitude", "longitude", "accuracy")
+    values = place or (None, None, None)
+    return {name: math.nan if value is None else value for name, value in zip(names, values, strict=True)}
+
+
+def _arrays(payload: bytes) -> dict[str, bytes | None]:
+    """Return the arrays that Rust keeps as bytes, read out of the claims by cbor2."""
+    claims = cbor2.loads(payload)
+    keys = {"components": -80003, "peers": -80007, "ranging": -80006}
+    return {name: cbor.dumps(claims[key]) if key in claims else None for name, key in keys.items()}
 
 
 def _string(value: str | bytes | None) -> bytes | None:
@@ -164,9 +167,6 @@ def test_every_half_and_the_floats_beside_its_edges() -> None:
 
 
 def _with_accuracy(value: float, width: int) -> bytes:
-    from protocols.vectors.good import EVIDENCE
-    from protocols.vectors.raw import Wide, item
-
     claims = cbor2.loads(EVIDENCE.encode())
     claims[264] = {1: 0.5, 2: 0.5, 4: Wide(value, width)}
     protected = cose.header(cose.EVIDENCE, -8, bytes(16))

@@ -189,12 +189,15 @@ def test_answers_to_others_are_not_ours():
     assert "came: 5 messages that are no answer to it" in refused_line(astray)
 
 
-def test_an_unplugged_port_is_named():
-    with line(lambda *_: None) as one, Board.open(one.path, timeout_s=QUICK_S) as board:
-        with pytest.raises(LinkError, match=r"unplugged, and not back within 0\.4 s"):
-            board.hello()
-        with pytest.raises(LinkError, match="unplugged"):
-            board.attest(challenge(1))
+def test_an_unplugged_port_is_named(tmp_path):
+    port = tmp_path / "ttyACM0"
+    with line(lambda *_: port.unlink()) as one:  # the number of a closed pseudo-terminal may go to another program
+        port.symlink_to(one.path)
+        with Board.open(str(port), timeout_s=QUICK_S) as board:
+            with pytest.raises(LinkError, match=r"ttyACM0: unplugged, and not back within 0\.4 s"):
+                board.hello()
+            with pytest.raises(LinkError, match="unplugged"):
+                board.attest(challenge(1))
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -296,6 +299,24 @@ def test_the_firmware_is_silent_to_what_is_not_for_it():
         mctp.Message(b"\x05\x10\x84\x00\x00", mctp.HOST, mctp.CHIP, 0, owner=True),
     ):
         assert firmware.answer(message) is None
+
+
+def test_a_host_that_never_reads_keeps_nobody_out_and_nothing_from_ending():
+    chip = new_chip()
+    ask = mctp.Message(app.encode_request(app.Op.ENDORSEMENT), mctp.HOST, mctp.CHIP, 7, owner=True)
+    count = 300_000 // len(chip.endorsement())
+    with served(chip) as path:
+        for _ in range(2):
+            with serial.serial_for_url(path, write_timeout=1) as port:
+                port.write(b"".join(mctp.frames(ask) * count))
+                time.sleep(0.1)
+            with Board.open(path, timeout_s=5) as board:
+                assert board.hello().ueid == chip.ueid
+        with serial.serial_for_url(path, write_timeout=1) as port:
+            port.write(b"".join(mctp.frames(ask) * count))
+            time.sleep(0.1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 1
 
 
 def test_a_chip_that_stops_to_read_is_named():

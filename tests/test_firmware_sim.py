@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim_world import EVERYONE, ISSUER, LICENSE, NOW, STRANGER, TRUST, challenge, grant, new_chip
 
 from firmware_sim import boot, meter
 from firmware_sim import chip as chip_module
@@ -21,6 +20,7 @@ from protocols import keys
 from protocols.cbor import dumps
 from protocols.entries import decode_endorsement
 from protocols.messages import NO_PREVIOUS, ONE_CHIP, ONE_LICENSE, Audience, Evidence, ReferenceValues
+from tests.sim_world import EVERYONE, ISSUER, LICENSE, NOW, STRANGER, TRUST, challenge, grant, new_chip
 
 ALGORITHMS = (keys.EDDSA, keys.ES256, keys.ES384, keys.ML_DSA_65)
 OTHER_UEID = b"\x01" + bytes(16)

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import cbor2
 import pytest
-from sim_world import grant, live_challenge, make_fleet
 
 from firmware_sim import boot, meter
 from firmware_sim import chip as chip_module
@@ -18,6 +17,7 @@ from hem.errors import Reason
 from protocols import cose
 from protocols.cbor import MAX_MESSAGE, WireError
 from protocols.messages import Evidence
+from tests.sim_world import grant, live_challenge, make_fleet
 
 HONEST = {"expired-license", "not-in-license", "low-device-class"}
 # What an attacker's claims differ in from those of an honest chip in its place.

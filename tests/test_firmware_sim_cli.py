@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import pytest
 import serial
-from sim_world import VERIFIER, challenge, grant, live_challenge, make_fleet, write_keys
+from cryptography import x509
 
 from firmware_sim import store as store_module
+from firmware_sim.attackers import ATTACKERS
 from firmware_sim.cli import main
 from firmware_sim.sites import TOWNS
 from firmware_sim.store import SimulatorError, Store
@@ -21,6 +22,7 @@ from protocols.cbor import join, split
 from protocols.entries import decode_endorsement
 from protocols.messages import Evidence, ReferenceValues
 from protocols.serial_messages import Code, Op, decode_answer, decode_identity, encode_request
+from tests.sim_world import VERIFIER, challenge, grant, live_challenge, make_fleet, write_keys
 
 PROGRAM = [sys.executable, "-m", "firmware_sim"]
 
@@ -48,28 +50,40 @@ def test_make_writes_what_a_verifier_needs(tmp_path, capsys):
     fleet = tmp_path / "fleet"
     where = ("--dir", fleet, "--devices", 200, "--sites", 8, "--seed", "a", *write_keys(tmp_path), "--attackers")
     assert run(capsys, "make", *where) == (0, None, "")
+    endorsements = [decode_endorsement(row) for row in split((fleet / "endorsements.cbor").read_bytes())]
+    assert [len(chain) for chain in endorsements] == [2] * 201
+    assert ReferenceValues.open((fleet / "maker" / "reference.cbor").read_bytes())[1].hwmodel == b"SIM-A1"
+    for name in ("root-simulated.pem", "reference-signer.pem"):
+        assert x509.load_pem_x509_certificate((fleet / "maker" / name).read_bytes())
+
+
+def test_fleet_json_describes_every_chip(tmp_path):
+    fleet = make_fleet(tmp_path, 200, attackers=True, sites=8)
     described = json.loads((fleet / "fleet.json").read_text())
     chips = described["chips"]
     assert len(chips) == len({one["ueid"] for one in chips}) == 201
     assert [one["serial"] for one in chips] == [False] * 200 + [True]
-    assert [site["name"] for site in described["sites"]] == [town.name for town in TOWNS[:8]]
+    assert described["sites"] == [town._asdict() for town in TOWNS[:8]]
     assert {one["site"] for one in chips} == {site["name"] for site in described["sites"]}
-    by_name = {one["attacker"]: one for one in chips}
-    assert {one["name"]: one["ueid"] for one in described["attackers"]} == {
-        name: one["ueid"] for name, one in by_name.items() if name
-    }
-    for name, group, budget in (
+    attackers = {one["ueid"]: one["attacker"] for one in chips if one["attacker"]}
+    assert {one["ueid"]: one["name"] for one in described["attackers"]} == attackers
+    assert sorted(attackers.values()) == sorted(ATTACKERS)
+
+
+@pytest.mark.parametrize(
+    ("attacker", "group", "budget"),
+    [
         ("expired-license", "expired", 10**13),
         ("low-device-class", "production", 10**13),
         ("not-in-license", None, 0),
         ("budget-overspent", "main", 10**8),
         (None, "main", 10**13),
-    ):
-        assert (by_name[name]["group"], by_name[name]["grant"]) == (group, budget)
-    endorsements = [decode_endorsement(row) for row in split((fleet / "endorsements.cbor").read_bytes())]
-    assert [len(chain) for chain in endorsements] == [2] * 201
-    assert ReferenceValues.open((fleet / "maker" / "reference.cbor").read_bytes())[1].hwmodel == b"SIM-A1"
-    assert (fleet / "maker" / "root-simulated.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE")
+    ],
+)
+def test_fleet_json_says_what_license_and_grant_a_chip_needs(attacker, group, budget, tmp_path):
+    fleet = make_fleet(tmp_path, 30, attackers=True)
+    chips = json.loads((fleet / "fleet.json").read_text())["chips"]
+    assert {(one["group"], one["grant"]) for one in chips if one["attacker"] == attacker} == {(group, budget)}
 
 
 def test_the_same_seed_makes_the_same_chips(tmp_path):
@@ -237,13 +251,15 @@ def test_kill_9_leaves_a_store_that_loads_and_no_number_that_is_used_twice(tmp_p
     """Kill `answer` at random moments; whatever left before or after a kill, a chip's numbers only rise."""
     fleet = make_fleet(tmp_path, 400)
     chance = random.Random("kill")
-    left, killed = [], 0
-    for sequence in range(1, 25, 2):
+    start = time.monotonic()
+    left, killed = [answer(capsys, fleet, 1)[1]], 0
+    whole = time.monotonic() - start + 0.2  # a process needs a moment to start
+    for sequence in range(2, 26, 2):
         (fleet / "challenge").write_bytes(live_challenge(sequence))
         out = fleet / f"evidence-{sequence}"
         command = [*PROGRAM, "answer", "--dir", fleet, "--challenge", fleet / "challenge", "--out", out]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(chance.uniform(0.2, 0.9))
+            time.sleep(chance.uniform(0.3, 1.1) * whole)
             process.kill()
             said, err = process.communicate()
         killed += process.returncode == -9
@@ -273,6 +289,7 @@ def test_a_kill_at_the_worst_moment_burns_a_number_at_most(dies_at, sequence_aft
     script = f"""
 import os, signal
 import {module} as module
+from firmware_sim.attackers import ATTACKERS
 from firmware_sim.cli import main
 calls, real = [], module.{name}
 def dying(*given):

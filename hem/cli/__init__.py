@@ -1,22 +1,26 @@
 """Edge: the command line. Each command reads files and the clock, calls in, and prints.
 
-Exit codes: 0 affirming or done, 1 contraindicated or refused, 2 wrong use, file or workspace, 3 cannot tell.
+Exit codes: 0 affirming or done, 1 contraindicated or refused, 2 wrong use, file or workspace, 3 cannot tell. Besides:
+130 stopped by Ctrl-C, 141 whoever read the output went away.
 """
 
+import os
 import sys
 
 import typer
 
 from hem.cli import evidence, licenses, log, setup, show
+from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
+
+_STOPPED, _UNREAD = 130, 141
 
 app = typer.Typer(
     help=(
         "Verify hardware-enabled mechanisms in AI accelerators.\n\n"
         "Exit codes: 0 affirming or done, 1 contraindicated or refused, 2 wrong use, file or workspace, 3 cannot tell."
     ),
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -32,23 +36,31 @@ app.add_typer(log.app, name="log")
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; whatever goes wrong on purpose is one line on stderr."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        # A name that this terminal cannot show must not end a command.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # both are text files here
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Told already. What is still unwritten goes nowhere, or the interpreter would complain about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Return the exit code of one command."""
     try:
-        return int(app(arguments, prog_name="hem", standalone_mode=False) or 0)
+        code = int(app(arguments, prog_name="hem", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.Exit as stop:
         return stop.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, as `head` does
-        return 1
+    except (BrokenPipeError, SystemExit):
+        return _UNREAD  # as `head` does once it has what it wants; typer turns that into SystemExit
     except (HemError, typer.TyperException, typer.Abort, KeyboardInterrupt, OSError) as error:
         text, code = _said(error)
-        if text:
-            sys.stderr.write(f"hem: {' '.join(text.split())}\n")
-        return code
+        warn(text)
+    return code
 
 
 def _said(error: BaseException) -> tuple[str, int]:
@@ -59,5 +71,6 @@ def _said(error: BaseException) -> tuple[str, int]:
         return f"{error.filename or 'input or output'}: {error.strerror}", 2
     if isinstance(error, typer.TyperException):
         say = getattr(error, "format_message", lambda: str(error))
-        return say(), getattr(error, "exit_code", 2)
-    return "stopped", 130
+        command = getattr(getattr(error, "ctx", None), "command_path", "hem")
+        return f"{say().rstrip('.')}; see `{command} --help`", getattr(error, "exit_code", 2)
+    return "stopped", _STOPPED

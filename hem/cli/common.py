@@ -1,8 +1,11 @@
 """What the commands share: where the workspace is, what time it is, how things are read and printed."""
 
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hem import owner
 from hem.errors import UsageError
+from protocols.cbor import WireError
 from protocols.fields import UEID_BYTES
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object, or one a line, for programs.")]
@@ -19,6 +24,7 @@ WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", envvar="HEM_WORKSPACE", help="The verifier's directory.", show_default=True)
 ]
 HERE = Path("hem-workspace")
+STREAM = Path("-")
 
 
 def now_ms() -> int:
@@ -33,7 +39,7 @@ def read(path: Path, what: str) -> bytes:
         UsageError: it cannot be read, or it is empty.
     """
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        data = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
     except OSError as error:
         raise UsageError(f"{what} {path}: {error.strerror}") from error
     if not data:
@@ -41,9 +47,53 @@ def read(path: Path, what: str) -> bytes:
     return data
 
 
+@contextmanager
+def reading(path: Path | str, data: bytes, expected: str) -> Iterator[None]:
+    """Name the file in what is wrong with its bytes, what it should be, and what it is instead, if that can be told.
+
+    Raises:
+        UsageError: for what the readers raise, with all that in one line.
+    """
+    try:
+        yield
+    except (UsageError, WireError) as error:
+        kind = owner.kind_of(data)
+        raise UsageError(f"{path}: {error}; expected {expected}{kind and f', got {kind}'}") from error
+
+
+def text_of(path: Path, what: str) -> str:
+    """Return the text of a file in UTF-8; raises UsageError, which names what a file of another kind is."""
+    data = read(path, what)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        kind = owner.kind_of(data)
+        raise UsageError(
+            f"{what} {path}: byte {error.start} is not UTF-8; expected text{kind and f', got {kind}'}"
+        ) from error
+
+
+def demand_outputs(*paths: Path | None, as_json: bool) -> None:
+    """Return if each output can be written: looked at before anything is signed or logged for it.
+
+    Raises:
+        UsageError: two outputs want standard output, or a file cannot be there.
+    """
+    given = [path for path in paths if path is not None]
+    if given.count(STREAM) + as_json > 1:
+        raise UsageError("standard output is asked for twice: write to a file, or leave out --json")
+    for path in given:
+        if path != STREAM and (path.is_dir() or not path.parent.is_dir() or not _writable(path)):
+            raise UsageError(f"{path}: cannot write a file here: is the directory there, and yours to write in?")
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path if path.exists() else path.parent, os.W_OK)
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a file, or standard output for `-`."""
-    if str(path) == "-":
+    if path == STREAM:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
@@ -84,20 +134,35 @@ def say_json(value: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def console() -> Console:
-    """Return the console of standard output; wide enough that no cell is cut when it is not a terminal."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200, soft_wrap=True)
+def clean(text: object) -> str:
+    """Return text fit for a terminal: documents of others may hold escape sequences."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in str(text))
 
 
-def table(*columns: str, rows: list[tuple[Any, ...]]) -> Table:
-    """Return a plain table; numbers to the right."""
+def say(*lines: object) -> None:
+    """Print lines for people."""
+    for line in lines:
+        sys.stdout.write(clean(line) + "\n")
+
+
+def warn(line: str) -> None:
+    """Print one line on standard error."""
+    sys.stderr.write(f"hem: {clean(' '.join(line.split()))}\n")
+
+
+def say_table(*columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Print a plain table, numbers to the right; wide enough that no cell is cut when this is not a terminal."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for place, name in enumerate(columns):
         right = bool(rows) and isinstance(rows[0][place], int | float)
         made.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
-    return made
+        made.add_row(*(clean(cell) for cell in row))
+    # No markup and no emoji: a holder named "[/x]" is a holder named "[/x]".
+    width = None if sys.stdout.isatty() else 200
+    with (console := Console(highlight=False, markup=False, emoji=False, width=width)).capture() as drawn:
+        console.print(made)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
 
 
 def progress(*, quiet: bool) -> Progress:

@@ -2,11 +2,11 @@
 
 from hem.trust.documents import LicenseText, license_from_text
 from hem.trust.endorse import Endorsed, anchor_certificate, endorse, reference_signer
-from hem.trust.register import GrantRow, LicenseRow, Trust, device_set_digest
+from hem.trust.register import NO_GRANT, LicenseRow, Trust, device_set_digest
 
 __all__ = [
+    "NO_GRANT",
     "Endorsed",
-    "GrantRow",
     "LicenseRow",
     "LicenseText",
     "Trust",

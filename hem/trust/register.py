@@ -20,6 +20,7 @@ from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 
 NO_LICENSE = -1
+NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
 
 
 def device_set_digest(ueids: list[bytes]) -> bytes:
@@ -41,12 +42,8 @@ class LicenseRow:
         return len(self.ueids) == count and device_set_digest(self.ueids) == digest
 
 
-@dataclass(frozen=True)
-class GrantRow:
-    """A logged grant and its chip's row (-1: not enrolled)."""
-
-    terms: Grant
-    chip: int
+# The ledger of grants in columns; chip is -1 where it is not enrolled.
+GRANT = np.dtype([("chip", "i8"), ("license_id", "V16"), ("sequence", "u8"), ("budget", "u8")])
 
 
 class Trust:
@@ -62,8 +59,11 @@ class Trust:
         self.ueids: list[bytes] = []
         self.references: dict[bytes, ReferenceValues] = {}
         self.licenses: list[LicenseRow] = []
-        self.grants: dict[bytes, GrantRow] = {}
+        self.grants: dict[bytes, Grant] = {}  # by digest of the whole signed grant
+        self._grant_rows: dict[bytes, int] = {}
+        self._ledger: NDArray[np.void] | None = None
         self._chips: dict[bytes, int] = {}
+        self._kids: set[bytes] = set()
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
@@ -75,7 +75,7 @@ class Trust:
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
         """
-        self._standing = None
+        self._standing = self._ledger = None
         actions: dict[Kind, Callable[..., None]] = {
             Kind.GENESIS: self._genesis,
             Kind.ANCHOR: self._anchor,
@@ -90,6 +90,10 @@ class Trust:
     def chip(self, ueid: bytes) -> int:
         """Return the row of an enrolled chip, -1 if there is none."""
         return self._chips.get(ueid, -1)
+
+    def knows_key(self, kid: bytes) -> bool:
+        """Return whether a chip is enrolled with the key of this id."""
+        return kid in self._kids
 
     def chips_of(self, ueids: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the chip row of each UEID of an (N, 17) column, -1 where unknown."""
@@ -159,8 +163,10 @@ class Trust:
     def enroll(self, ueid: bytes, cose_key: bytes) -> Reason:
         """Put a key into the table under the next row; on any reason but MET nothing has changed."""
         key = keys.from_cose_key(cose_key)
-        reason = Reason(self.table.enroll(keys.algorithm_of(key), keys.raw_public(key), keys.kid(key), ueid))
+        kid = keys.kid(key)
+        reason = Reason(self.table.enroll(keys.algorithm_of(key), keys.raw_public(key), kid, ueid))
         if reason is Reason.MET:
+            self._kids.add(kid)
             self._chips[ueid] = len(self.ueids)
             self.ueids.append(ueid)
         return reason
@@ -186,7 +192,18 @@ class Trust:
 
     def _grant(self, message: bytes) -> None:
         _, terms = Grant.open(message)
-        self.grants[hashlib.sha256(message).digest()] = GrantRow(terms, self.chip(terms.ueid))
+        digest = hashlib.sha256(message).digest()
+        self._grant_rows.setdefault(digest, len(self.grants))
+        self.grants[digest] = terms
+
+    def claimed_grants(self, digests: NDArray[np.uint8]) -> NDArray[np.void]:
+        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
+        if self._ledger is None:
+            rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
+            self._ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
+        raw = digests.tobytes()
+        found = (self._grant_rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
+        return self._ledger[np.fromiter(found, np.int64, len(digests))]
 
     def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
         """Return if `key` signed the envelope.
@@ -201,7 +218,7 @@ class Trust:
 
 def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one = np.zeros((), dtype=STANDING)
-    one["license"] = row
+    one["license"], one["license_id"] = row, terms.license_id
     one["not_before"], one["expires"] = 1000 * terms.not_before, 1000 * terms.expires
     one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget

@@ -78,6 +78,8 @@ pub fn verify(table: &KeyTable, spans: &Spans<'_>, threads: usize) -> Result<Col
 }
 
 type Decoded<'a> = Result<(Sign1<'a>, Claims<'a>), Reason>;
+/// The key to verify a row with, or why there is none and the row of a key that was found but does not fit.
+type Found<'a> = Result<(usize, &'a Enrolled), (Reason, i64)>;
 
 fn decode(row: &[u8]) -> Decoded<'_> {
     let sign1 = cose::open(row)?;
@@ -87,8 +89,7 @@ fn decode(row: &[u8]) -> Decoded<'_> {
 
 fn verify_chunk(table: &KeyTable, data: &[u8], spans: &[(usize, usize)]) -> Columns {
     let rows: Vec<(&[u8], Decoded<'_>)> = slices(data, spans).map(|row| (row, decode(row))).collect();
-    let found: Vec<Result<(usize, &Enrolled), (Reason, i64)>> =
-        rows.iter().map(|(_, decoded)| look_up(table, decoded)).collect();
+    let found: Vec<Found<'_>> = rows.iter().map(|(_, decoded)| look_up(table, decoded)).collect();
     let work: Vec<(&Key, &Sign1<'_>)> = rows
         .iter()
         .zip(&found)
@@ -106,8 +107,7 @@ fn verify_chunk(table: &KeyTable, data: &[u8], spans: &[(usize, usize)]) -> Colu
     columns
 }
 
-/// Returns the key to verify with, or why there is none and the row of a key that was found but does not fit.
-fn look_up<'a>(table: &'a KeyTable, decoded: &Decoded<'_>) -> Result<(usize, &'a Enrolled), (Reason, i64)> {
+fn look_up<'a>(table: &'a KeyTable, decoded: &Decoded<'_>) -> Found<'a> {
     let (sign1, _) = decoded.as_ref().map_err(|&reason| (reason, -1))?;
     let (number, enrolled) = table.find(&sign1.kid).ok_or((KeyUnknown, -1))?;
     if Algorithm::from_cose(sign1.algorithm) == Some(enrolled.key.algorithm()) {

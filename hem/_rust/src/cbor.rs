@@ -208,3 +208,109 @@ fn fits_half(value: f32) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_DEPTH, MAX_ITEMS, MAX_MESSAGE, Reason, check, fits_shorter, half, length_of_item};
+
+    #[test]
+    fn deterministic_items_pass() {
+        for good in [
+            &b"\x00"[..],
+            b"\x18\x18",
+            b"\x19\x01\x00",
+            b"\x1A\x00\x01\x00\x00",
+            b"\x1B\x00\x00\x00\x01\x00\x00\x00\x00",
+            b"\x1B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+            b"\x3B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+            b"\x40",
+            b"\x62\xC3\xA9",
+            b"\x83\xF4\xF5\xF6",
+            b"\xA2\x0A\x00\x20\x00",
+            b"\xD2\x80",
+            b"\xF9\x7E\x00",
+            b"\xFA\x47\xC3\x50\x00",
+            b"\xFB\x3F\xF1\x99\x99\x99\x99\x99\x9A",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good:02x?}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_reason() {
+        for (bad, reason) in [
+            (&b""[..], Reason::Empty),
+            (b"\x00\x00", Reason::TrailingBytes),
+            (b"\x18", Reason::Truncated),
+            (b"\x41", Reason::Truncated),
+            (b"\x82\x00", Reason::Truncated),
+            (b"\xA1\x00", Reason::Truncated),
+            (b"\xD2", Reason::Truncated),
+            (b"\x9B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", Reason::Truncated),
+            (b"\x5B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", Reason::Truncated),
+            (b"\x18\x17", Reason::NotShortest),
+            (b"\x19\x00\xFF", Reason::NotShortest),
+            (b"\x1A\x00\x00\xFF\xFF", Reason::NotShortest),
+            (b"\x1B\x00\x00\x00\x00\xFF\xFF\xFF\xFF", Reason::NotShortest),
+            (b"\x58\x01a", Reason::NotShortest),
+            (b"\xFA\x3F\x80\x00\x00", Reason::NotShortest),
+            (b"\xFA\x7F\x80\x00\x00", Reason::NotShortest),
+            (b"\xFA\x7F\xC0\x00\x00", Reason::NotShortest),
+            (b"\xFB\x3F\xF0\x00\x00\x00\x00\x00\x00", Reason::NotShortest),
+            (b"\x9F\xFF", Reason::IndefiniteLength),
+            (b"\xFF", Reason::IndefiniteLength),
+            (b"\x1C", Reason::BadSimple),
+            (b"\xF7", Reason::BadSimple),
+            (b"\xE0", Reason::BadSimple),
+            (b"\xF8\xFF", Reason::BadSimple),
+            (b"\x62\xC3\x28", Reason::BadUtf8),
+            (b"\x63\xED\xA0\x80", Reason::BadUtf8),
+            (b"\xA2\x01\x00\x00\x00", Reason::UnsortedKeys),
+            (b"\xA2\x00\x00\x00\x00", Reason::DuplicateKey),
+            (b"\xC0\x00", Reason::WrongType),
+            (b"\x81\xD2\x80", Reason::WrongType),
+        ] {
+            assert_eq!(check(bad), Err(reason), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn budgets_end_where_they_say() {
+        let nested = |depth: u32| [vec![0x81; depth as usize - 1], vec![0x00]].concat();
+        assert_eq!(check(&nested(MAX_DEPTH)), Ok(()));
+        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(Reason::TooDeep));
+        let many = |items: u32| {
+            let count = (items - 1).to_be_bytes();
+            [vec![0x99, count[2], count[3]], vec![0; items as usize - 1]].concat()
+        };
+        assert_eq!(check(&many(MAX_ITEMS)), Ok(()));
+        assert_eq!(check(&many(MAX_ITEMS + 1)), Err(Reason::TooManyItems));
+        let large = |size: usize| {
+            let length = u16::try_from(size - 3).unwrap_or(0).to_be_bytes();
+            [vec![0x59, length[0], length[1]], vec![0; size - 3]].concat()
+        };
+        assert_eq!(check(&large(MAX_MESSAGE)), Ok(()));
+        assert_eq!(check(&large(MAX_MESSAGE + 1)), Err(Reason::TooLarge));
+        assert_eq!(length_of_item(&large(MAX_MESSAGE + 1)), Ok(MAX_MESSAGE + 1));
+    }
+
+    #[test]
+    fn every_half_is_its_own_shortest_form() {
+        for bits in 0..=u16::MAX {
+            let value = half(bits);
+            assert_eq!(fits_shorter(value), super::HALF, "{bits:#06x}");
+            assert_eq!(value.is_nan(), bits & 0x7C00 == 0x7C00 && bits & 0x3FF != 0);
+        }
+        assert_eq!((half(0x3C00), half(0xC000), half(0x0001), half(0x7BFF)), (1.0, -2.0, 2_f64.powi(-24), 65_504.0));
+    }
+
+    #[test]
+    fn neighbors_of_halves_are_longer() {
+        for value in [1.0_f32 + f32::EPSILON, 65_505.0, 65_536.0, 2_f32.powi(-25), 3.0 * 2_f32.powi(-25)] {
+            assert_eq!(fits_shorter(value.into()), super::SINGLE, "{value}");
+        }
+        for value in [0.1, 1.0 + f64::EPSILON, 1e39, f64::MIN_POSITIVE] {
+            assert_eq!(fits_shorter(value), super::DOUBLE, "{value}");
+        }
+    }
+}

@@ -27,6 +27,9 @@ pub enum Column {
     Bytes(Vec<u8>, usize),
 }
 
+/// Columns with their names.
+pub type Named = Vec<(&'static str, Column)>;
+
 macro_rules! cell {
     ($($cell:ty => $variant:ident),*) => {
         $(impl From<Vec<$cell>> for Column {
@@ -71,7 +74,7 @@ macro_rules! table {
                 $(self.$name.append(&mut later.$name);)*
             }
 
-            fn into_named(self) -> Vec<(&'static str, Column)> {
+            fn into_named(self) -> Named {
                 vec![$((stringify!($name), self.$name.into()),)*]
             }
         }
@@ -161,7 +164,7 @@ macro_rules! texts {
                 $(self.$name.extend(later.$name.iter().map(renamed));)*
             }
 
-            fn into_named(self) -> Vec<(&'static str, Column)> {
+            fn into_named(self) -> Named {
                 vec![$((stringify!($name), self.$name.into()),)*]
             }
         }
@@ -270,7 +273,7 @@ impl Columns {
 
     /// The columns by name, and the list that the codes point into.
     #[must_use]
-    pub fn into_named(self) -> (Vec<(&'static str, Column)>, Vec<Box<[u8]>>) {
+    pub fn into_named(self) -> (Named, Vec<Box<[u8]>>) {
         let mut named = self.fixed.into_named();
         named.extend(self.codes.into_named());
         (named, self.strings.list)

@@ -128,7 +128,7 @@ mod tests {
         let sign1 = open(&row).ok();
         assert_eq!(sign1.map(|sign1| (sign1.algorithm, sign1.kid)), Some((-8, [7; 16])));
         let signed = sign1.map(|sign1| sign1.signed.concat()).unwrap_or_default();
-        assert_eq!(signed.get(..14), Some(&b"\x84jSignature1\x58\x1B"[..]));
+        assert_eq!(signed.get(..14), Some(&b"\x84jSignature1\x58\x19"[..]));
         assert!(signed.ends_with(&[0x40, 0x41, 0xA0]));
     }
 

@@ -1,0 +1,127 @@
+"""Every reader of bytes from outside: on any bytes it reads or says no in its own way, and never anything else.
+
+The Rust decoder has coverage-guided targets in `tests/fuzz`; these are the Python readers, on damaged vectors.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import protocols
+from hem.errors import Reason, UsageError
+from hem.evidence import decode
+from hem.log import Checkpoint, Note
+from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
+from protocols import cbor, entries, keys, serial_messages
+from protocols.cbor import WireError
+from protocols.mctp import Receiver
+from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+
+VECTORS = Path(protocols.__file__).parent / "vectors"
+NOW = 1_800_000_000_000
+
+
+def samples(kind: str) -> list[bytes]:
+    """Return the good vectors of a kind."""
+    vectors = json.loads((VECTORS / f"{kind}.json").read_text())
+    return [bytes.fromhex(one["hex"]) for one in vectors if one["expect"] == "accept"]
+
+
+MESSAGES = {
+    "challenge": Challenge.open,
+    "evidence": Evidence.open,
+    "grant": Grant.open,
+    "license": License.open,
+    "reference": ReferenceValues.open,
+    "log-entry": entries.decode,
+    "endorsement": entries.decode_endorsement,
+    "sequence": cbor.split,
+}
+SAMPLES = {kind: samples(kind) for kind in MESSAGES}
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: list[bytes]) -> bytes:
+    """Draw a sample with a few bytes changed, cut, doubled, or put in."""
+    data = bytearray(draw(st.sampled_from(whole)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data)))
+        piece = draw(st.binary(max_size=9))
+        match draw(st.integers(0, 3)):
+            case 0:
+                data[at:at] = piece
+            case 1:
+                data[at : at + len(piece)] = piece
+            case 2:
+                del data[at : at + draw(st.integers(1, 40))]
+            case _:
+                data[at:at] = data[at : at + draw(st.integers(1, 40))]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", sorted(MESSAGES))
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_messages(kind: str, data: st.DataObject) -> None:
+    message = data.draw(damaged(SAMPLES[kind]))
+    try:
+        MESSAGES[kind](message)
+    except WireError as error:
+        assert error.reason in Reason.__members__
+        assert error.where
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(damaged(SAMPLES["sequence"] + SAMPLES["evidence"]), max_size=3))
+def test_evidence_files(files: list[bytes]) -> None:
+    items = decode(*files)
+    assert len(items.rows) == len(items)
+    assert (items.rows.starts <= items.rows.ends).all()
+    assert set(items.preset.tolist()) <= {int(reason) for reason in Reason}
+
+
+def _endorse(data: bytes) -> object:
+    return endorse(entries.decode_endorsement(data), [], NOW)
+
+
+UNSIGNED: dict[str, Callable[[bytes], Any]] = {
+    "cose-key": keys.from_cose_key,
+    "endorse": _endorse,
+    "anchor": anchor_certificate,
+    "signer": lambda data: reference_signer(data, [], NOW),
+    "license-text": lambda data: license_from_text(data.decode(errors="replace"), "text"),
+    "note": Note.parse,
+    "checkpoint": lambda data: Checkpoint.parse(data.decode(errors="replace")),
+    "serial-request": serial_messages.decode_request,
+    "serial-identity": serial_messages.decode_identity,
+    "serial-answer": lambda data: serial_messages.decode_answer(data, serial_messages.Op.HELLO),
+}
+TEXT = b'holder = "a"\nnot_before = 2026-01-01T00:00:00Z\nexpires = 2027-01-01T00:00:00Z\ndevice_class = "dev"\n'
+PEM = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+NOTE = "origin\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— origin AAAAAAAAAAAA\n".encode()
+SEEDS = [TEXT, PEM, NOTE, b"\x7f\x00\x00\x7e\xd9\x01", *SAMPLES["endorsement"], *SAMPLES["log-entry"]]
+
+
+@pytest.mark.parametrize("name", sorted(UNSIGNED))
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_other_readers(name: str, data: st.DataObject) -> None:
+    raw = data.draw(st.one_of(damaged(SEEDS), st.binary(max_size=80)))
+    try:
+        UNSIGNED[name](raw)
+    except (WireError, UsageError) as error:
+        assert str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.binary(max_size=80), max_size=8))
+def test_the_serial_line(pieces: list[bytes]) -> None:
+    receiver = Receiver()
+    for piece in pieces:
+        for message in receiver.feed(piece):
+            assert isinstance(message.body, bytes)
