@@ -123,9 +123,17 @@ def _chips_of(n: int, algorithm: int) -> list[Chip]:
         return list(pool.map(make_one, range(n), chunksize=1_000))
 
 
+def private_key(number: int, algorithm: int = keys.EDDSA) -> keys.PrivateKey:
+    """Return the attestation key of chip `number`."""
+    return _SEEDED[algorithm](_seed(number))
+
+
+def _seed(number: int) -> bytes:
+    return hashlib.sha256(b"benchmark chip %d" % number).digest()
+
+
 def _chip(algorithm: int, number: int) -> Chip:
-    seed = hashlib.sha256(b"benchmark chip %d" % number).digest()
-    key = _SEEDED[algorithm](seed)
+    seed, key = _seed(number), private_key(number, algorithm)
     ueid = b"\x01" + hashlib.sha256(seed).digest()[:16]
     expires = _NOW_S + 86_400
     grant = Grant(_NAME, expires, _NOW_S - 3_600, ueid, _LICENSE, 1, _BUDGET).signed(_ISSUER)

@@ -121,7 +121,12 @@ def good() -> list[bytes]:
 @pytest.fixture(scope="module")
 def mutated(good: list[bytes]) -> list[bytes]:
     rng = random.Random(SEED)
-    return [mutations.message(rng, rng.choice(good)) for _ in range(MESSAGES)]
+    found: dict[bytes, None] = {}
+    while len(found) < MESSAGES:  # all different, and none a message of `good`
+        message = mutations.message(rng, rng.choice(good))
+        if message not in good:
+            found[message] = None
+    return list(found)
 
 
 def test_evidence_vectors() -> None:

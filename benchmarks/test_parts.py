@@ -1,0 +1,225 @@
+"""The parts of the line, one case each: `pytest benchmarks --benchmark-enable`; without that, each runs once as a test.
+
+A case asserts what its part gave for an honest fleet, so a part that got fast by doing nothing fails.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks import fleet
+from benchmarks.fleet import Fleet
+from benchmarks.line import SIGNER
+from hem import challenge, core, evidence, firmware, license, location, usage  # noqa: A004 - a room of the house
+from hem.errors import Reason
+from hem.model import AttestationResults, Claims
+from hem.results import entries_of
+from hem.state import Step
+from hem.store import Log
+from hem.verifier import Verifier
+from protocols import keys
+from protocols.entries import Policy
+from protocols.messages import Evidence
+
+MANY, FEW = 4_096, 64  # rows when measured, and when the cases run as tests
+ALGORITHMS = {
+    "ed25519": keys.EDDSA,
+    "es256": keys.ES256,
+    "es384": keys.ES384,
+    "ml-dsa-44": keys.ML_DSA_44,
+    "ml-dsa-65": keys.ML_DSA_65,
+    "ml-dsa-87": keys.ML_DSA_87,
+}
+
+
+class Judged:
+    """A fleet's answers, judged but not logged, with all that lies between the stages."""
+
+    def __init__(self, made: Fleet) -> None:
+        self.fleet = made
+        self.verifier: Verifier = made.verifier(threads=1)
+        self.items = evidence.decode(made.file())
+        judged: tuple[AttestationResults, Step] = self.verifier.appraise(self.items, now=fleet.NOW)
+        self.results, self.step = judged
+        self.claims: Claims = self.results.claims
+        self.standing, self.before = self.results.standing, self.results.before
+
+    def __len__(self) -> int:
+        return len(self.claims)
+
+    def license_ids(self) -> list[bytes]:
+        """Return the license id of each row's chip."""
+        return [self.verifier.trust.licenses[row].terms.license_id for row in self.standing["license"]]
+
+
+@pytest.fixture(scope="module")
+def rows(pytestconfig: pytest.Config) -> int:
+    """Return how many rows a case has."""
+    return FEW if pytestconfig.getoption("benchmark_disable") else MANY
+
+
+@pytest.fixture(scope="module")
+def judged(rows: int) -> Judged:
+    """Return a judged fleet whose rows are all affirming."""
+    made = Judged(fleet.make(rows))
+    made.results.require()
+    return made
+
+
+def met(reasons: np.ndarray) -> bool:
+    """Return whether every row has the reason MET."""
+    return len(reasons) > 0 and bool((reasons == Reason.MET).all())
+
+
+def test_split(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Cut an evidence file into rows."""
+    found, tail = benchmark(core.split, judged.fleet.file())
+    assert (len(found), tail) == (len(judged), 0)
+
+
+def test_scan(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Decode all rows strictly, into columns."""
+    columns = benchmark(core.scan, judged.items.rows)
+    assert met(columns.reason)
+    assert len(np.unique(columns.ueid, axis=0)) == len(judged)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS.keys())
+def test_verify(benchmark: BenchmarkFixture, rows: int, algorithm: int) -> None:
+    """Decode and verify all rows on one thread: distinct keys, all good."""
+    made = fleet.make(rows // (1 if algorithm == keys.EDDSA else 4), algorithm)
+    items, table = evidence.decode(made.file()), made.verifier().trust.table
+    claims = benchmark(evidence.verify, items, table, threads=1)
+    assert claims.chip.tolist() == list(range(len(items)))
+
+
+def test_fresh(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Find each row's challenge, and whether it may still be answered."""
+    reasons, asked = benchmark(
+        challenge.fresh, judged.claims, judged.verifier.state, judged.standing["license"], fleet.NOW
+    )
+    assert met(reasons)
+    assert set(asked.tolist()) == {1}
+
+
+def test_advance(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Compute what all rows change in the state."""
+    size = len(judged)
+    answered, accepted = np.ones(size, np.int64), np.ones(size, np.bool_)
+    times = np.full(size, fleet.NOW, np.uint64)
+    state, claims = judged.verifier.state, judged.claims
+    step = benchmark(state.advance, claims.columns, claims.chip, answered, accepted, times)
+    assert (step.after["sequence"] == step.before["sequence"] + 1).all()
+
+
+def test_standing(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Gather what license and endorsement say of each row's chip."""
+    standing = benchmark(judged.verifier.trust.standing, judged.claims.chip)
+    assert (standing["license"] == 0).all()
+
+
+def test_term_license(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `license`."""
+    assert met(benchmark(license.licensed, judged.standing, fleet.NOW))
+
+
+def test_term_firmware(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `firmware`."""
+    trust = judged.verifier.trust
+    assert met(benchmark(firmware.firmware, judged.claims, judged.standing, trust.references, trust.models()))
+
+
+def test_term_debug(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `debug`."""
+    assert met(benchmark(firmware.debug, judged.claims, judged.standing))
+
+
+def test_term_continuity(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `continuity`."""
+    assert met(benchmark(usage.continuity, judged.claims, judged.before, fleet.NOW, Policy()))
+
+
+def test_term_meter(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `meter`."""
+    peaks = judged.standing["peaks"]
+    assert met(benchmark(usage.meter, judged.claims, judged.before, peaks, fleet.NOW, Policy()))
+
+
+def test_grant_look_up(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Find each row's grant in the ledger."""
+    ledger = benchmark(license.look_up, judged.claims.columns, judged.license_ids(), judged.verifier.trust.grants)
+    assert (ledger.known & ledger.same_terms).all()
+
+
+def test_term_grant(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `grant`, its ledger rows at hand."""
+    ledger = license.look_up(judged.claims.columns, judged.license_ids(), judged.verifier.trust.grants)
+    assert met(benchmark(license.granted, judged.claims, judged.standing, judged.before, ledger, fleet.NOW, Policy()))
+
+
+def test_term_location(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Judge the term `location`, which this license does not limit."""
+    reasons = benchmark(location.locate, judged.standing)
+    assert (reasons == Reason.LOCATION_NOT_LIMITED).all()
+
+
+def test_entries_of(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Write results as log entries."""
+    assert len(benchmark(entries_of, judged.results)) == len(judged)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[Iterator[Log]]:
+    """Yield empty logs, as many as asked for."""
+    opened: list[Log] = []
+
+    def fresh() -> Iterator[Log]:
+        for number in count():
+            Log.create(tmp_path / str(number), SIGNER)
+            opened.append(Log.open(tmp_path / str(number), SIGNER))
+            yield opened[-1]
+
+    yield fresh()
+    for log in opened:
+        log.close()
+
+
+def test_log_append(benchmark: BenchmarkFixture, judged: Judged, logs: Iterator[Log]) -> None:
+    """Make all entries durable in an empty log, with one checkpoint."""
+    entries = entries_of(judged.results)
+    tree = benchmark.pedantic(Log.append, setup=lambda: ((next(logs), entries), {}), rounds=10)
+    assert tree.size == len(entries)
+
+
+def test_fold(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Take in all entries of a judged fleet, as a restart does."""
+
+    def setup() -> tuple[tuple[Verifier, list[bytes]], dict[str, object]]:
+        return (judged.fleet.verifier(), entries), {}
+
+    entries = entries_of(judged.results)
+    restarted: list[Verifier] = []
+
+    def fold(verifier: Verifier, entries: list[bytes]) -> None:
+        verifier.fold(entries)
+        restarted.append(verifier)
+
+    benchmark.pedantic(fold, setup=setup, rounds=3)
+    assert np.array_equal(restarted[-1].state.last(judged.step.chips), judged.step.after)
+
+
+def test_python_codec_open(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Decode one piece of evidence in Python."""
+    _, message = benchmark(Evidence.open, judged.fleet.answers[0])
+    assert message.ueid == judged.fleet.chips[0].ueid
+
+
+def test_python_codec_sign(benchmark: BenchmarkFixture, judged: Judged) -> None:
+    """Encode and sign one piece of evidence in Python."""
+    _, message = Evidence.open(judged.fleet.answers[0])
+    signed = benchmark(message.signed, fleet.private_key(0))
+    assert signed == judged.fleet.answers[0]
