@@ -73,7 +73,9 @@ pub fn verify(table: &KeyTable, spans: &Spans<'_>, threads: usize) -> Result<Col
         pool.install(|| chunks.par_iter().map(|chunk| verify_chunk(table, spans.data, chunk)).collect())
     };
     let mut columns = Columns::with_capacity(spans.spans.len());
-    parts.into_iter().for_each(|part| columns.append(part));
+    for part in parts {
+        columns.append(part);
+    }
     Ok(columns)
 }
 

@@ -95,7 +95,7 @@ fn set<T>(slot: &mut T, value: Result<T, Reason>) -> Read {
 
 /// Returns the bytes that `read` passes over, heads included.
 fn span<'a>(cursor: &mut Cursor<'a>, read: impl FnOnce(&mut Cursor<'a>) -> Read) -> Result<&'a [u8], Reason> {
-    cursor.raw(read).map(|(_, bytes)| bytes)
+    cursor.raw(read).map(|((), bytes)| bytes)
 }
 
 /// Reads a UEID of type RAND with 16 random bytes (RFC 9711, section 4.2.1).

@@ -62,12 +62,11 @@ fn wrong_length(name: &str, got: &[u8], expected: usize) -> PyErr {
 /// first item that is neither, the rest of the file is one last row.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
-#[allow(clippy::type_complexity)] // the shape of the answer in `_core.pyi`
-fn split<'py>(py: Python<'py>, data: &[u8]) -> PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, u16)> {
+fn split<'py>(py: Python<'py>, data: &[u8]) -> (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, u16) {
     let (rows, reason) = py.detach(|| rows_of(data));
     let starts: Vec<u64> = rows.iter().map(|&(start, _)| start as u64).collect();
     let ends: Vec<u64> = rows.iter().map(|&(_, end)| end as u64).collect();
-    Ok((starts.into_pyarray(py), ends.into_pyarray(py), reason.code()))
+    (starts.into_pyarray(py), ends.into_pyarray(py), reason.code())
 }
 
 /// Copies the spans, so that no other thread can change them while the interpreter is let go.

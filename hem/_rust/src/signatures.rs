@@ -137,6 +137,8 @@ fn other(algorithm: Algorithm, key: &ParsedPublicKey, signature: &[u8], message:
 
 fn digest(hash: &'static digest::Algorithm, message: &Parts<'_>) -> digest::Digest {
     let mut running = digest::Context::new(hash);
-    message.iter().for_each(|part| running.update(part));
+    for part in message {
+        running.update(part);
+    }
     running.finish()
 }

@@ -1,0 +1,82 @@
+# Set up and run everything: `make demo`, `make test`. The first run builds; later ones only what has changed.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# rustup puts cargo here, and a new shell may not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PYTHON := .venv/bin/python
+DEPS := .venv/.deps
+CORE := hem/_core.abi3.so
+CRATE := hem/_rust/Cargo.toml
+RUST := $(wildcard hem/_rust/src/*.rs hem/_rust/src/*/*.rs) $(CRATE) hem/_rust/Cargo.lock
+ARGS ?=
+
+# The first Python that is new enough and can make environments; looked for only when there is no .venv yet.
+# (`export` does not reach $(shell), so the path is given again.)
+fits = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+find_python = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $(call fits,$$name); then echo $$name; break; fi; done)
+rust_wanted = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' $(CRATE))
+rust_found = $(shell PATH='$(PATH)' cargo --version 2>/dev/null | cut -d ' ' -f 2)
+rust_older = $(filter-out $(rust_wanted),$(shell printf '%s\n' $(rust_wanted) $(rust_found) | sort -V | head -n 1))
+need_cargo = $(if $(rust_found),$(if $(rust_older),$(error cargo $(rust_found) is too old: \
+	install Rust $(rust_wanted) or newer, see https://rustup.rs)),$(error cargo not found: \
+	install Rust $(rust_wanted) or newer, see https://rustup.rs))
+need_cc = $(if $(shell command -v cc || command -v gcc || command -v clang),,$(error no C compiler found: \
+	install gcc or clang, on Debian and Ubuntu: apt install build-essential))
+need_tools = $(if $(shell PATH='$(PATH)' sh -c 'cargo fmt --version && cargo clippy --version' 2>/dev/null | sed -n 2p),,\
+	$(error rustfmt or clippy not found: install both, with rustup: rustup component add rustfmt clippy))
+
+.PHONY: help demo test test-slow build fuzz bench-quick clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+demo: build  ## run the main job on a simulated fleet; ARGS="--devices 500 --json" for others
+	@$(PYTHON) -m hem demo $(ARGS)
+
+test: build  ## run all tests: Rust, then Python with lint, types and caps; ARGS="-k log" for some of them
+	@$(need_cargo)$(need_tools)echo 'cargo test'
+	@cargo test --quiet --locked --manifest-path $(CRATE)
+	@$(PYTHON) -m pytest $(ARGS)
+
+test-slow: build  ## run the tests that take over a minute each
+	@$(PYTHON) -m pytest -m slow $(ARGS)
+
+build: $(CORE)  ## make .venv and the Rust core, and nothing more
+
+fuzz: build  ## fuzz the Rust decoder; SECONDS_EACH=600 for longer
+	@$(need_cargo)$(PYTHON) -m tests.fuzz $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+bench-quick: build  ## measure the straight line, quickly
+	@$(PYTHON) -m benchmarks.line --quick --json
+
+clean:  ## remove the environment and all that was built
+	rm -rf .venv hem/_rust/target tests/fuzz/target hem/_core*.so .benchmarks
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(PYTHON):
+	@$(if $(find_python),,$(error hem needs Python 3.11 or newer with venv: install it, on Debian and Ubuntu: \
+		apt install python3 python3-venv))$(need_cargo)$(need_cc)echo 'make .venv'
+	@$(find_python) -m venv --clear .venv
+
+# Names from pyproject.toml, versions from .ci/constraints.txt: what runs here is what ran when it was last checked.
+$(DEPS): $(PYTHON) pyproject.toml .ci/constraints.txt
+	@echo 'install the Python packages'
+	@$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*project["dependencies"], *project["optional-dependencies"]["test"], sep="\n")' > .venv/names.txt
+	@$(PYTHON) -m pip install --quiet --requirement .venv/names.txt --constraint .ci/constraints.txt
+	@touch $@
+
+$(CORE): $(DEPS) $(RUST)
+	@$(need_cargo)$(need_cc)echo 'build the Rust core (minutes the first time)'
+	@.venv/bin/maturin develop --quiet --release --locked
+	@touch $@

@@ -1,0 +1,24 @@
+//! Any bytes as a file: `split` and `scan` end without a panic, rows are in order and inside the file, and a row reads
+//! the same where it stands, alone, and behind other bytes.
+#![no_main]
+
+use hem_core::columns::Named;
+use hem_core::{Reason, Spans, scan, split};
+use libfuzzer_sys::fuzz_target;
+
+fn columns(data: &[u8], spans: Vec<(usize, usize)>) -> (Named, Vec<Box<[u8]>>) {
+    scan(&Spans::new(data, spans).expect("rows lie inside the file")).into_named()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let (rows, tail) = split(data);
+    assert!(rows.is_sorted_by(|one, other| one.1 <= other.0));
+    assert!(tail == Reason::Met || rows.last().is_some_and(|last| last.1 == data.len()));
+    columns(data, rows.clone());
+    let moved = [b"\xD2\x84\x40", data].concat();
+    for (start, end) in rows.into_iter().chain([(0, data.len())]).take(16) {
+        let here = format!("{:?}", columns(data, vec![(start, end)]));
+        assert_eq!(format!("{:?}", columns(&data[start..end], vec![(0, end - start)])), here);
+        assert_eq!(format!("{:?}", columns(&moved, vec![(start + 3, end + 3)])), here);
+    }
+});
