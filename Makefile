@@ -78,5 +78,5 @@ $(DEPS): $(PYTHON) pyproject.toml .ci/constraints.txt
 
 $(CORE): $(DEPS) $(RUST)
 	@$(need_cargo)$(need_cc)echo 'build the Rust core (minutes the first time)'
-	@.venv/bin/maturin develop --quiet --release --locked
+	@.venv/bin/maturin develop --release --locked > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
 	@touch $@

@@ -76,7 +76,7 @@ def once(case: Case, directory: Path) -> dict[str, float]:
     chips = np.arange(len(case.fleet.chips))
     if not np.array_equal(restarted.state.last(chips), verifier.state.last(chips)):
         raise RuntimeError("the restarted verifier knows something else than the stopped one")
-    seconds = watch.seconds
+    seconds = {stage: watch.seconds[stage] for stage in (*LINE, "fold")}
     return {
         **seconds,
         "verdict": sum(seconds[stage] for stage in JUDGING),

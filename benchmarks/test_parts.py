@@ -60,7 +60,7 @@ class Judged:
 @pytest.fixture(scope="module")
 def rows(pytestconfig: pytest.Config) -> int:
     """Return how many rows a case has."""
-    return FEW if pytestconfig.getoption("benchmark_disable") else MANY
+    return MANY if pytestconfig.getoption("benchmark_enable") else FEW
 
 
 @pytest.fixture(scope="module")

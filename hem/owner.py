@@ -32,7 +32,6 @@ from protocols.cbor import WireError, loads, split
 from protocols.entries import UEIDS_A_PIECE, Kind
 from protocols.messages import EVERY_CHIP, ONE_CHIP, RENEW, Audience, Challenge, Grant, License, ReferenceValues
 
-
 _KINDS = {
     cose.EVIDENCE: "evidence",
     cose.CHALLENGE: "a challenge",
@@ -276,11 +275,11 @@ def read_license(data: bytes) -> License:
         raise UsageError(f"license: {error}") from error
 
 
-def signed_by_issuer(workspace: Workspace, data: bytes) -> bool:
-    """Return whether the workspace's issuer signed this license."""
+def signed_by_issuer(trust: Trust, data: bytes) -> bool:
+    """Return whether the issuer that the log names signed this license."""
     try:
         sign1, _ = License.open(data)
-        workspace.verifier.trust.issued_by(sign1, workspace.verifier.trust.issuer_key, "license")
+        trust.issued_by(sign1, trust.issuer_key, "license")
     except (WireError, UsageError):
         return False
     return True
@@ -309,9 +308,11 @@ def _loaded(data: bytes) -> object:
 
 
 def _kind_of_value(value: object) -> str:
-    if isinstance(value, CBORTag) and isinstance(value.value, list) and value.value and isinstance(value.value[0], bytes):
-        header = _loaded(value.value[0])
-        return _KINDS.get(header.get(16), "") if isinstance(header, dict) else ""
+    if isinstance(value, CBORTag):
+        protected = value.value[0] if isinstance(value.value, list) and value.value else b""
+        header = _loaded(protected) if isinstance(protected, bytes) else None
+        typ = header.get(16) if isinstance(header, dict) else None
+        return _KINDS.get(typ, "") if isinstance(typ, int | str) else ""
     if isinstance(value, dict) and value.get(1) in (1, 2, 7):
         return "a COSE_Key"
     return "an endorsement" if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else ""

@@ -61,16 +61,15 @@ def reading(path: Path | str, data: bytes, expected: str) -> Iterator[None]:
         raise UsageError(f"{path}: {error}; expected {expected}{kind and f', got {kind}'}") from error
 
 
-def text_of(path: Path, what: str) -> str:
-    """Return the text of a file in UTF-8; raises UsageError, which names what a file of another kind is."""
-    data = read(path, what)
+def text_of(path: Path, data: bytes, expected: str) -> str:
+    """Return the text of a file in UTF-8; raises UsageError."""
+    kind = owner.kind_of(data)
+    if kind:
+        raise UsageError(f"{path}: expected {expected}, got {kind}")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        kind = owner.kind_of(data)
-        raise UsageError(
-            f"{what} {path}: byte {error.start} is not UTF-8; expected text{kind and f', got {kind}'}"
-        ) from error
+        raise UsageError(f"{path}: byte {error.start} is not UTF-8: expected {expected}") from error
 
 
 def demand_outputs(*paths: Path | None, as_json: bool) -> None:

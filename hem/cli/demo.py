@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hem import demo as demo_
-from hem.cli.common import JsonFlag, console, say_json, table
+from hem.cli.common import JsonFlag, say, say_json, say_table
 from hem.cli.evidence import print_explained, print_outcomes
 
 STEPS = 5
@@ -35,10 +35,10 @@ def demo(
     with bar:
         task = bar.add_task("start", total=STEPS)
 
-        def say(step: str) -> None:
+        def begin(step: str) -> None:
             bar.update(task, description=step, advance=1)
 
-        report = demo_.run(devices, keep=keep, say=say)
+        report = demo_.run(devices, keep=keep, say=begin)
     if as_json:
         say_json(
             {
@@ -58,15 +58,15 @@ def demo(
 def _print(report: demo_.Report) -> None:
     print_outcomes(report.counts)
     rows = [(a.name, a.expected_reason, a.got_reason, "yes" if a.caught else "NO") for a in report.attackers]
-    console().print()
-    console().print(table("attacker", "expected", "got", "caught", rows=rows))
+    say("")
+    say_table("attacker", "expected", "got", "caught", rows=rows)
     print_explained(report.explained_title, report.explained)
     stages = [(n, f"{v['seconds']:.3f}", f"{v['chips_per_s']:,.0f}") for n, v in report.stages.items()]
-    console().print()
-    console().print(table("stage", "seconds", "chips a second", rows=stages))
-    console().print(f"\ncheckpoint:\n{report.checkpoint}", end="")
+    say("")
+    say_table("stage", "seconds", "chips a second", rows=stages)
+    say("", "checkpoint:", report.checkpoint)
     caught = sum(one.caught for one in report.attackers)
-    console().print(
-        f"\n{report.devices} chips and one on a serial port: {caught} of {len(report.attackers)} attackers caught "
+    say(
+        f"{report.devices} chips and one on a serial port: {caught} of {len(report.attackers)} attackers caught "
         f"for the right reason, {report.honest_refused} honest chips refused"
     )

@@ -5,30 +5,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from hem import owner
 from hem.board import Board
 from hem.cli.common import (
     HERE,
+    STREAM,
     JsonFlag,
     WorkspaceOption,
-    console,
+    demand_outputs,
     license_id_from,
     now_ms,
+    progress,
     read,
+    reading,
+    say,
     say_json,
-    table,
+    say_table,
     ueid_from,
+    warn,
     write,
 )
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
 from hem.model import AttestationResults, Tier
 from hem.results import Explained, Outcome, explain, outcomes, tier_name
+from hem.verifier import CHUNK
 from hem.workspace import Workspace
-from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience
+from protocols.cbor import split
+from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience, Grant
 
+DECODED = 0x0200  # reasons below are of the decoder
 EXIT_CODES = {Tier.AFFIRMING: 0, Tier.WARNING: 0, Tier.NONE: 3, Tier.CONTRAINDICATED: 1}
 
 
@@ -57,17 +66,26 @@ def challenge(
         audience = Audience(ONE_CHIP, ueid_from(ueid))
     elif license_id is not None:
         audience = Audience(ONE_LICENSE, license_id_from(license_id))
-    rider = None if grant is None else read(grant, "grant")
+    demand_outputs(out, as_json=as_json)
+    rider = None if grant is None else _rider(grant, audience.id)
     with Workspace.open(workspace, now=now_ms()) as opened:
         message = owner.issue_challenge(opened, audience, now=now_ms(), grant=rider)
         issued = opened.verifier.state.challenges[-1]
     write(out, message)
     if as_json:
         say_json({"id": issued.id.hex(), "sequence": issued.sequence, "expires": issued.expires, "bytes": len(message)})
-    elif str(out) != "-":
-        console().print(
-            f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {issued.expires}"
-        )
+    elif out != STREAM:
+        say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {issued.expires}")
+
+
+def _rider(path: Path, ueid: bytes) -> bytes:
+    """Return the grant of a file; of the many grants of a license, the one for the chip that is asked."""
+    data = read(path, "grant")
+    with reading(path, data, "a signed grant, or a CBOR sequence of them"):
+        found = [one for one in split(data) if Grant.open(one)[1].ueid == ueid]
+        if len(found) != 1:
+            raise UsageError(f"{len(found)} grants for the chip that --ueid names")
+    return found[0]
 
 
 def attest(
@@ -102,16 +120,20 @@ def verify(
     as_json: JsonFlag = False,
 ) -> int:
     """Judge evidence in one batch and log every authentic row with its verdict."""
-    items = decode(*(read(file, "evidence") for file in files))
-    if not len(items):
-        raise UsageError("no evidence in these files")
-    with Workspace.open(workspace, now=now_ms()) as opened:
+    data = [read(file, "evidence") for file in files]
+    items = decode(*data)
+    if explain_row is not None and explain_row >= len(items):
+        raise UsageError(f"--explain {explain_row}: no such row; the last one is {len(items) - 1}")
+    with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
+        task = bar.add_task("verify", total=len(items), visible=len(items) > CHUNK)
+        opened.verifier.trace = lambda stage: bar.advance(task, CHUNK if stage == "done" else 0)
         start = time.perf_counter()
         parts = opened.appraise(items, now=now_ms())
         seconds = time.perf_counter() - start
         why = _explain_row(parts, explain_row, opened) if explain_row is not None else []
         checkpoint = opened.log.checkpoint.decode()
     counts = outcomes(parts)
+    _warn_of_wrong_files(files, data, parts)
     if as_json:
         body: dict[str, Any] = {"rows": len(items), "seconds": seconds, "outcomes": [one._asdict() for one in counts]}
         say_json(
@@ -121,8 +143,20 @@ def verify(
     print_outcomes(counts)
     if why:
         print_explained(f"row {explain_row}", why)
-    console().print(f"{len(items)} rows in {seconds:.3f} s, {len(items) / seconds:,.0f} a second")
+    say(f"{len(items)} rows in {seconds:.3f} s, {len(items) / seconds:,.0f} a second")
     return exit_code(parts)
+
+
+def _warn_of_wrong_files(files: list[Path], data: list[bytes], parts: Sequence[AttestationResults]) -> None:
+    """Say which files have no row that could be read as evidence: rather a wrong file than hostile chips."""
+    refusals = np.concatenate([part.claims.refusal for part in parts])
+    start = 0
+    for file, one in zip(files, data, strict=True):
+        rows = refusals[start : start + len(decode(one))]
+        start += len(rows)
+        if ((rows > Reason.MET) & (rows < DECODED)).all():
+            kind = owner.kind_of(one)
+            warn(f"evidence {file}: no row is evidence ({Reason(rows[0]).name}){kind and f'; this is {kind}'}")
 
 
 def _explain_row(parts: Sequence[AttestationResults], row: int, opened: Workspace) -> list[Explained]:
@@ -153,18 +187,16 @@ def exit_code(parts: Sequence[AttestationResults]) -> int:
 
 def print_outcomes(counts: Sequence[Outcome]) -> None:
     """Print a line per outcome, and what an open location term means."""
-    console().print(table("rows", "tier", "reason", rows=[(one.rows, one.tier, one.reason) for one in counts]))
+    say_table("rows", "tier", "reason", rows=[(one.rows, one.tier, one.reason) for one in counts])
     unchecked = sum(one.rows for one in counts if one.reason == "LOCATION_NOT_CHECKED")
     if unchecked:
-        console().print(
-            f"location: not_checked for {unchecked} rows whose license limits location, so none of them is affirming"
-        )
+        say(f"location: not_checked for {unchecked} rows whose license limits location, so none of them is affirming")
 
 
 def print_explained(title: str, why: Sequence[Explained]) -> None:
     """Print the terms of one row."""
-    console().print(f"\n{title}:")
+    say("", f"{title}:")
     for one in why:
-        console().print(f"  {one.term}: {one.verdict} ({one.reason})")
+        say(f"  {one.term}: {one.verdict} ({one.reason})")
         if one.verdict != "pass":
-            console().print(f"    expected {one.expected}\n    got      {one.got}\n    look at  {one.look}")
+            say(f"    expected {one.expected}", f"    got      {one.got}", f"    look at  {one.look}")

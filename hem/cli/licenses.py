@@ -8,41 +8,64 @@ import typer
 from hem import owner
 from hem.cli.common import (
     HERE,
+    STREAM,
     JsonFlag,
     WorkspaceOption,
-    console,
+    demand_outputs,
     license_id_from,
     now_ms,
     read,
+    reading,
+    say,
     say_json,
+    text_of,
     ueid_from,
     write,
 )
 from hem.errors import UsageError
 from hem.results import CLASS_NAMES, utc
-from hem.trust import license_from_text
-from hem.workspace import Workspace
+from hem.trust import LicenseText, license_from_text
+from hem.workspace import Workspace, look
 from protocols.cbor import join
 from protocols.messages import License
 
-app = typer.Typer(help="Issue, show and check licenses.", no_args_is_help=True)
+app = typer.Typer(help="Issue, show and check licenses.")
 ALL = "all"
 
 
-def _chips(source: str, cycles: int, enrolled: list[bytes]) -> dict[bytes, int]:
-    """Return cycles to grant by UEID, from a list in a file or for every enrolled chip."""
-    if source == ALL:
-        return dict.fromkeys(enrolled, cycles)
-    chips = {}
-    for number, line in enumerate(read(Path(source), "chips").decode(errors="replace").splitlines(), start=1):
+def _listed(source: Path, cycles: int) -> dict[bytes, int]:
+    """Return cycles to grant by UEID, from a list in a file."""
+    chips: dict[bytes, int] = {}
+    text = text_of(source, read(source, "chips"), "a list of UEIDs")
+    for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
             continue
         try:
-            chips[ueid_from(words[0])] = int(words[1]) if len(words) > 1 else cycles
-        except (UsageError, ValueError) as error:
+            ueid, granted = _chip(words, cycles)
+        except UsageError as error:
             raise UsageError(f"chips {source}, line {number}: {error}") from error
+        if ueid in chips:
+            # Which of two numbers of cycles was meant, nobody can tell.
+            raise UsageError(f"chips {source}, line {number}: chip {ueid.hex()} is listed twice")
+        chips[ueid] = granted
     return chips
+
+
+def _chip(words: list[str], cycles: int) -> tuple[bytes, int]:
+    ueid, *rest = words
+    if len(rest) > 1 or not all(one.isascii() and one.isdigit() and len(one) <= 20 for one in rest):
+        raise UsageError(f"{' '.join(rest)!r}: expected one whole number of cycles, or nothing, after the UEID")
+    return ueid_from(ueid), int(rest[0]) if rest else cycles
+
+
+def _terms_of(path: Path, data: bytes) -> LicenseText:
+    """Return the terms of a file in TOML."""
+    text = text_of(path, data, "a license's terms in TOML")
+    try:
+        return license_from_text(text, str(path))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
 
 
 @app.command()
@@ -57,10 +80,15 @@ def issue(
     as_json: JsonFlag = False,
 ) -> None:
     """Sign a license for chips, and a grant for each of them; both go into the log first."""
-    text = license_from_text(read(terms, "license").decode(errors="replace"), str(terms))
+    demand_outputs(out, grants, as_json=as_json)
+    text = _terms_of(terms, read(terms, "license"))
+    old = None if license_id is None else license_id_from(license_id)
     with Workspace.open(workspace, now=now_ms()) as opened:
-        listed = _chips(chips, grant_cycles, opened.verifier.trust.ueids)
-        old = None if license_id is None else license_id_from(license_id)
+        enrolled = dict.fromkeys(opened.verifier.trust.ueids, grant_cycles)
+        listed = enrolled if chips == ALL else _listed(Path(chips), grant_cycles)
+        stranger = next((ueid for ueid in listed if ueid not in enrolled), None)
+        if stranger is not None:
+            raise UsageError(f"chips {chips}: chip {stranger.hex()} is not enrolled: run `hem enroll` first")
         issued = owner.issue_license(opened, text, listed, now=now_ms(), license_id=old)
     if out is not None:
         write(out, issued.message)
@@ -68,8 +96,8 @@ def issue(
         write(grants, join(issued.grants))
     if as_json:
         say_json({"license": issued.license_id.hex(), "chips": len(listed), "grants": len(issued.grants)})
-    elif Path("-") not in (out, grants):
-        console().print(f"license {issued.license_id.hex()}: {len(listed)} chips, {len(issued.grants)} grants")
+    elif STREAM not in (out, grants):
+        say(f"license {issued.license_id.hex()}: {len(listed)} chips, {len(issued.grants)} grants")
 
 
 def _terms(terms: License) -> dict[str, object]:
@@ -97,15 +125,25 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the terms of a license. A file is shown as it says, without a judgment of its signature: see check."""
-    if license_ == "-" or Path(license_).exists():
-        terms = owner.read_license(read(Path(license_), "license"))
+    if license_ == str(STREAM) or Path(license_).exists():
+        data = read(Path(license_), "license")
+        with reading(license_, data, "a signed license"):
+            terms = owner.read_license(data)
     else:
-        with Workspace.open(workspace, now=now_ms()) as opened:
-            row = opened.verifier.trust.license_row(license_id_from(license_))
-            if row < 0:
-                raise UsageError(f"license {license_} is neither a file nor known here: see `hem status`")
-            terms = opened.verifier.trust.licenses[row].terms
+        terms = _known(license_, workspace)
     _print_terms(_terms(terms), as_json=as_json)
+
+
+def _known(name: str, workspace: Path) -> License:
+    try:
+        wanted = license_id_from(name)
+    except UsageError as error:
+        raise UsageError(f"license {name}: no such file, and no license id of 32 hex digits") from error
+    verifier, _ = look(workspace)
+    row = verifier.trust.license_row(wanted)
+    if row < 0:
+        raise UsageError(f"license {name} is neither a file nor known here: see `hem status`")
+    return verifier.trust.licenses[row].terms
 
 
 def _print_terms(values: dict[str, object], *, as_json: bool) -> None:
@@ -113,7 +151,7 @@ def _print_terms(values: dict[str, object], *, as_json: bool) -> None:
         say_json(values)
         return
     for name, value in values.items():
-        console().print(f"{name.replace('_', ' '):14} {value}")
+        say(f"{name.replace('_', ' '):14} {value}")
 
 
 @app.command()
@@ -125,14 +163,14 @@ def check(
     """Check terms before they are issued, or a signed license against this workspace's issuer."""
     data = read(file, "license")
     if data[:1] != b"\xd2":
-        text = license_from_text(data.decode(errors="replace"), str(file))
+        text = _terms_of(file, data)
         _print_terms({"terms": "consistent", "holder": text.holder}, as_json=as_json)
         return 0
-    terms = owner.read_license(data)
-    with Workspace.open(workspace, now=now_ms()) as opened:
-        trust = opened.verifier.trust
-        good = owner.signed_by_issuer(opened, data)
-        row = trust.license_row(terms.license_id)
-        in_force = row >= 0 and trust.licenses[row].terms == terms
+    with reading(file, data, "a signed license, or terms in TOML"):
+        terms = owner.read_license(data)
+    trust = look(workspace)[0].trust
+    good = owner.signed_by_issuer(trust, data)
+    row = trust.license_row(terms.license_id)
+    in_force = row >= 0 and trust.licenses[row].terms == terms
     _print_terms({"license": terms.license_id.hex(), "signed_by_issuer": good, "in_force": in_force}, as_json=as_json)
     return 0 if good and in_force else 1

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from hem.cli.common import HERE, JsonFlag, WorkspaceOption, console, say_json
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, say, say_json
 from hem.errors import UsageError
 from hem.results import utc
 from hem.workspace import open_log, read_entries
 from protocols.entries import decode
 
-app = typer.Typer(help="Look into the log, and prove what is in it.", no_args_is_help=True)
+app = typer.Typer(help="Look into the log, and prove what is in it.")
 
 
 @app.command()
@@ -33,13 +33,15 @@ def show(
 ) -> None:
     """List entries: index, time, kind, bytes."""
     logged = read_entries(workspace)
+    if start >= len(logged):
+        raise UsageError(f"log index {start}: the log has {len(logged)} entries")
     for index in range(start, min(start + count, len(logged))):
         entry = decode(logged[index])
         kind = entry.kind.name.lower()
         if as_json:
             say_json({"index": index, "time_ms": entry.time, "kind": kind, "entry": logged[index].hex()})
         else:
-            console().print(f"{index:8} {utc(entry.time)} {kind:10} {len(logged[index]):6} bytes")
+            say(f"{index:8} {utc(entry.time)} {kind:10} {len(logged[index]):6} bytes")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Commands that set a verifier up: init, enroll, reference."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +8,11 @@ import typer
 
 from hem import owner
 from hem.board import Board
-from hem.cli.common import HERE, JsonFlag, WorkspaceOption, console, now_ms, progress, read, say_json
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, now_ms, progress, read, reading, say, say_json, warn
 from hem.errors import UsageError
 from hem.trust.documents import CLASSES
 from hem.workspace import Workspace, public_pem
-from protocols.cbor import WireError, split
+from protocols.cbor import split
 from protocols.entries import Policy
 
 
@@ -40,30 +41,33 @@ def init(
     if as_json:
         say_json({"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "checkpoint": checkpoint})
         return
-    console().print(f"made {workspace} for verifier {verifier}")
-    console().print(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")
+    say(f"made {workspace} for verifier {verifier}")
+    say(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")
 
 
 def _anchors(roots: list[str]) -> list[tuple[int, bytes]]:
+    """Return class and DER of each `--root`: all are read before any is believed."""
     anchors = []
     for root in roots:
         name, _, path = root.partition("=")
         if name not in CLASSES or not path:
             raise UsageError(f"--root {root}: expected CLASS=FILE with CLASS one of {', '.join(CLASSES)}")
-        anchors.append((CLASSES[name], read(Path(path), "root certificate")))
+        pem = read(Path(path), "root certificate")
+        with reading(path, pem, "a class root's certificate in PEM"):
+            anchors.append((CLASSES[name], owner.read_anchor(pem)))
     return anchors
 
 
-def _endorsements(files: list[Path], port: str | None) -> list[bytes]:
+def _endorsements(files: list[Path], port: str | None) -> list[tuple[str, bytes]]:
+    """Return the endorsements, each with the file or the port that it comes from."""
     found = []
     for file in files:
-        try:
-            found += split(read(file, "endorsements"))
-        except WireError as error:
-            raise UsageError(f"endorsements {file}: {error}: expected a CBOR sequence of byte strings") from error
+        data = read(file, "endorsements")
+        with reading(file, data, "endorsements, a CBOR sequence of byte strings"):
+            found += [(str(file), one) for one in split(data)]
     if port is not None:
         with Board.open(port) as board:
-            found.append(board.endorsement())
+            found.append((port, board.endorsement()))
     return found
 
 
@@ -84,20 +88,23 @@ def enroll(
     if not anchors and not endorsements:
         raise UsageError("nothing to enroll: give endorsement files, --port, or --root CLASS=FILE")
     with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
-        for device_class, pem in anchors:
-            owner.add_anchor(opened, device_class, pem, now=now_ms())
-        steps = bar.track(owner.enroll(opened, endorsements, now=now_ms()), len(endorsements), description="enroll")
+        owner.add_anchors(opened, anchors, now=now_ms())
+        enrolling = owner.enroll(opened, [one for _, one in endorsements], now=now_ms())
+        steps = bar.track(enrolling, len(endorsements), description="enroll")
         done = list(steps)
         total = len(opened.verifier.trust.ueids)
     faults = [
-        {"row": row, "ueid": one.ueid.hex() or None, "fault": one.fault} for row, one in enumerate(done) if one.fault
+        {"row": row, "from": source, "ueid": one.ueid.hex() or None, "fault": one.fault}
+        for row, (one, (source, _)) in enumerate(zip(done, endorsements, strict=True))
+        if one.fault
     ]
     if as_json:
         say_json({"enrolled": len(done) - len(faults), "refused": faults, "chips": total})
     else:
-        console().print(f"enrolled {len(done) - len(faults)} chips, refused {len(faults)}; {total} in all")
-        for fault in faults:
-            console().print(f"  row {fault['row']}: {fault['fault']}")
+        say(f"enrolled {len(done) - len(faults)} chips, refused {len(faults)}; {total} in all")
+        for (source, fault), rows in groupby(faults, key=lambda one: (one["from"], one["fault"])):
+            first, *more = (one["row"] for one in rows)
+            warn(f"refused: {source}, row {first}{(more and f' and {len(more)} more') or ''}: {fault}")
     return 1 if faults else 0
 
 
@@ -110,12 +117,12 @@ def reference(
     """Take in a maker's reference values: known-good firmware and peak rates of a hardware model."""
     message, certificate = read(file, "reference values"), read(signer, "certificate")
     with Workspace.open(workspace, now=now_ms()) as opened:
-        values = owner.add_reference(opened, message, certificate, now=now_ms())
+        expected = f"reference values, and in {signer} their signer's certificate"
+        with reading(file, message, expected):
+            values = owner.add_reference(opened, message, certificate, now=now_ms())
     model = values.hwmodel.decode(errors="replace")
     if as_json:
         components = [{"name": c.name, "digest": c.digest.hex(), "svn": c.svn} for c in values.components]
         say_json({"hwmodel": model, "peaks_per_s": values.peaks._asdict(), "components": components})
         return
-    console().print(
-        f"reference values for {model}: {len(values.components)} components, peaks {values.peaks._asdict()}"
-    )
+    say(f"reference values for {model}: {len(values.components)} components, peaks {values.peaks._asdict()}")

@@ -5,13 +5,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hem.cli.common import HERE, JsonFlag, WorkspaceOption, console, now_ms, say_json, table, ueid_from
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, now_ms, say, say_json, say_table, ueid_from
 from hem.cli.evidence import print_explained
 from hem.errors import REASONS, UsageError
 from hem.evidence import messages
 from hem.results import CLASS_NAMES, explain, utc
-from hem.verifier import Verifier
-from hem.workspace import Workspace, read_entries
+from hem.workspace import look, read_entries
 from protocols.entries import Entry, Kind, decode
 from protocols.messages import Evidence as EvidenceMessage
 
@@ -27,33 +26,33 @@ def add_to(app: typer.Typer) -> None:
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
     """Show what the log says: chips, licenses, challenges, and who never answered."""
-    with Workspace.open(workspace, now=now_ms()) as opened:
-        trust, state = opened.verifier.trust, opened.verifier.state
-        chips = np.arange(len(trust.ueids))
-        last = state.last(chips)["time"]
-        classes = {name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)}
-        licenses = [
-            {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
-             "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
-            for one in trust.licenses
-        ]  # fmt: skip
-        values = {
-            "verifier": trust.verifier,
-            "entries": opened.log.size,
-            "chips": len(chips),
-            "device_classes": classes,
-            "never_answered": int((last == 0).sum()),
-            "last_answer": utc(int(last.max())) if last.any() else None,
-            "challenges": len(state.challenges),
-            "grants": len(trust.grants),
-        }
+    verifier, log = look(workspace)
+    trust, state = verifier.trust, verifier.state
+    chips = np.arange(len(trust.ueids))
+    last = state.last(chips)["time"]
+    classes = {name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)}
+    licenses = [
+        {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
+         "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
+        for one in trust.licenses
+    ]  # fmt: skip
+    values = {
+        "verifier": trust.verifier,
+        "entries": log.size,
+        "chips": len(chips),
+        "device_classes": classes,
+        "never_answered": int((last == 0).sum()),
+        "last_answer": utc(int(last.max())) if last.any() else None,
+        "challenges": len(state.challenges),
+        "grants": len(trust.grants),
+    }
     if as_json:
         say_json({**values, "licenses": licenses})
         return
     for name, value in values.items():
-        console().print(f"{name.replace('_', ' '):15} {value}")
+        say(f"{name.replace('_', ' '):15} {'-' if value is None else value}")
     if licenses:
-        console().print(table(*licenses[0], rows=[tuple(one.values()) for one in licenses]))
+        say_table(*licenses[0], rows=[tuple(one.values()) for one in licenses])
 
 
 def explain_chip(
@@ -64,8 +63,7 @@ def explain_chip(
     """Derive a logged verdict again, from the entries before it, and say why each term came out as it did."""
     logged = read_entries(workspace)
     index, entry = _find(logged, which)
-    verifier = Verifier()
-    verifier.fold(logged[:index])
+    verifier, _ = look(workspace, stop=index)
     results, _ = verifier.appraise(messages([entry.fields[0]]), now=entry.time)
     why = explain(results, 0, verifier.trust)
     same = results.terms[0].astype(">u2").tobytes() == entry.fields[1]
@@ -74,7 +72,7 @@ def explain_chip(
         say_json({"index": index, "time_ms": entry.time, "same_as_logged": same, "terms": terms})
     else:
         print_explained(f"entry {index}, {utc(entry.time)}", why)
-        console().print(f"derived again: {'the same as logged' if same else 'NOT the same as logged'}")
+        say(f"derived again: {'the same as logged' if same else 'NOT the same as logged'}")
     return 0 if same else 1
 
 
@@ -89,6 +87,8 @@ def _find(logged: list[bytes], which: str) -> tuple[int, Entry]:
         return index, entry
     ueid = ueid_from(which)
     for index in range(len(logged) - 1, -1, -1):
+        if ueid not in logged[index]:
+            continue  # a search of bytes first: reading every entry of a long log takes long
         entry = decode(logged[index])
         if entry.kind is Kind.EVIDENCE and EvidenceMessage.open(entry.fields[0])[1].ueid == ueid:
             return index, entry
@@ -105,4 +105,4 @@ def reasons(as_json: JsonFlag = False) -> None:
     if as_json:
         say_json({"reasons": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    console().print(table(*names, rows=rows))
+    say_table(*names, rows=rows)

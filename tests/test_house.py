@@ -1,0 +1,220 @@
+"""House rules: size of files and functions, names, words, and what may stand where. Each check is shown a fault too."""
+
+import ast
+import re
+
+import lizard
+import pytest
+
+from tests.tools import CODE, ROOT, files, name, run, tool
+
+LINES, FUNCTION_LINES, PATHS = 400, 60, 10
+TOP = {
+    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
+    "hem", "firmware_sim", "protocols", "tests", "benchmarks",
+}  # fmt: skip
+REFUSED_NAME = re.compile(r"Manager|Handler|Helper|Utils|Context|^process_|^_process_|^(utils?|helpers?|common_utils)$")
+RUST_NAME = re.compile(r"\b(?:struct|enum|trait|union|fn|mod|type)\s+(\w+)")
+WORDS = {
+    "unfinished": re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"),
+    "spelling": re.compile(r"licen" + r"c(?:e|ing)", re.IGNORECASE),
+    "machine path": re.compile(r"(?<![\w.])/(?:home|root|work|Users|opt|mnt)/"),
+    "registry host": re.compile(r"py" + r"pi\.org|python" + r"hosted|crates" + r"\.io|docs" + r"\.rs"),
+}
+# The license is not our text; a lock file names its registry on each line.
+NOT_OURS = {"LICENSE", "Cargo.lock"}
+SECTIONS = ["Security", "Removed", "Deprecated", "Added", "Changed", "Fixed"]
+
+
+def too_large(path):
+    """Return what in a source file is over a cap."""
+    count = len(path.read_text().splitlines())
+    faults = [f"{name(path)}: {count} lines"] if count >= LINES else []
+    for one in lizard.analyze_file(str(path)).function_list:
+        place = f"{name(path)}:{one.start_line} {one.name}"
+        if one.length > FUNCTION_LINES:
+            faults.append(f"{place}: {one.length} lines")
+        if one.cyclomatic_complexity > PATHS:
+            faults.append(f"{place}: cyclomatic number {one.cyclomatic_complexity}")
+    return faults
+
+
+def misnamed(path):
+    """Return the names defined in a source file, and its own, that say nothing."""
+    text = path.read_text()
+    if path.suffix in {".py", ".pyi"}:
+        kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        names = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    else:
+        names = RUST_NAME.findall(text)
+    return [f"{name(path)}: {one}" for one in [*names, path.stem] if REFUSED_NAME.search(one)]
+
+
+def misworded(path):
+    """Return the lines with a word that may not stand in any of our files."""
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    return [f"{name(path)}:{n}: {why}" for n, line in lines for why, word in WORDS.items() if word.search(line)]
+
+
+def importers(paths, module):
+    """Return the files that import a module, or a name out of it; `module` is dotted."""
+    package, _, last = module.rpartition(".")
+    found = []
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            plain = isinstance(node, ast.Import) and any(one.name == module for one in node.names)
+            origin = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+            named = origin == package and any(one.name == last for one in node.names)  # type: ignore[attr-defined]
+            if plain or named or origin == module:
+                found.append(name(path))
+    return sorted(set(found))
+
+
+def mentions(paths, pattern):
+    """Return the files in which a pattern occurs."""
+    return [name(path) for path in paths if re.search(pattern, path.read_text())]
+
+
+def misordered(changelog):
+    """Return what in a changelog is not in the form of Keep a Changelog."""
+    faults = [] if changelog.startswith("# Changelog\n") else ["line 1 is not `# Changelog`"]
+    versions = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]
+    for number, version in enumerate(versions):
+        title = version.splitlines()[0]
+        form = r"\[Unreleased\]" if number == 0 else r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d"
+        if not re.fullmatch(form, title):
+            faults.append(f"heading {title!r}")
+        parts = re.split(r"^### ", version, flags=re.MULTILINE)[1:]
+        names = [part.splitlines()[0] for part in parts]
+        if names != [section for section in SECTIONS if section in names]:
+            faults.append(f"{title}: sections {names}, expected the order {SECTIONS}")
+        faults += [f"{title}: empty {part.split()[0]}" for part in parts if "\n- " not in part]
+    return faults if versions else [*faults, "no version"]
+
+
+def test_caps():
+    paths = files(*CODE, suffixes={".py", ".pyi", ".rs", ".c", ".h"})
+    assert len(paths) > 100
+    assert [fault for path in paths for fault in too_large(path)] == []
+
+
+def test_caps_see_a_fault(tmp_path):
+    body = "".join(f"    if x == {number}:\n        x += 1\n" for number in range(11))
+    (tmp_path / "branches.py").write_text(f"def many(x):\n{body}")
+    (tmp_path / "long.rs").write_text("fn long() {\n" + "    step();\n" * FUNCTION_LINES + "}\n")
+    (tmp_path / "long.c").write_text("int x;\n" * LINES)
+    assert [fault.rpartition(":")[2] for path in sorted(tmp_path.iterdir()) for fault in too_large(path)] == [
+        " cyclomatic number 12",
+        f" {LINES} lines",
+        f" {FUNCTION_LINES + 2} lines",
+    ]
+
+
+def test_names():
+    assert [fault for path in files(*CODE, suffixes={".py", ".pyi", ".rs"}) for fault in misnamed(path)] == []
+
+
+def test_names_see_a_fault(tmp_path):
+    (tmp_path / "utils.py").write_text("class KeyManager:\n    def process_row(self): ...\n")
+    (tmp_path / "good.rs").write_text("pub struct RowHandler;\nfn process_all() {}\n")
+    faults = [fault.rpartition(" ")[2] for path in sorted(tmp_path.iterdir()) for fault in misnamed(path)]
+    assert faults == ["RowHandler", "process_all", "KeyManager", "process_row", "utils"]
+
+
+def test_words():
+    paths = [path for path in [*files(), *files(".ci")] if path.name not in NOT_OURS]
+    assert [fault for path in paths for fault in misworded(path)] == []
+
+
+def test_words_see_a_fault(tmp_path):
+    lines = ["# TO" + "DO", "a Licen" + "ce", "open('/ho" + "me/x')", "https://py" + "pi.org", "network/work/x, lists"]
+    (tmp_path / "some.py").write_text("\n".join(lines))
+    assert [fault.partition(": ")[2] for fault in misworded(tmp_path / "some.py")] == list(WORDS)
+
+
+def test_top_level_is_fixed():
+    here = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "__pycache__"}
+    assert here == TOP
+
+
+def test_one_door_to_rust():
+    assert importers(files("hem", "firmware_sim", "protocols", "benchmarks", suffixes={".py"}), "hem._core") == [
+        "hem/core.py"
+    ]
+
+
+def test_only_verify_believes():
+    everything = files(*CODE, suffixes={".py"})
+    assert importers(everything, "hem.model.believe") == ["hem/evidence.py"]
+    written = mentions(files("hem", "firmware_sim", "protocols", "benchmarks", suffixes={".py"}), r"\bbelieve\(")
+    assert written == ["hem/evidence.py", "hem/model.py"]
+
+
+@pytest.mark.parametrize(
+    "line", ["import hem._core", "from hem import _core", "from hem._core import KeyTable", "import hem._core as c"]
+)
+def test_importers_sees_every_form(tmp_path, line):
+    path = tmp_path / "one.py"
+    path.write_text(f"def f():\n    {line}\n")
+    assert importers([path], "hem._core") == ["one.py"]
+
+
+def test_rust_keeps_its_doors():
+    source = files("hem/_rust/src", suffixes={".rs"})
+    assert mentions(source, r"\b(?:pyo3|numpy)\b") == ["hem/_rust/src/py.rs"]
+    assert [path for path in mentions(source, r"\bunsafe\b") if "/lanes/" not in path] == []
+    lib = (ROOT / "hem/_rust/src/lib.rs").read_text()
+    denied = re.search(r"#!\[deny\(([^)]*)\)\]", lib)
+    assert denied is not None
+    wanted = {"missing_docs", "clippy::unwrap_used", "clippy::expect_used", "clippy::indexing_slicing"}
+    assert wanted <= {word.strip() for word in denied[1].split(",")}
+    assert re.search(r"#!\[(?:forbid|deny)\(unsafe_code\)\]", lib)
+
+
+def test_no_broad_except():
+    broad = r"except(?:\s+\(?(?:Base)?Exception\b|\s*:)"
+    assert mentions(files("hem", "firmware_sim", "protocols", suffixes={".py"}), broad) == []
+
+
+def test_changelog():
+    assert misordered((ROOT / "CHANGELOG.md").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Changes\n\n## [Unreleased]\n",
+        "# Changelog\n",
+        "# Changelog\n\n## 1.0\n",
+        "# Changelog\n\n## [Unreleased]\n\n### Fixed\n\n- a\n\n### Added\n\n- b\n",
+        "# Changelog\n\n## [Unreleased]\n\n### Improved\n\n- a\n",
+        "# Changelog\n\n## [Unreleased]\n\n### Added\n",
+    ],
+)
+def test_changelog_sees_a_fault(text):
+    assert len(misordered(text)) == 1
+
+
+def test_lint_is_clean():
+    code, said = tool("ruff", "check", "--output-format", "concise")
+    assert code == 0, said
+
+
+def test_format_is_clean():
+    code, said = tool("ruff", "format", "--check")
+    assert code == 0, said
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fmt", "--check"),
+        ("clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"),
+        ("clippy", "--quiet", "--locked", "--all-targets", "--features", "python", "--", "-D", "warnings"),
+    ],
+    ids=["fmt", "clippy", "clippy-python"],
+)
+def test_rust_is_clean(command):
+    code, said = run("cargo", *command, cwd=ROOT / "hem/_rust")
+    assert code == 0, said
