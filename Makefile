@@ -53,7 +53,7 @@ test-slow: build  ## run the tests that take over a minute each
 
 build: $(CORE)  ## make .venv and the Rust core, and nothing more
 
-fuzz: build  ## fuzz the Rust decoder; SECONDS_EACH=600 for longer
+fuzz: build  ## fuzz the Rust decoder, 15 s a target; SECONDS_EACH=600 for longer
 	@$(need_cargo)$(PYTHON) -m tests.fuzz $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 
 bench-quick: build  ## measure the straight line, quickly

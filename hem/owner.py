@@ -148,15 +148,28 @@ def add_reference(workspace: Workspace, message: bytes, signer: bytes, *, now: i
         sign1, values = ReferenceValues.open(message)
     except WireError as error:
         raise UsageError(f"reference values: {error}") from error
+    key, der = read_signer(workspace, signer, now=now)
+    workspace.verifier.trust.issued_by(sign1, key, "reference values")
+    try:
+        entry = entries.encode(Kind.REFERENCE, now, message, der)
+    except WireError as error:
+        raise UsageError(f"reference values: {error}") from error
+    workspace.record([entry])
+    return values
+
+
+def read_signer(workspace: Workspace, signer: bytes, *, now: int) -> tuple[keys.PublicKey, bytes]:
+    """Return key and DER of the certificate of a signer of reference values, which an enrolled root must have issued.
+
+    Raises:
+        UsageError: none did, or the certificate is damaged, out of date, or for something else.
+    """
     try:
         certificate = reference_signer(signer, workspace.verifier.trust.anchors, now)
         key = keys.from_cose_key(keys.cose_key(certificate.public_key()))  # type: ignore[arg-type] # refused below if not
-        entry = entries.encode(Kind.REFERENCE, now, message, certificate.public_bytes(Encoding.DER))
+        return key, certificate.public_bytes(Encoding.DER)
     except _X509_FAULTS as error:
         raise UsageError(f"reference values' signer: {error}") from error
-    workspace.verifier.trust.issued_by(sign1, key, "reference values")
-    workspace.record([entry])
-    return values
 
 
 def issue_license(

@@ -153,6 +153,21 @@ def open_log(directory: Path) -> Log:
     return Log.read(directory / "log", _signer(config, private).verifier)
 
 
+def entry_at(logged: Sequence[bytes], index: int) -> entries.Entry:
+    """Return one entry, read.
+
+    Raises:
+        UsageError: there is none at this index.
+        WorkspaceError: it is none that this version of hem knows.
+    """
+    if not 0 <= index < len(logged):
+        raise UsageError(f"log index {index}: the log has {len(logged)} entries")
+    try:
+        return entries.decode(logged[index])
+    except WireError as error:
+        raise WorkspaceError(f"log index {index}: an entry that this version of hem cannot read: {error}") from error
+
+
 def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
     """Return the verifier that the entries make, which must be the one whose keys are here."""
     verifier = Verifier(threads=config.threads)

@@ -1,7 +1,7 @@
 """A small world made straight from log entries: chips with known keys, one license, and evidence on demand."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ class Chip:
     """What a test knows of a chip; `next` is its next honest evidence."""
 
     number: int
-    key: Ed25519PrivateKey
+    key: keys.PrivateKey
     ueid: bytes
     grant: bytes = b""
     sequence: int = 0
@@ -98,11 +98,20 @@ class Chip:
 class World:
     """A verifier that knows `count` chips, and the chips."""
 
-    def __init__(self, count: int, *, countries: tuple[str, ...] = (), budget: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        countries: tuple[str, ...] = (),
+        budget: int = 0,
+        threads: int = 1,
+        others: Sequence[keys.PrivateKey] = (),
+    ) -> None:
         self.issuer = seeded_key("issuer")
         self.now = START
         self.chips = [
-            Chip(n, seeded_key("chip", n), b"\x01" + hashlib.sha256(b"ueid %d" % n).digest()[:16]) for n in range(count)
+            Chip(n, key, b"\x01" + hashlib.sha256(b"ueid %d" % n).digest()[:16])
+            for n, key in enumerate([*(seeded_key("chip", n) for n in range(count)), *others])
         ]
         self.log: list[bytes] = list(self._setup(countries, budget))
         self.verifier = Verifier(threads=threads)

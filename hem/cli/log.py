@@ -8,8 +8,7 @@ import typer
 from hem.cli.common import HERE, JsonFlag, WorkspaceOption, say, say_json
 from hem.errors import UsageError
 from hem.results import utc
-from hem.workspace import open_log, read_entries
-from protocols.entries import decode
+from hem.workspace import entry_at, open_log, read_entries
 
 app = typer.Typer(help="Look into the log, and prove what is in it.")
 
@@ -33,10 +32,8 @@ def show(
 ) -> None:
     """List entries: index, time, kind, bytes."""
     logged = read_entries(workspace)
-    if start >= len(logged):
-        raise UsageError(f"log index {start}: the log has {len(logged)} entries")
-    for index in range(start, min(start + count, len(logged))):
-        entry = decode(logged[index])
+    for index in range(start, max(start + 1, min(start + count, len(logged)))):
+        entry = entry_at(logged, index)
         kind = entry.kind.name.lower()
         if as_json:
             say_json({"index": index, "time_ms": entry.time, "kind": kind, "entry": logged[index].hex()})

@@ -117,8 +117,9 @@ def reference(
     """Take in a maker's reference values: known-good firmware and peak rates of a hardware model."""
     message, certificate = read(file, "reference values"), read(signer, "certificate")
     with Workspace.open(workspace, now=now_ms()) as opened:
-        expected = f"reference values, and in {signer} their signer's certificate"
-        with reading(file, message, expected):
+        with reading(signer, certificate, "the certificate of a signer of reference values"):
+            owner.read_signer(opened, certificate, now=now_ms())
+        with reading(file, message, "signed reference values"):
             values = owner.add_reference(opened, message, certificate, now=now_ms())
     model = values.hwmodel.decode(errors="replace")
     if as_json:

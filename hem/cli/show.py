@@ -10,8 +10,8 @@ from hem.cli.evidence import print_explained
 from hem.errors import REASONS, UsageError
 from hem.evidence import messages
 from hem.results import CLASS_NAMES, explain, utc
-from hem.workspace import look, read_entries
-from protocols.entries import Entry, Kind, decode
+from hem.workspace import entry_at, look, read_entries
+from protocols.entries import Entry, Kind
 from protocols.messages import Evidence as EvidenceMessage
 
 STAGES = {0: "any", 1: "decode", 2: "verify", 3: "fresh", 4: "firmware", 5: "location", 6: "usage", 7: "license"}
@@ -79,9 +79,7 @@ def explain_chip(
 def _find(logged: list[bytes], which: str) -> tuple[int, Entry]:
     if which.isdecimal() and len(which) < 20:
         index = int(which)
-        if index >= len(logged):
-            raise UsageError(f"log index {index}: the log has {len(logged)} entries")
-        entry = decode(logged[index])
+        entry = entry_at(logged, index)
         if entry.kind is not Kind.EVIDENCE:
             raise UsageError(f"log index {index} is an entry of kind {entry.kind.name.lower()}, not evidence")
         return index, entry
@@ -89,7 +87,7 @@ def _find(logged: list[bytes], which: str) -> tuple[int, Entry]:
     for index in range(len(logged) - 1, -1, -1):
         if ueid not in logged[index]:
             continue  # a search of bytes first: reading every entry of a long log takes long
-        entry = decode(logged[index])
+        entry = entry_at(logged, index)
         if entry.kind is Kind.EVIDENCE and EvidenceMessage.open(entry.fields[0])[1].ueid == ueid:
             return index, entry
     raise UsageError(f"chip {which}: no evidence in the log; rows that are not authentic are not logged")
