@@ -49,7 +49,7 @@ test: build  ## run all tests: Rust, then Python with lint, types and caps; ARGS
 	@$(PYTHON) -m pytest $(ARGS)
 
 test-slow: build  ## run the tests that take over a minute each
-	@$(PYTHON) -m pytest -m slow $(ARGS)
+	@$(PYTHON) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none at present
 
 build: $(CORE)  ## make .venv and the Rust core, and nothing more
 

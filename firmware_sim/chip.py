@@ -1,6 +1,5 @@
 """The firmware of a chip: it boots, works, takes grants, and answers challenges of the one verifier it knows."""
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -172,9 +171,12 @@ class Chip:
 
     def seal(self, payload: bytes) -> bytes:
         """Return the signed message around `payload`, which is the next link of this chip's chain from now on."""
-        message = cose.sign1(cose.EVIDENCE, payload, self.identity.attestation_key)
+        key = self.identity.attestation_key
+        message = cose.sign1(cose.EVIDENCE, payload, key)
         self.flash.sequence += 1
-        self.flash.previous = hashlib.sha256(message).digest()
+        self.flash.previous = cose.signed_digest(
+            cose.header(cose.EVIDENCE, keys.algorithm_of(key.public_key()), self.kid), payload
+        )
         # Durable first: after a crash here the number is burnt, which is a gap; reused, it would look like a clone.
         self._persist(self.flash)
         return message
@@ -219,7 +221,7 @@ class Chip:
         last = -1 if self.flash.grant is None else self.flash.grant.sequence
         if message.sequence <= last:
             raise Refused(Code.OLD_SEQUENCE, f"grant: sequence {message.sequence}, expected above {last}")
-        digest = hashlib.sha256(grant).digest()
+        digest = envelope.digest
         return Held(message.license_id, message.sequence, digest, message.budget, message.expires)
 
 

@@ -6,6 +6,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["KeyTable", "__version__", "leaf_hashes", "level_hashes", "reasons", "scan", "split", "verify"]
+
 __version__: str
 
 @final

@@ -66,7 +66,7 @@ class Columns:
     """
 
     reason: U16
-    digest: U8  # (N, 32) SHA-256 of the whole message
+    digest: U8  # (N, 32) SHA-256 of what is signed (Sig_structure); of the row where it was not read
     key_row: I64  # row in the key table, -1 unknown
     algorithm: NDArray[np.int32]
     kid: U8  # (N, 16)

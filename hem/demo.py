@@ -149,11 +149,13 @@ class _Demo:
     def _serial_chip(self) -> Iterator[str]:
         """Run the simulator's serial chip; give its port; end it whatever happens."""
         line = [sys.executable, "-m", "firmware_sim", "serial", "--dir", str(self.fleet)]
-        with subprocess.Popen(line, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:  # noqa: S603
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(line, text=True, **pipes) as process:  # noqa: S603 - our own package
             try:
                 first = process.stdout.readline() if process.stdout else ""
                 if not first:
-                    raise WorkspaceError(f"simulator serial: ended with code {process.wait()}")
+                    _, said = process.communicate()
+                    raise WorkspaceError(f"simulator serial: {said.strip() or f'exit code {process.returncode}'}")
                 yield json.loads(first)["port"]
             finally:
                 process.terminate()

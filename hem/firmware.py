@@ -28,10 +28,12 @@ def firmware(
         models: number of each endorsed hardware model, as in `standing`.
     """
     columns = claims.columns
-    pairs, place = np.unique(np.stack([columns.hwmodel, columns.components], axis=1), axis=0, return_inverse=True)
-    outcomes = [_measure(columns.strings[model], columns.strings[parts], references) for model, parts in pairs]
-    reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place.reshape(-1)]
-    lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place.reshape(-1)]
+    both = columns.hwmodel.astype(np.uint64) << np.uint64(32) | columns.components
+    pairs, place = np.unique(both, return_inverse=True)
+    strings = columns.strings
+    outcomes = [_measure(strings[pair >> 32], strings[pair & 0xFFFFFFFF], references) for pair in pairs.tolist()]
+    reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place]
+    lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place]
     numbers = np.array([models.get(name, -1) for name in columns.strings], dtype=np.int64)[columns.hwmodel]
     below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
     return np.select(

@@ -4,7 +4,6 @@ Each function checks what it is given, makes it durable in the log, and only the
 world is always in the log.
 """
 
-import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -271,13 +270,24 @@ def issue_challenge(
 def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> None:
     """Return if a grant may ride along: chips refuse a challenge whole if its grant is not theirs."""
     try:
-        _, terms = Grant.open(grant)
+        sign1, terms = Grant.open(grant)
     except WireError as error:
         raise UsageError(f"grant: {error}") from error
-    if hashlib.sha256(grant).digest() not in workspace.verifier.trust.grants:
+    trust = workspace.verifier.trust
+    trust.issued_by(sign1, trust.issuer_key, "grant")
+    if sign1.digest not in trust.grants:
         raise UsageError("grant: not in the ledger of this workspace: issue it with `hem license issue`")
     if audience != (ONE_CHIP, terms.ueid):
         raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")
+
+
+def check_terms(text: LicenseText) -> None:
+    """Return if a license can carry these terms; raises UsageError with the first field that `hem.cddl` refuses."""
+    trial = license_message(text, issuer="-", license_id=bytes(16), sequence=1, chips=(1, bytes(32)), now=0)
+    try:
+        License.decode(trial.encode())
+    except WireError as error:
+        raise UsageError(str(error)) from error
 
 
 def read_license(data: bytes) -> License:

@@ -1,5 +1,6 @@
 """COSE_Sign1 (RFC 9052, section 4.2) as `hem.cddl` narrows it: three header keys, nothing unprotected."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,6 +30,15 @@ class Sign1:
     payload: bytes
     signature: bytes
 
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what is signed: the name of this message in evidence chains, grants and the log.
+
+        Not of the whole message: (r, -s) is as good an ECDSA signature as (r, s), so anyone on the way can change the
+        bytes of a message without breaking it, and would make honest chains look forked.
+        """
+        return signed_digest(self.protected, self.payload)
+
     def verified_by(self, key: keys.PublicKey) -> bool:
         """Return whether `key` signed this, with the algorithm and the key id that the header names."""
         return (
@@ -53,6 +63,17 @@ def sign1(typ: int | str, payload: bytes, key: keys.PrivateKey) -> bytes:
     public = key.public_key()
     protected = header(typ, keys.algorithm_of(public), keys.kid(public))
     return envelope(protected, payload, keys.sign(key, sig_structure(protected, payload)))
+
+
+def signed_digest(protected: bytes, payload: bytes) -> bytes:
+    """Return the SHA-256 of the Sig_structure (see `Sign1.digest`)."""
+    return hashlib.sha256(sig_structure(protected, payload)).digest()
+
+
+def digest(message: bytes) -> bytes:
+    """Return `Sign1.digest` of a well-formed message, whatever its kind."""
+    protected, _, payload, _ = loads(message).value
+    return signed_digest(protected, payload)
 
 
 def envelope(protected: bytes, payload: bytes, signature: bytes) -> bytes:

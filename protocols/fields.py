@@ -51,7 +51,13 @@ def write_map(message: object, fields: Iterable[Field]) -> bytes:
 
 
 def plain(value: object) -> object:
-    """Return `value` as cbor2 takes it: every tuple a list."""
+    """Return `value` as cbor2 takes it: every tuple a list.
+
+    Raises:
+        WireError: an integer over 64 bits, which would become a bignum that every reader refuses.
+    """
+    if isinstance(value, int) and not -U64 <= value <= U64:
+        raise WireError("WRONG_VALUE", f"{value}: over 64 bits")
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 

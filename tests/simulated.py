@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from hem.cli import run
-from protocols.cbor import split
+from protocols.cbor import join, split
 
 CHIPS = 60
 FOREVER = 30_000_000  # seconds: no challenge of a test expires
@@ -191,6 +191,4 @@ def serial_chip(fleet: Path, *flags: str) -> Iterator[tuple[str, str]]:
 
 def wire(rows: Sequence[bytes]) -> bytes:
     """Return a CBOR sequence of byte strings; rows stay as damaged as they are."""
-    from protocols.cbor import join
-
     return join(list(rows))

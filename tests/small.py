@@ -12,7 +12,7 @@ from hem import challenge
 from hem.evidence import messages
 from hem.model import AttestationResults
 from hem.verifier import Verifier
-from protocols import entries, keys
+from protocols import cose, entries, keys
 from protocols.entries import Kind, Policy
 from protocols.messages import (
     EVERY_CHIP,
@@ -61,9 +61,6 @@ class Chip:
 
     def evidence(self, asked: Challenge, **changes: Any) -> Evidence:
         """Return the claims of honest evidence, with changes."""
-        state = GrantState(
-            LICENSE_ID, 1, hashlib.sha256(self.grant).digest(), self.meter.cycles, BUDGET - self.meter.cycles
-        )
         claims = Evidence(
             nonce=asked.nonce,
             ueid=self.ueid,
@@ -79,9 +76,14 @@ class Chip:
             previous=self.previous,
             components=(ROM, RUNTIME),
             meter=self.meter,
-            grant=state if self.grant else None,
+            grant=self.grant_state() if self.grant else None,
         )
         return replace(claims, **changes)
+
+    def grant_state(self) -> GrantState:
+        """Return what the chip says of its grant: every cycle since manufacture was spent under it."""
+        spent = self.meter.cycles
+        return GrantState(LICENSE_ID, 1, cose.digest(self.grant), spent, BUDGET - spent)
 
     def run(self, seconds: int) -> None:
         """Let time pass at half of the peak rates."""
@@ -91,7 +93,7 @@ class Chip:
     def answer(self, asked: Challenge, **changes: Any) -> bytes:
         """Return signed evidence and take the step in the chain."""
         message = self.evidence(asked, **changes).signed(self.key)
-        self.sequence, self.previous = self.sequence + 1, hashlib.sha256(message).digest()
+        self.sequence, self.previous = self.sequence + 1, cose.digest(message)
         return message
 
 

@@ -34,12 +34,12 @@ DAMAGE = {
     "trailing byte": lambda good: good + b"\x00",
     "indefinite length": lambda good: b"\xd2\x9f" + good[2:] + b"\xff",
     "deep": lambda good: _with_payload(good, lambda _: _nested(5_000)),
-    "deep outside": lambda good: _nested(100_000),
+    "deep outside": lambda _: _nested(100_000),
     "unknown key": lambda good: _with_payload(good, lambda payload: dumps({**loads(payload), 99: 1})),
     "unprotected header": lambda good: dumps(CBORTag(18, [*loads(good).value[:1], {1: 1}, *loads(good).value[2:]])),
-    "no array": lambda good: b"\xd2\x00",
-    "noise": lambda good: bytes(range(256)) * 8,
-    "text": lambda good: b"hello, this is no document\n",
+    "no array": lambda _: b"\xd2\x00",
+    "noise": lambda _: bytes(range(256)) * 8,
+    "text": lambda _: b"hello, this is no document\n",
 }
 
 
@@ -55,16 +55,18 @@ def _good(site: Site, kind: str) -> bytes:
 
 # The flags that take a file: the kind that is right there, and the command with another file in its place.
 FLAGS = {
-    "challenge --grant": ("grants", lambda s, f: ("challenge", "--ueid", s.ueids[0], "--grant", f, "--out", s.directory / "out")),
-    "enroll": ("endorsements", lambda s, f: ("enroll", f)),
-    "enroll --root": ("root", lambda s, f: ("enroll", "--root", f"simulated={f}")),
+    "challenge --grant": (
+        "grants", lambda s, f: ("challenge", "--ueid", s.ueids[0], "--grant", f, "--out", s.directory / "out"),
+    ),
+    "enroll": ("endorsements", lambda _, f: ("enroll", f)),
+    "enroll --root": ("root", lambda _, f: ("enroll", "--root", f"simulated={f}")),
     "reference": ("reference", lambda s, f: ("reference", f, "--signer", s.signer)),
     "reference --signer": ("signer", lambda s, f: ("reference", s.reference, "--signer", f)),
     "license issue": ("terms", lambda s, f: ("license", "issue", f, "--chips", "all", "--out", s.directory / "out")),
     "license issue --chips": ("chips", lambda s, f: ("license", "issue", s.terms, "--chips", f)),
-    "license show": ("license", lambda s, f: ("license", "show", f)),
-    "license check": ("license", lambda s, f: ("license", "check", f)),
-    "verify": ("evidence", lambda s, f: ("verify", f)),
+    "license show": ("license", lambda _, f: ("license", "show", f)),
+    "license check": ("license", lambda _, f: ("license", "check", f)),
+    "verify": ("evidence", lambda _, f: ("verify", f)),
 }  # fmt: skip
 KINDS = [
     "license", "reference", "challenge", "grants", "evidence", "endorsements", "root", "signer", "terms",

@@ -16,7 +16,7 @@ from firmware_sim.chip import OEMID, Chip, Refused, RunningChip
 from firmware_sim.flash import Flash
 from firmware_sim.identity import Identity
 from firmware_sim.maker import Maker
-from protocols import keys
+from protocols import cose, keys
 from protocols.cbor import dumps
 from protocols.entries import decode_endorsement
 from protocols.messages import NO_PREVIOUS, ONE_CHIP, ONE_LICENSE, Audience, Evidence, ReferenceValues
@@ -120,7 +120,7 @@ def test_a_restart_keeps_what_is_in_flash_and_forgets_the_rest():
     second = again.attest(challenge(8))
     (_, before), (_, after) = Evidence.open(first), Evidence.open(second)
     assert (before.sequence, before.previous, before.uptime) == (1, NO_PREVIOUS, 2)
-    assert (after.sequence, after.previous, after.uptime) == (2, hashlib.sha256(first).digest(), 0)
+    assert (after.sequence, after.previous, after.uptime) == (2, cose.digest(first), 0)
     assert after.bootcount == before.bootcount + 1
     assert after.bootseed != before.bootseed
     assert (after.meter, after.grant) == (before.meter, before.grant)
@@ -196,7 +196,7 @@ def test_a_grant_in_the_challenge_is_taken_before_the_answer_is_made():
     chip = new_chip()
     paper = grant(chip.ueid, budget=5_000)
     _, evidence = Evidence.open(chip.attest(challenge(audience=Audience(ONE_CHIP, chip.ueid), grant=paper)))
-    assert evidence.grant == (LICENSE, 1, hashlib.sha256(paper).digest(), 0, 5_000)
+    assert evidence.grant == (LICENSE, 1, cose.digest(paper), 0, 5_000)
 
 
 def test_evidence_leaves_only_after_its_number_is_durable():
@@ -204,7 +204,7 @@ def test_evidence_leaves_only_after_its_number_is_durable():
     chip = new_chip(persist=lambda flash: written.append(flash.encode()))
     message = chip.attest(challenge())
     durable = Flash.decode(written[-1])
-    assert (durable.sequence, durable.previous) == (1, hashlib.sha256(message).digest())
+    assert (durable.sequence, durable.previous) == (1, cose.digest(message))
 
     def power_fails(_flash):
         raise OSError("power")

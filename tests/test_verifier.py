@@ -1,6 +1,5 @@
 """The line, term by term: what each check takes and refuses, on a small world."""
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode, messages
 from hem.model import AttestationResults, Claims, RefusedError, Term, Tier
 from hem.results import explain, outcomes
-from protocols import entries
+from protocols import cose, entries
 from protocols.cbor import join
 from protocols.entries import Kind
 from protocols.messages import ONE_CHIP, ONE_LICENSE, Audience, Challenge, GrantState, Meter
@@ -138,7 +137,7 @@ def test_cycles_outside_the_grant_are_seen() -> None:
     asked = second_sweep(world)
     chip = world.chips[0]
     spent = chip.meter.cycles - 1_000_000
-    state = GrantState(LICENSE_ID, 1, hashlib.sha256(chip.grant).digest(), spent, BUDGET - spent)
+    state = GrantState(LICENSE_ID, 1, cose.digest(chip.grant), spent, BUDGET - spent)
     assert reasons(world.judge([chip.answer(asked, grant=state)])) == ["SPENDING_HIDDEN"]
 
 

@@ -60,12 +60,15 @@ def _chip(words: list[str], cycles: int) -> tuple[bytes, int]:
 
 
 def _terms_of(path: Path, data: bytes) -> LicenseText:
-    """Return the terms of a file in TOML."""
+    """Return the terms of a file in TOML, such that a license can carry them."""
     text = text_of(path, data, "a license's terms in TOML")
     try:
-        return license_from_text(text, str(path))
+        terms = license_from_text(text, str(path))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
+    with reading(path, data, "a license's terms in TOML"):
+        owner.check_terms(terms)
+    return terms
 
 
 @app.command()

@@ -59,7 +59,7 @@ class Trust:
         self.ueids: list[bytes] = []
         self.references: dict[bytes, ReferenceValues] = {}
         self.licenses: list[LicenseRow] = []
-        self.grants: dict[bytes, Grant] = {}  # by digest of the whole signed grant
+        self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
         self._grant_rows: dict[bytes, int] = {}
         self._ledger: NDArray[np.void] | None = None
         self._chips: dict[bytes, int] = {}
@@ -191,8 +191,8 @@ class Trust:
             self._listed.update(dict.fromkeys(one.ueids, row))
 
     def _grant(self, message: bytes) -> None:
-        _, terms = Grant.open(message)
-        digest = hashlib.sha256(message).digest()
+        envelope, terms = Grant.open(message)
+        digest = envelope.digest
         self._grant_rows.setdefault(digest, len(self.grants))
         self.grants[digest] = terms
 

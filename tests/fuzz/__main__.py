@@ -1,6 +1,6 @@
 """Run each fuzz target for a while, from the committed vectors: `python -m tests.fuzz [--seconds N]`.
 
-Coverage comes from LLVM's own pass, so a stable compiler is enough; the crate has no unsafe code for sanitizers to watch.
+Coverage comes from LLVM's own pass, so a stable compiler is enough; the crate has no unsafe code for a sanitizer.
 With a nightly compiler and cargo-fuzz, `cargo fuzz run scan --fuzz-dir tests/fuzz` runs the same targets.
 """
 
@@ -75,7 +75,8 @@ def main():
     except (OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"fuzz: the targets were not built ({error}): install cargo and a C++ compiler\n")
         return 2
-    return 0 if all([fuzz(folder / target, seconds) for target in TARGETS]) else 1
+    sound = [fuzz(folder / target, seconds) for target in TARGETS]
+    return 0 if all(sound) else 1
 
 
 if __name__ == "__main__":

@@ -132,10 +132,11 @@ fn row_number(number: usize) -> i64 {
 }
 
 fn put(columns: &mut Columns, row: &[u8], decoded: Decoded<'_>, (reason, key_row): (Reason, i64)) {
-    let digest = Sha256::digest(row).into();
     match decoded {
-        Err(reason) => columns.push_refused(reason, digest),
-        Ok((Sign1 { algorithm, kid, .. }, mut claims)) => {
+        Err(reason) => columns.push_refused(reason, Sha256::digest(row).into()),
+        Ok((Sign1 { algorithm, kid, signed, .. }, mut claims)) => {
+            // Not of the row: anyone can turn (r, s) of ECDSA into (r, -s), and a chain must not break by that.
+            let digest = signed.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into();
             claims.row.reason = reason.code();
             (claims.row.digest, claims.row.key_row) = (digest, key_row);
             (claims.row.algorithm, claims.row.kid) = (algorithm, kid);
