@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hem import owner
 from hem.board import Board
 from hem.errors import Reason, UsageError, WorkspaceError
@@ -149,8 +151,8 @@ class _Demo:
     def _serial_chip(self) -> Iterator[str]:
         """Run the simulator's serial chip; give its port; end it whatever happens."""
         line = [sys.executable, "-m", "firmware_sim", "serial", "--dir", str(self.fleet)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(line, text=True, **pipes) as process:  # noqa: S603 - our own package
+        pipe = subprocess.PIPE
+        with subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603
             try:
                 first = process.stdout.readline() if process.stdout else ""
                 if not first:
@@ -206,9 +208,9 @@ class _Demo:
     def _judge(self, opened: Workspace, parts: Sequence[AttestationResults], attacks: list[dict[str, Any]]) -> None:
         """Compare the verdicts with what the simulator says it did."""
         places = [(part, row) for part in parts for row in range(len(part))]
-        lies = {attack["row"] for attack in attacks}
-        honest = [part.tier[row] for number, (part, row) in enumerate(places) if number not in lies]
-        self.report.honest_refused = sum(int(tier) == Tier.CONTRAINDICATED for tier in honest)
+        refused = np.concatenate([part.tier for part in parts]) == Tier.CONTRAINDICATED
+        refused[[attack["row"] for attack in attacks]] = False
+        self.report.honest_refused = int(refused.sum())
         for attack in sorted(attacks, key=lambda one: one["attacker"]):
             part, row = places[attack["row"]]
             got = Reason(part.reason[row]).name

@@ -187,12 +187,7 @@ def issue_license(
         UsageError: no chips, grants that together pass the budget of the license, terms that no license can carry, or
             an id to supersede that is not known.
     """
-    if not chips:
-        raise UsageError("license: no chips: name at least one UEID")
-    if min(chips.values()) < 0:
-        raise UsageError("license: a grant of less than 0 cycles")
-    if sum(chips.values()) > text.budget_cycles:
-        raise UsageError(f"license: grants of {sum(chips.values())} cycles pass the budget of {text.budget_cycles}")
+    _demand_grantable(text, chips)
     trust = workspace.verifier.trust
     if license_id is not None and trust.license_row(license_id) < 0:
         raise UsageError(f"license {license_id.hex()} is not known, so it cannot be superseded: see `hem status`")
@@ -219,6 +214,15 @@ def issue_license(
         ]
     )
     return Issued(license_id, message, grants)
+
+
+def _demand_grantable(text: LicenseText, chips: Mapping[bytes, int]) -> None:
+    if not chips:
+        raise UsageError("license: no chips: name at least one UEID")
+    if min(chips.values()) < 0:
+        raise UsageError("license: a grant of less than 0 cycles")
+    if sum(chips.values()) > text.budget_cycles:
+        raise UsageError(f"license: grants of {sum(chips.values())} cycles pass the budget of {text.budget_cycles}")
 
 
 def _device_set(terms: License, ueids: list[bytes], now: int) -> Iterator[bytes]:
@@ -330,12 +334,16 @@ def _loaded(data: bytes) -> object:
         return None
 
 
+def _kind_of_parts(parts: object) -> str:
+    protected = parts[0] if isinstance(parts, list) and parts else None
+    header = _loaded(protected) if isinstance(protected, bytes) else None
+    typ = header.get(16) if isinstance(header, dict) else None
+    return _KINDS.get(typ, "") if isinstance(typ, int | str) else ""
+
+
 def _kind_of_value(value: object) -> str:
     if isinstance(value, CBORTag):
-        protected = value.value[0] if isinstance(value.value, list) and value.value else b""
-        header = _loaded(protected) if isinstance(protected, bytes) else None
-        typ = header.get(16) if isinstance(header, dict) else None
-        return _KINDS.get(typ, "") if isinstance(typ, int | str) else ""
+        return _kind_of_parts(value.value)
     if isinstance(value, dict) and value.get(1) in (1, 2, 7):
         return "a COSE_Key"
     return "an endorsement" if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else ""

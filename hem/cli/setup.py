@@ -2,7 +2,7 @@
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,19 +93,29 @@ def enroll(
         steps = bar.track(enrolling, len(endorsements), description="enroll")
         done = list(steps)
         total = len(opened.verifier.trust.ueids)
-    faults = [
-        {"row": row, "from": source, "ueid": one.ueid.hex() or None, "fault": one.fault}
-        for row, (one, (source, _)) in enumerate(zip(done, endorsements, strict=True))
-        if one.fault
-    ]
+    faults = _faults(done, [source for source, _ in endorsements])
     if as_json:
         say_json({"enrolled": len(done) - len(faults), "refused": faults, "chips": total})
     else:
         say(f"enrolled {len(done) - len(faults)} chips, refused {len(faults)}; {total} in all")
-        for (source, fault), rows in groupby(faults, key=lambda one: (one["from"], one["fault"])):
-            first, *more = (one["row"] for one in rows)
-            warn(f"refused: {source}, row {first}{(more and f' and {len(more)} more') or ''}: {fault}")
+        _warn_of(faults)
     return 1 if faults else 0
+
+
+def _faults(done: list[owner.Enrolled], sources: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"row": row, "from": source, "ueid": one.ueid.hex() or None, "fault": one.fault}
+        for row, (one, source) in enumerate(zip(done, sources, strict=True))
+        if one.fault
+    ]
+
+
+def _warn_of(faults: list[dict[str, Any]]) -> None:
+    """Say each fault once for all the rows that have it: a wrong file is one line."""
+    for (source, fault), rows in groupby(faults, key=lambda one: (one["from"], one["fault"])):
+        first, *others = (one["row"] for one in rows)
+        more = f" and {len(others)} more" if others else ""
+        warn(f"refused: {source}, row {first}{more}: {fault}")
 
 
 def reference(
