@@ -22,10 +22,10 @@ from protocols.messages import EVERY_CHIP, Audience, Evidence
 from tests.small import World
 
 KILLS = 50
-CHIPS = 40
-# Judges the file again and again, one message at a time, and says so after each: what it said is acknowledged.
+CHIPS = 800
+# Judges the file in an order of its own, one message at a time, and says so after each: that is acknowledged.
 CHILD = """
-import json, sys, time
+import json, random, sys, time
 from pathlib import Path
 from hem.evidence import messages
 from hem.workspace import Workspace
@@ -33,8 +33,8 @@ from protocols.cbor import split
 sent = split(Path(sys.argv[2]).read_bytes())
 with Workspace.open(Path(sys.argv[1]), now=time.time_ns() // 10**6) as opened:
     print("open", flush=True)
-    for place, message in enumerate(sent):
-        (result,) = opened.appraise(messages([message]), now=time.time_ns() // 10**6)
+    for place in random.Random(sys.argv[3]).sample(range(len(sent)), len(sent)):
+        (result,) = opened.appraise(messages([sent[place]]), now=time.time_ns() // 10**6)
         print(json.dumps([place, int(result.terms[0, 0])]), flush=True)
 """
 
@@ -58,10 +58,10 @@ def _workspace(directory: Path) -> Path:
     return directory / "w"
 
 
-def _run_and_kill(workspace: Path, answers: Path, delay: float) -> list[tuple[int, int]]:
+def _run_and_kill(workspace: Path, answers: Path, delay: float, life: int) -> list[tuple[int, int]]:
     """Return what a child acknowledged before it was killed, `delay` seconds after it opened the workspace."""
     with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(workspace), str(answers)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, str(workspace), str(answers), str(life)], stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "open\n"
@@ -86,8 +86,8 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     delays = random.Random(2)
     acknowledged: set[int] = set()
     interrupted = 0
-    for _ in range(KILLS):
-        told = _run_and_kill(workspace, tmp_path / "answers", delays.uniform(0, 0.12))
+    for life in range(KILLS):
+        told = _run_and_kill(workspace, tmp_path / "answers", delays.uniform(0, 0.12), life)
         interrupted += len(told) < CHIPS
         for place, reason in told:
             # Once acknowledged, an answer is a replay for every later life of the verifier.
@@ -103,7 +103,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
 
 def test_the_state_after_a_kill_is_the_fold_of_the_log(tmp_path: Path) -> None:
     workspace = _workspace(tmp_path)
-    told = _run_and_kill(workspace, tmp_path / "answers", 0.02)
+    told = _run_and_kill(workspace, tmp_path / "answers", 0.02, 0)
     with Workspace.open(workspace, now=now_ms()) as opened:
         state = opened.verifier.state
         last = state.last(np.arange(CHIPS))

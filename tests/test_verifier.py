@@ -165,6 +165,13 @@ def test_the_newest_license_rules(changes: dict[str, object], reason: str) -> No
     assert reasons(world.judge([world.chips[0].answer(asked)])) == [reason]
 
 
+def test_a_chip_that_the_newer_license_drops_has_none() -> None:
+    world = World(2)
+    world.record(world.license_entries(world.chips[:1], sequence=2))
+    asked = second_sweep(world)
+    assert reasons(world.judge([chip.answer(asked) for chip in world.chips])) == ["MET", "NO_LICENSE"]
+
+
 def test_a_chip_in_no_license() -> None:
     world = World(2)
     license_, chips = world.license_entries(world.chips[:1], license_id=bytes(16))

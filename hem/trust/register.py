@@ -188,6 +188,9 @@ class Trust:
         one = self.licenses[row]
         one.ueids += [ueids[at : at + UEID_BYTES] for at in range(0, len(ueids), UEID_BYTES)]
         if one.complete:
+            # A chip that the newer license of the same id no longer lists has none.
+            older = {n for n, other in enumerate(self.licenses) if other.terms.license_id == license_id}
+            self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
 
     def _grant(self, message: bytes) -> None:
