@@ -57,18 +57,19 @@ def misworded(path):
     return [f"{name(path)}:{n}: {why}" for n, line in lines for why, word in WORDS.items() if word.search(line)]
 
 
+def imported(node):
+    """Return the dotted names that an import statement may bring in; nothing for another statement."""
+    if isinstance(node, ast.Import):
+        return {one.name for one in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+    return set()
+
+
 def importers(paths, module):
     """Return the files that import a module, or a name out of it; `module` is dotted."""
-    package, _, last = module.rpartition(".")
-    found = []
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
-            plain = isinstance(node, ast.Import) and any(one.name == module for one in node.names)
-            origin = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-            named = origin == package and any(one.name == last for one in node.names)  # type: ignore[attr-defined]
-            if plain or named or origin == module:
-                found.append(name(path))
-    return sorted(set(found))
+    trees = ((path, ast.walk(ast.parse(path.read_text()))) for path in paths)
+    return [name(path) for path, nodes in trees if any(module in imported(node) for node in nodes)]
 
 
 def mentions(paths, pattern):
@@ -90,21 +91,26 @@ def broad_handlers(path):
     return found
 
 
+def misordered_version(title, parts):
+    """Return what is wrong in one version of a changelog, whose parts begin with the name of their section."""
+    names = [part.splitlines()[0] for part in parts]
+    faults = [f"{title}: empty {one}" for one, part in zip(names, parts, strict=True) if "\n- " not in part]
+    if names != [section for section in SECTIONS if section in names]:
+        faults.append(f"{title}: sections {names}, expected the order {SECTIONS}")
+    return faults
+
+
 def misordered(changelog):
     """Return what in a changelog is not in the form of Keep a Changelog."""
     faults = [] if changelog.startswith("# Changelog\n") else ["line 1 is not `# Changelog`"]
     versions = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]
-    for number, version in enumerate(versions):
-        title = version.splitlines()[0]
-        form = r"\[Unreleased\]" if number == 0 else r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d"
-        if not re.fullmatch(form, title):
-            faults.append(f"heading {title!r}")
-        parts = re.split(r"^### ", version, flags=re.MULTILINE)[1:]
-        names = [part.splitlines()[0] for part in parts]
-        if names != [section for section in SECTIONS if section in names]:
-            faults.append(f"{title}: sections {names}, expected the order {SECTIONS}")
-        faults += [f"{title}: empty {part.split()[0]}" for part in parts if "\n- " not in part]
-    return faults if versions else [*faults, "no version"]
+    titles = [version.splitlines()[0] for version in versions]
+    dated = all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", title) for title in titles[1:])
+    if titles[:1] != ["[Unreleased]"] or not dated:
+        faults.append(f"headings {titles}")
+    for title, version in zip(titles, versions, strict=True):
+        faults += misordered_version(title, re.split(r"^### ", version, flags=re.MULTILINE)[1:])
+    return faults
 
 
 def test_caps():

@@ -11,17 +11,20 @@ BUILT = {"target", "__pycache__", "corpus", "artifacts", "coverage"}
 BINARY = {".so", ".pyc", ".pyd"}
 
 
+def _ours(path):
+    """Return whether a path is a file that people wrote: not of builds, caches or hidden folders."""
+    parts = path.relative_to(ROOT).parts
+    hidden = [part for part in parts if part.startswith(".") and part != ".ci"]
+    return path.is_file() and path.suffix not in BINARY and not hidden and not BUILT & set(parts)
+
+
 def files(*tops, suffixes=()):
     """Return the files under folders of the project, or those named, without what builds and caches leave."""
     found = []
     for top in tops or sorted(path.name for path in ROOT.iterdir()):
         start = ROOT / top
-        for path in sorted(start.rglob("*")) if start.is_dir() else [start]:
-            parts = path.relative_to(ROOT).parts
-            hidden = any(part.startswith(".") and part != ".ci" for part in parts)
-            if path.is_file() and not hidden and not BUILT & set(parts) and path.suffix not in BINARY:
-                found.append(path)
-    return [path for path in found if not suffixes or path.suffix in suffixes]
+        found += sorted(start.rglob("*")) if start.is_dir() else [start]
+    return [path for path in found if _ours(path) and (not suffixes or path.suffix in suffixes)]
 
 
 def name(path):
