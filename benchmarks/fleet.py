@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from hem.model import Term
 from hem.trust import device_set_digest
 from hem.verifier import Verifier
-from protocols import keys
+from protocols import cose, keys
 from protocols.cbor import join
 from protocols.entries import UEIDS_A_PIECE, Kind, Policy, encode
 from protocols.messages import (
@@ -137,9 +137,9 @@ def _chip(algorithm: int, number: int) -> Chip:
     ueid = b"\x01" + hashlib.sha256(seed).digest()[:16]
     expires = _NOW_S + 86_400
     grant = Grant(_NAME, expires, _NOW_S - 3_600, ueid, _LICENSE, 1, _BUDGET).signed(_ISSUER)
-    first = _evidence(ueid, seed, hashlib.sha256(grant).digest(), number)
+    first = _evidence(ueid, seed, cose.digest(grant), number)
     message = first.signed(key)
-    second = _later(first, hashlib.sha256(message).digest())
+    second = _later(first, cose.digest(message))
     return Chip(ueid, _public(key), grant, message, second.signed(key))
 
 
