@@ -61,7 +61,7 @@ def test_the_demo_for_people_has_counts_reasons_one_explanation_and_rates():
     done = hem("demo", "--devices", DEVICES)
     assert (done.code, done.err) == (0, "")
     text = done.text
-    assert text.splitlines()[0].split() == ["rows", "tier", "reason"]
+    assert text.splitlines()[0].split() == ["rows", "tier", "code", "reason"]
     parts = (
         "impossible-rate, chip 01", "meter: fail (RATE_IMPOSSIBLE)", "    expected no more than", "    got ",
         "    look at ", "location: not_checked", "none of them is affirming", "chips a second",

@@ -187,7 +187,8 @@ def exit_code(parts: Sequence[AttestationResults]) -> int:
 
 def print_outcomes(counts: Sequence[Outcome]) -> None:
     """Print a line per outcome, and what an open location term means."""
-    say_table("rows", "tier", "reason", rows=[(one.rows, one.tier, one.reason) for one in counts])
+    rows = [(one.rows, one.tier, f"0x{Reason[one.reason]:04x}", one.reason) for one in counts]
+    say_table("rows", "tier", "code", "reason", rows=rows)
     unchecked = sum(one.rows for one in counts if one.reason == "LOCATION_NOT_CHECKED")
     if unchecked:
         say(f"location: not_checked for {unchecked} rows whose license limits location, so none of them is affirming")
