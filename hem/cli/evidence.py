@@ -31,7 +31,7 @@ from hem.cli.common import (
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
 from hem.model import AttestationResults, Tier
-from hem.results import Explained, Outcome, explain, outcomes, tier_name
+from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
 from hem.verifier import CHUNK
 from hem.workspace import Workspace
 from protocols.cbor import split
@@ -75,7 +75,7 @@ def challenge(
     if as_json:
         say_json({"id": issued.id.hex(), "sequence": issued.sequence, "expires": issued.expires, "bytes": len(message)})
     elif out != STREAM:
-        say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {issued.expires}")
+        say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {utc(1000 * issued.expires)}")
 
 
 def _rider(path: Path, ueid: bytes) -> bytes:
