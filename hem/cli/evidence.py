@@ -75,7 +75,8 @@ def challenge(
     if as_json:
         say_json({"id": issued.id.hex(), "sequence": issued.sequence, "expires": issued.expires, "bytes": len(message)})
     elif out != STREAM:
-        say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {utc(1000 * issued.expires)}")
+        until = utc(1000 * issued.expires)
+        say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {until}")
 
 
 def _rider(path: Path, ueid: bytes) -> bytes:
