@@ -1,0 +1,129 @@
+//! Points of the twisted Edwards curve -x^2 + y^2 = 1 + d x^2 y^2, by formulas that hold for every pair of points.
+//!
+//! The formulas are those of Hisil, Wong, Carter and Dawson (2008) for a = -1, with every factor halved: entries of
+//! tables hold (y + x) / 2, (y - x) / 2 and d x y, so that no coordinate is doubled and one carry less is needed.
+//! They are written for any `Field`, so that `bounds.rs` proves the sizes of what is computed here, not of a copy.
+
+use super::fe::Field;
+
+/// A point as X/Z, Y/Z and the two factors of T = XY/Z: a doubling has no use for T, so T waits until it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point<F> {
+    pub(super) x: F,
+    pub(super) y: F,
+    pub(super) z: F,
+    pub(super) e: F,
+    pub(super) h: F,
+}
+
+/// An affine point prepared for addition: (y + x) / 2, (y - x) / 2, d x y.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Affine<F> {
+    pub(super) plus: F,
+    pub(super) minus: F,
+    pub(super) product: F,
+}
+
+/// A point prepared for additions: Y + X, Y - X, 2 Z, 2 d T.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cached<F> {
+    pub(super) plus: F,
+    pub(super) minus: F,
+    pub(super) twice_z: F,
+    pub(super) product: F,
+}
+
+impl<F: Field> Point<F> {
+    /// The point of affine coordinates.
+    #[inline(always)]
+    pub(super) fn new(x: F, y: F, one: F) -> Self {
+        Self { x, y, z: one, e: x, h: y }
+    }
+
+    /// The point of an entry.
+    #[inline(always)]
+    pub(super) fn from_affine(entry: &Affine<F>, one: F) -> Self {
+        Self::new(entry.plus.sub(&entry.minus).carry(), entry.plus.add(&entry.minus).carry(), one)
+    }
+
+    #[inline(always)]
+    fn sum(self, plus: &F, minus: &F, product: &F, z: F) -> Self {
+        let a = self.y.sub(&self.x).mul(minus);
+        let b = self.y.add(&self.x).mul(plus);
+        let c = self.e.mul(&self.h).mul(product);
+        // Of E, F, G, H each is multiplied by both of its neighbors in the ring; of two neighbors one must be tight.
+        let (e, f) = (b.sub(&a).carry(), z.sub(&c));
+        let (g, h) = (z.add(&c).carry(), b.add(&a));
+        Self { x: e.mul(&f), y: g.mul(&h), z: f.mul(&g), e, h }
+    }
+
+    /// Self + entry.
+    #[inline(always)]
+    pub(super) fn add_affine(self, entry: &Affine<F>) -> Self {
+        let z = self.z;
+        self.sum(&entry.plus, &entry.minus, &entry.product, z)
+    }
+
+    /// Self + other.
+    #[inline(always)]
+    pub(super) fn add_cached(self, other: &Cached<F>) -> Self {
+        let z = self.z.mul(&other.twice_z);
+        self.sum(&other.plus, &other.minus, &other.product, z)
+    }
+
+    /// Self + self.
+    #[inline(always)]
+    pub(super) fn double(self) -> Self {
+        let (a, b, c, xy) = (self.x.sqr(), self.y.sqr(), self.z.sqr(), self.x.mul(&self.y));
+        let (e, g) = (xy.add(&xy), b.sub(&a));
+        let (f, h) = (c.add(&c).sub(&g).carry(), a.add(&b).carry());
+        Self { x: e.mul(&f), y: g.mul(&h), z: f.mul(&g), e, h }
+    }
+
+    /// Self, prepared for additions. `twice_d` is 2 d.
+    #[inline(always)]
+    pub(super) fn cached(&self, twice_d: &F) -> Cached<F> {
+        Cached {
+            plus: self.y.add(&self.x).carry(),
+            minus: self.y.sub(&self.x).carry(),
+            twice_z: self.z.add(&self.z).carry(),
+            product: self.e.mul(&self.h).mul(twice_d),
+        }
+    }
+}
+
+impl<F: Field> Cached<F> {
+    /// The negative point, prepared.
+    #[inline(always)]
+    pub(super) fn negated(&self) -> Self {
+        let zero = self.product.sub(&self.product);
+        Self { plus: self.minus, minus: self.plus, twice_z: self.twice_z, product: zero.sub(&self.product) }
+    }
+}
+
+/// `value` squared `times` times.
+#[inline(always)]
+fn squared<F: Field>(value: &F, times: usize) -> F {
+    (0..times).fold(*value, |value, _| value.sqr())
+}
+
+/// `value` to the power of (p - 5) / 8 = 2^252 - 3, and of 11.
+pub(super) fn power<F: Field>(value: &F) -> (F, F) {
+    let two = value.sqr();
+    let nine = squared(&two, 2).mul(value);
+    let eleven = nine.mul(&two);
+    let five_bits = eleven.sqr().mul(&nine);
+    let ten = squared(&five_bits, 5).mul(&five_bits);
+    let twenty = squared(&ten, 10).mul(&ten);
+    let forty = squared(&twenty, 20).mul(&twenty);
+    let fifty = squared(&forty, 10).mul(&ten);
+    let hundred = squared(&fifty, 50).mul(&fifty);
+    let two_hundred = squared(&hundred, 100).mul(&hundred);
+    let all = squared(&two_hundred, 50).mul(&fifty);
+    (squared(&all, 2).mul(value), eleven)
+}
+
+/// 1 / value, and 0 for 0: the power p - 2 = 8 (2^252 - 3) + 3.
+pub(super) fn inverted<F: Field>(value: &F) -> F {
+    squared(&power(value).0, 3).mul(&value.sqr().mul(value))
+}
