@@ -18,8 +18,8 @@ pub(super) struct Entry([u64; 12]);
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) fn transposed(rows: [__m256i; 4]) -> [__m256i; 4] {
-    let [a, b] = [0, 2].map(|at| _mm256_unpacklo_epi64(rows[at], rows[at + 1]));
-    let [c, d] = [0, 2].map(|at| _mm256_unpackhi_epi64(rows[at], rows[at + 1]));
+    let (a, b) = (_mm256_unpacklo_epi64(rows[0], rows[1]), _mm256_unpacklo_epi64(rows[2], rows[3]));
+    let (c, d) = (_mm256_unpackhi_epi64(rows[0], rows[1]), _mm256_unpackhi_epi64(rows[2], rows[3]));
     [
         _mm256_permute2x128_si256(a, b, 0x20),
         _mm256_permute2x128_si256(c, d, 0x20),
@@ -38,19 +38,14 @@ pub(super) fn numbers(vector: __m256i) -> [u64; 4] {
     words
 }
 
-#[target_feature(enable = "avx2")]
-#[inline]
-pub(super) fn vector(words: &[u64; 4]) -> __m256i {
-    // SAFETY: exactly the 32 bytes of `words` are read, at any alignment.
-    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
-}
-
 /// The words of four numbers of 32 bytes, little-endian.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) fn words_of(bytes: [&[u8; 32]; 4]) -> Words {
+    let [a, b, c, d] = bytes;
     // SAFETY: exactly the 32 bytes of each number are read, at any alignment.
-    transposed(bytes.map(|bytes| unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }))
+    let load = |bytes: &[u8; 32]| unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+    transposed([load(a), load(b), load(c), load(d)])
 }
 
 /// A digit: which entry of its column, and in the top bit whether the entry is to be negated.
@@ -63,19 +58,24 @@ impl Entry {
     #[inline]
     pub(super) fn gathered(entries: [&Self; 4], digits: [Digit; 4]) -> Affine<Fe4> {
         let signs = signs(digits);
+        let [a, b, c, d] = entries;
         // The negative of a point has the same y and the other x: its plus is the minus of the point.
-        let swap = digits.map(|digit| usize::from(digit >> 15) * 4);
-        let part = |at: [usize; 4]| {
-            // SAFETY: `at` is 0, 4 or 8, so the four words read are among the twelve of the entry.
-            transposed(std::array::from_fn(|lane| unsafe {
-                _mm256_loadu_si256(entries[lane].0.as_ptr().add(at[lane]).cast())
-            }))
-        };
+        let [i, j, k, l] = digits;
+        let [i, j, k, l] = [swap(i), swap(j), swap(k), swap(l)];
         Affine {
-            plus: Fe4::from_packed(&part(swap)),
-            minus: Fe4::from_packed(&part(swap.map(|at| at ^ 4))),
-            product: Fe4::from_packed(&part([8; 4])).negated_where(signs),
+            plus: Fe4::from_packed(&transposed([a.part(i), b.part(j), c.part(k), d.part(l)])),
+            minus: Fe4::from_packed(&transposed([a.part(i ^ 4), b.part(j ^ 4), c.part(k ^ 4), d.part(l ^ 4)])),
+            product: Fe4::from_packed(&transposed([a.part(8), b.part(8), c.part(8), d.part(8)])).negated_where(signs),
         }
+    }
+
+    /// Four words of the twelve, from `at` on, which must be at most 8.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn part(&self, at: usize) -> __m256i {
+        debug_assert!(at <= 8);
+        // SAFETY: private, and every caller gives 0, 4 or 8: the words read are among the twelve.
+        unsafe { _mm256_loadu_si256(self.0.as_ptr().add(at).cast()) }
     }
 
     /// The entry of each lane. All three parts must be tight.
@@ -100,6 +100,12 @@ impl Entry {
             _mm_prefetch(at.add(64), _MM_HINT_T0);
         }
     }
+}
+
+/// Where the plus of a point with this digit begins.
+#[inline(always)]
+fn swap(digit: Digit) -> usize {
+    usize::from(digit >> 15) * 4
 }
 
 /// The top bits of four digits as the sign bits of lanes.

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use curve25519_dalek::scalar::Scalar;
 
-use super::digits::{self, SPAN};
-use super::entry::{Digit, Entry, index, numbers, transposed};
+use super::entry::{Entry, numbers, transposed};
 use super::fe::{Fe4, Field as _};
+use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
-use super::tables::{
-    self, BASE_DIGITS, BASE_TABLE, BASE_WIDTH, BLOCK_BITS, COMB, STEP, Stored, WIDE_DIGITS, WIDE_WIDTH,
-};
+use super::tables::{self, BASE_TABLE, Stored, WIDE_ENTRIES};
 use super::{Kernel, Portable, Row, sha512};
 use crate::ed25519::Key;
 
@@ -72,183 +70,150 @@ fn rounds_to_nearest() -> bool {
     state & (ROUNDING | MASKED) == MASKED
 }
 
-/// The table that a row's key is multiplied with.
-#[derive(Clone, Copy)]
-enum Table<'a> {
-    Comb(&'a [Entry; COMB]),
-    Wide(&'a [Entry]),
-}
+/// Combs that found no room beside their keys, for one call.
+type Fresh = HashMap<*const Key, Box<[Entry]>>;
 
 #[target_feature(enable = "avx2,fma")]
 fn verify(rows: &[Row<'_>]) -> Vec<bool> {
     let fresh = prepare(rows);
     let scalars = scalars(rows);
-    let mut work: Vec<(usize, Table<'_>)> = rows.iter().enumerate().map(|(at, row)| (at, table(row.key, &fresh))).collect();
+    let mut work: Vec<(usize, Table<'_>)> =
+        rows.iter().enumerate().filter_map(|(at, row)| Some((at, table(row.key, &fresh)?))).collect();
     // Lanes that add together must have tables of one kind.
     work.sort_by_key(|(_, table)| matches!(table, Table::Wide(_)));
     let combs = work.partition_point(|(_, table)| matches!(table, Table::Comb(_)));
     let (combs, wides) = work.split_at(combs);
-    let one = Fe4::splat([1, 0, 0, 0]);
-    let mut sums = Vec::with_capacity(rows.len() / 4 + 2);
-    let groups: Vec<[usize; 4]> = combs.chunks(4).chain(wides.chunks(4)).map(|group| lanes(group, |(at, _)| *at)).collect();
-    for group in combs.chunks(4) {
-        let tables = lanes(group, |(_, table)| match table { Table::Comb(comb) => *comb, Table::Wide(_) => unreachable!() });
-        let ks = lanes(group, |(at, _)| &scalars[*at]);
-        let ss = lanes(group, |(at, _)| rows[*at].s);
-        sums.push(with_base(comb_sum(tables, ks, one), ss));
-    }
-    for group in wides.chunks(4) {
-        let tables = lanes(group, |(_, table)| match table { Table::Wide(wide) => *wide, Table::Comb(_) => unreachable!() });
-        let ks = lanes(group, |(at, _)| &scalars[*at]);
-        let ss = lanes(group, |(at, _)| rows[*at].s);
-        sums.push(with_base(wide_sum(tables, ks, one), ss));
-    }
+    let groups: Vec<[(usize, Table<'_>); 4]> = combs.chunks(4).chain(wides.chunks(4)).map(filled).collect();
+    let sums = sums(&groups, rows, &scalars);
     let mut verdicts = vec![false; rows.len()];
-    compare(&sums, &groups, rows, one, &mut verdicts);
+    for (encodings, group) in encodings(&sums).iter().zip(groups) {
+        for (encoding, (at, _)) in encodings.iter().zip(group) {
+            verdicts[at] = encoding == rows[at].r;
+        }
+    }
     verdicts
 }
 
 /// One value for each lane; lanes that a short group leaves over repeat its last.
-fn lanes<'a, T, U>(group: &'a [T], of: impl Fn(&'a T) -> U) -> [U; 4] {
-    std::array::from_fn(|lane| of(&group[lane.min(group.len() - 1)]))
+fn filled<T: Copy>(group: &[T]) -> [T; 4] {
+    std::array::from_fn(|lane| group[lane.min(group.len() - 1)])
 }
 
-fn table<'a>(key: &'a Key, fresh: &'a HashMap<*const Key, Box<[Entry]>>) -> Table<'a> {
-    if let Some(wide) = key.tables().wide.get() {
-        return Table::Wide(wide.entries());
+/// The best table of a key: beside it, or among the fresh ones, of which `prepare` has made all that are missing.
+fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
+    let tables = key.tables();
+    if let Some(wide) = tables.wide.get() {
+        return wide.entries().try_into().ok().map(Table::Wide);
     }
-    let stored = key.tables().comb.get().map(Stored::entries);
-    let comb = stored.or_else(|| fresh.get(&std::ptr::from_ref(key)).map(|comb| &**comb)).unwrap_or_default();
-    #[allow(clippy::expect_used)]
-    Table::Comb(comb.try_into().expect("a comb"))
+    let comb = tables.comb.get().map(Stored::entries);
+    comb.or_else(|| Some(fresh.get(&std::ptr::from_ref(key))?))?.try_into().ok().map(Table::Comb)
 }
 
+/// Builds the tables that rows will want: larger ones for keys that have signed often, then combs.
 #[target_feature(enable = "avx2,fma")]
-fn prepare(rows: &[Row<'_>]) -> HashMap<*const Key, Box<[Entry]>> {
-    let mut fresh = HashMap::new();
+fn prepare(rows: &[Row<'_>]) -> Fresh {
     let mut missing: Vec<&Key> = Vec::new();
-    for row in rows {
-        let tables = row.key.tables();
-        if tables.wide.get().is_none() {
-            if tables.seen.fetch_add(1, Ordering::Relaxed) >= MANY && tables::room_for(WIDE_DIGITS << (WIDE_WIDTH - 1)) {
-                if let Ok(stored) = Stored::new(tables::wide(row.key.bytes())) {
-                    let _ = tables.wide.set(stored);
-                    continue;
-                }
-            }
-            if tables.comb.get().is_none() {
-                missing.push(row.key);
-            }
+    for Row { key, .. } in rows {
+        let tables = key.tables();
+        if tables.wide.get().is_some() || widen(key) {
+            continue;
+        }
+        if tables.comb.get().is_none() {
+            missing.push(key);
         }
     }
     missing.sort_by_key(|key| std::ptr::from_ref(*key));
     missing.dedup_by_key(|key| std::ptr::from_ref(*key));
+    let mut fresh = Fresh::new();
     for group in missing.chunks(4) {
-        let combs = tables::combs(lanes(group, |key| key.bytes()));
+        let combs = tables::combs(filled(group).map(Key::bytes));
         for (key, comb) in group.iter().zip(combs) {
             match Stored::new(comb) {
-                Ok(stored) => { let _ = key.tables().comb.set(stored); }
-                Err(comb) => { fresh.insert(std::ptr::from_ref(*key), comb); }
+                // Another thread may have been first, with the same table.
+                Ok(stored) => drop(key.tables().comb.set(stored)),
+                Err(comb) => drop(fresh.insert(std::ptr::from_ref(*key), comb)),
             }
         }
     }
     fresh
 }
 
+/// Counts a signature of a key, and returns whether the key now has the larger table.
+#[target_feature(enable = "avx2,fma")]
+fn widen(key: &Key) -> bool {
+    let tables = key.tables();
+    if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY || !tables::room_for(WIDE_ENTRIES) {
+        return false;
+    }
+    match Stored::new(tables::wide(key.bytes())) {
+        Ok(stored) => drop(tables.wide.set(stored)),
+        Err(_) => return false,
+    }
+    true
+}
+
+fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {
+    let [a, b, c, d] = row.message;
+    [row.r, row.key.bytes(), a, b, c, d]
+}
+
+/// k of each row.
 #[target_feature(enable = "avx2,fma")]
 fn scalars(rows: &[Row<'_>]) -> Vec<[u8; 32]> {
-    let messages: Vec<sha512::Pieces<'_>> = rows
-        .iter()
-        .map(|row| { let [a, b, c, d] = row.message; [&row.r[..], &row.key.bytes()[..], a, b, c, d] })
-        .collect();
+    let messages: Vec<sha512::Pieces<'_>> = rows.iter().map(pieces).collect();
     sha512::digests(&messages).iter().map(|hash| Scalar::from_bytes_mod_order_wide(hash).to_bytes()).collect()
 }
 
+/// [s]B - [k]A of each row, four at a time.
 #[target_feature(enable = "avx2,fma")]
-fn comb_sum(combs: [&[Entry; COMB]; 4], ks: [&[u8; 32]; 4], one: Fe4) -> Point<Fe4> {
-    let mut columns = [[0; 4]; SPAN];
-    for (lane, k) in ks.into_iter().enumerate() {
-        digits::comb(k, lane, &mut columns);
+fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<Fe4>> {
+    let (base, one) = (&**BASE_TABLE, Fe4::splat([1, 0, 0, 0]));
+    let mut sums = Vec::with_capacity(groups.len());
+    let (mut plan, mut next) = (Plan::default(), Plan::default());
+    let mut ahead = groups.iter();
+    for step in 0..=groups.len() {
+        match ahead.next() {
+            Some(group) => next.set(
+                group.map(|(_, table)| table),
+                group.map(|(at, _)| &scalars[at]),
+                group.map(|(at, _)| rows[at].s),
+                base,
+            ),
+            None => next.clear(),
+        }
+        if step > 0 {
+            sums.push(plan.sum(&next, one));
+        }
+        std::mem::swap(&mut plan, &mut next);
     }
-    let pick = |block: usize, digits: [Digit; 4]| {
-        Entry::gathered(std::array::from_fn(|lane| &combs[lane][block << BLOCK_BITS | index(digits[lane])]), digits)
-    };
-    let mut sum = Point::from_affine(&pick(0, columns[STEP - 1]), one);
-    for at in (0..STEP - 1).rev() {
-        sum = twice(sum);
-        sum = add(sum, &pick(0, columns[at]));
-        sum = add(sum, &pick(1, columns[STEP + at]));
-    }
-    sum
+    sums
 }
 
+/// The encodings of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
-fn wide_sum(tables: [&[Entry]; 4], ks: [&[u8; 32]; 4], one: Fe4) -> Point<Fe4> {
-    let mut columns = [[0; 4]; WIDE_DIGITS];
-    for (lane, k) in ks.into_iter().enumerate() {
-        digits::windows(k, WIDE_WIDTH, lane, &mut columns);
-    }
-    let pick = |at: usize, digits: [Digit; 4]| {
-        Entry::gathered(std::array::from_fn(|lane| &tables[lane][at << (WIDE_WIDTH - 1) | index(digits[lane])]), digits)
-    };
-    let mut sum = Point::from_affine(&pick(0, columns[0]), one);
-    for (at, digits) in columns.iter().enumerate().skip(1) {
-        sum = add(sum, &pick(at, *digits));
-    }
-    sum
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn with_base(mut sum: Point<Fe4>, ss: [&[u8; 32]; 4]) -> Point<Fe4> {
-    let mut columns = [[0; 4]; BASE_DIGITS];
-    for (lane, s) in ss.into_iter().enumerate() {
-        digits::windows(s, BASE_WIDTH, lane, &mut columns);
-    }
-    let table = &**BASE_TABLE;
-    for (at, digits) in columns.iter().enumerate() {
-        let entries = std::array::from_fn(|lane| &table[at << (BASE_WIDTH - 1) | index(digits[lane])]);
-        sum = add(sum, &Entry::gathered(entries, *digits));
-    }
-    sum
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline(never)]
-fn add(sum: Point<Fe4>, entry: &super::point::Affine<Fe4>) -> Point<Fe4> {
-    sum.add_affine(entry)
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline(never)]
-fn twice(sum: Point<Fe4>) -> Point<Fe4> {
-    sum.double()
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn compare(sums: &[Point<Fe4>], groups: &[[usize; 4]], rows: &[Row<'_>], one: Fe4, verdicts: &mut [bool]) {
+fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
     let mut before = Vec::with_capacity(sums.len());
-    let mut product = one;
+    let mut product = Fe4::splat([1, 0, 0, 0]);
     for sum in sums {
         before.push(product);
         product = product.mul(&sum.z);
     }
     let mut inverse = inverted(&product);
-    for ((sum, before), group) in sums.iter().zip(before).zip(groups).rev() {
+    let mut encodings = vec![[[0; 32]; 4]; sums.len()];
+    for ((sum, before), out) in sums.iter().zip(before).zip(&mut encodings).rev() {
         let over_z = inverse.mul(&before);
         inverse = inverse.mul(&sum.z);
-        let encodings = encoded(&sum.x.mul(&over_z), &sum.y.mul(&over_z));
-        for (encoding, &at) in encodings.iter().zip(group) {
-            verdicts[at] = encoding == rows[at].r;
-        }
+        *out = encoded(&sum.x.mul(&over_z), &sum.y.mul(&over_z));
     }
+    encodings
 }
 
 #[target_feature(enable = "avx2,fma")]
 fn encoded(x: &Fe4, y: &Fe4) -> [[u8; 32]; 4] {
     let odd = numbers(x.to_words()[0]);
-    let words = transposed(y.to_words()).map(|words| numbers(words));
+    let words = transposed(y.to_words());
     std::array::from_fn(|lane| {
-        let [a, b, c, d] = words[lane];
+        let [a, b, c, d] = numbers(words[lane]);
         let mut bytes = [0; 32];
         let words = [a, b, c, d | odd[lane] << 63];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));

@@ -14,6 +14,8 @@ mod fe;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
 #[cfg(target_arch = "x86_64")]
+mod plan;
+#[cfg(target_arch = "x86_64")]
 mod point;
 #[cfg(target_arch = "x86_64")]
 mod product;

@@ -40,6 +40,13 @@ impl<F: Field> Point<F> {
         Self { x, y, z: one, e: x, h: y }
     }
 
+    /// The point that adds nothing.
+    #[inline(always)]
+    pub(super) fn identity(one: F) -> Self {
+        let zero = one.sub(&one);
+        Self::new(zero, one, one)
+    }
+
     /// The point of an entry.
     #[inline(always)]
     pub(super) fn from_affine(entry: &Affine<F>, one: F) -> Self {
@@ -47,37 +54,46 @@ impl<F: Field> Point<F> {
     }
 
     #[inline(always)]
-    fn sum(self, plus: &F, minus: &F, product: &F, z: F) -> Self {
+    fn plus(&mut self, plus: &F, minus: &F, product: &F, z: &F) {
         let a = self.y.sub(&self.x).mul(minus);
         let b = self.y.add(&self.x).mul(plus);
         let c = self.e.mul(&self.h).mul(product);
         // Of E, F, G, H each is multiplied by both of its neighbors in the ring; of two neighbors one must be tight.
-        let (e, f) = (b.sub(&a).carry(), z.sub(&c));
-        let (g, h) = (z.add(&c).carry(), b.add(&a));
-        Self { x: e.mul(&f), y: g.mul(&h), z: f.mul(&g), e, h }
+        let (f, g) = (z.sub(&c), z.add(&c).carry());
+        (self.e, self.h) = (b.sub(&a).carry(), b.add(&a));
+        self.close(&f, &g);
     }
 
-    /// Self + entry.
+    /// The point of E, F, G, H.
     #[inline(always)]
-    pub(super) fn add_affine(self, entry: &Affine<F>) -> Self {
+    fn close(&mut self, f: &F, g: &F) {
+        self.x = self.e.mul(f);
+        self.y = self.h.mul(g);
+        self.z = f.mul(g);
+    }
+
+    /// Adds an entry.
+    #[inline(always)]
+    pub(super) fn add_affine(&mut self, entry: &Affine<F>) {
         let z = self.z;
-        self.sum(&entry.plus, &entry.minus, &entry.product, z)
+        self.plus(&entry.plus, &entry.minus, &entry.product, &z);
     }
 
-    /// Self + other.
+    /// Adds another point.
     #[inline(always)]
-    pub(super) fn add_cached(self, other: &Cached<F>) -> Self {
+    pub(super) fn add_cached(&mut self, other: &Cached<F>) {
         let z = self.z.mul(&other.twice_z);
-        self.sum(&other.plus, &other.minus, &other.product, z)
+        self.plus(&other.plus, &other.minus, &other.product, &z);
     }
 
-    /// Self + self.
+    /// Doubles the point.
     #[inline(always)]
-    pub(super) fn double(self) -> Self {
+    pub(super) fn double(&mut self) {
         let (a, b, c, xy) = (self.x.sqr(), self.y.sqr(), self.z.sqr(), self.x.mul(&self.y));
-        let (e, g) = (xy.add(&xy), b.sub(&a));
-        let (f, h) = (c.add(&c).sub(&g).carry(), a.add(&b).carry());
-        Self { x: e.mul(&f), y: g.mul(&h), z: f.mul(&g), e, h }
+        let g = b.sub(&a);
+        let f = c.add(&c).sub(&g).carry();
+        (self.e, self.h) = (xy.add(&xy), a.add(&b).carry());
+        self.close(&f, &g);
     }
 
     /// Self, prepared for additions. `twice_d` is 2 d.

@@ -8,7 +8,7 @@ use std::arch::x86_64::{
 
 use sha2::{Digest as _, Sha512};
 
-use super::entry::transposed;
+use super::entry::{numbers, transposed};
 
 /// A message in pieces.
 pub(super) type Pieces<'a> = [&'a [u8]; 6];
@@ -96,13 +96,16 @@ fn four(messages: [&Pieces<'_>; 4], blocks: [usize; 4], longest: usize, buffer: 
             // What a lane holds behind the end of its message must not be hashed.
             let [a, b, c, d] = blocks.map(|blocks| if block < blocks { -1 } else { 0 });
             let live = _mm256_setr_epi64x(a, b, c, d);
-            state = std::array::from_fn(|at| _mm256_blendv_epi8(before[at], state[at], live));
+            for (state, before) in state.iter_mut().zip(before) {
+                *state = _mm256_blendv_epi8(before, *state, live);
+            }
         }
     }
-    let [low, high] = [0, 4].map(|at| transposed([state[at], state[at + 1], state[at + 2], state[at + 3]]));
+    let [a, b, c, d, e, f, g, h] = state;
+    let (low, high) = (transposed([a, b, c, d]), transposed([e, f, g, h]));
     std::array::from_fn(|lane| {
         let mut digest = [0; 64];
-        let words = super::entry::numbers(low[lane]).into_iter().chain(super::entry::numbers(high[lane]));
+        let words = numbers(low[lane]).into_iter().chain(numbers(high[lane]));
         digest.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_be_bytes()));
         digest
     })
@@ -130,11 +133,12 @@ fn load(blocks: [&[u8]; 4]) -> [__m256i; 16] {
     );
     let mut words = [big_endian; 16];
     for (quarter, words) in words.chunks_exact_mut(4).enumerate() {
-        let rows = blocks.map(|block| {
+        let mut rows = [big_endian; 4];
+        for (row, block) in rows.iter_mut().zip(blocks) {
             let bytes = &block[32 * quarter..32 * quarter + 32];
             // SAFETY: exactly the 32 bytes of this slice are read, at any alignment.
-            unsafe { _mm256_shuffle_epi8(_mm256_loadu_si256(bytes.as_ptr().cast()), big_endian) }
-        });
+            *row = unsafe { _mm256_shuffle_epi8(_mm256_loadu_si256(bytes.as_ptr().cast()), big_endian) };
+        }
         words.copy_from_slice(&transposed(rows));
     }
     words

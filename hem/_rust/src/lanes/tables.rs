@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::digits::{SPAN, TEETH};
-use super::entry::{Entry, numbers, words_of};
-use super::fe::{Fe4, Field, Words};
+use super::entry::{Entry, words_of};
+use super::fe::{Fe4, Field};
 use super::point::{Affine, Cached, Point, inverted, power};
 
 /// Entries of a comb: two blocks, each of half of the `2^TEETH` sums of its teeth. 6 KiB.
@@ -23,6 +23,7 @@ pub(super) const BASE_DIGITS: usize = 26;
 /// The same of a key that signs so often in one process that the larger table pays: 222 KiB.
 pub(super) const WIDE_WIDTH: u32 = 7;
 pub(super) const WIDE_DIGITS: usize = 37;
+pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
 
 /// d of the curve, a square root of -1, and 1 / 2.
 const D: [u64; 4] = [0x75EB_4DCA_1359_78A3, 0x0070_0A4D_4141_D8AB, 0x8CC7_4079_7779_E898, 0x5203_6CEE_2B6F_FE73];
@@ -86,7 +87,7 @@ impl Numbers {
     #[target_feature(enable = "avx2,fma")]
     fn new() -> Self {
         let d = Fe4::splat(D);
-        let [one, half, root] = [[1, 0, 0, 0], HALF, ROOT].map(Fe4::splat);
+        let (one, half, root) = (Fe4::splat([1, 0, 0, 0]), Fe4::splat(HALF), Fe4::splat(ROOT));
         Self { one, d, twice_d: d.add(&d).carry(), half, root }
     }
 }
@@ -150,8 +151,18 @@ fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
 
 /// `point` doubled `times` times.
 #[target_feature(enable = "avx2,fma")]
-fn doubled(point: Point<Fe4>, times: usize) -> Point<Fe4> {
-    (0..times).fold(point, |point, _| point.double())
+fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
+    for _ in 0..times {
+        point.double();
+    }
+    point
+}
+
+/// `point` and another.
+#[target_feature(enable = "avx2,fma")]
+fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
+    point.add_cached(other);
+    point
 }
 
 /// Combs of the negatives of four keys.
@@ -177,11 +188,11 @@ pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
 #[target_feature(enable = "avx2,fma")]
 fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
     let Some((last, others)) = teeth.split_last() else { return Vec::new() };
-    let all_minus = others.iter().fold(*last, |sum, tooth| sum.add_cached(&tooth.cached(&numbers.twice_d).negated()));
+    let all_minus = others.iter().fold(*last, |sum, tooth| added(sum, &tooth.cached(&numbers.twice_d).negated()));
     let mut sums = vec![all_minus];
     for tooth in others {
-        let twice: Cached<Fe4> = tooth.double().cached(&numbers.twice_d);
-        let plus: Vec<Point<Fe4>> = sums.iter().map(|sum| sum.add_cached(&twice)).collect();
+        let twice: Cached<Fe4> = doubled(*tooth, 1).cached(&numbers.twice_d);
+        let plus: Vec<Point<Fe4>> = sums.iter().map(|sum| added(*sum, &twice)).collect();
         sums.extend(plus);
     }
     sums
@@ -202,10 +213,10 @@ pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[En
     // Four digits side by side; lanes of the last group that have no digit repeat one.
     for (group, out) in starts.chunks(4).zip(table.chunks_mut(4 * each)) {
         let start = gathered(std::array::from_fn(|lane| &group[lane.min(group.len() - 1)]));
-        let twice = start.double().cached(&numbers.twice_d);
+        let twice = doubled(start, 1).cached(&numbers.twice_d);
         let mut points = vec![start];
         for at in 1..each {
-            points.push(points[at - 1].add_cached(&twice));
+            points.push(added(points[at - 1], &twice));
         }
         for (at, four) in entries(&points, &numbers).into_iter().enumerate() {
             out.chunks_exact_mut(each).zip(four).for_each(|(digit, entry)| digit[at] = entry);
@@ -237,14 +248,8 @@ fn negative(encoding: &[u8; 32]) -> [u8; 32] {
 #[target_feature(enable = "avx2,fma")]
 fn gathered(points: [&Point<Fe4>; 4]) -> Point<Fe4> {
     let part = |of: fn(&Point<Fe4>) -> &Fe4| {
-        let words: [[u64; 4]; 4] = points.map(|point| first(&of(point).to_words()));
-        Fe4::from_words(&super::entry::transposed(words.each_ref().map(|words| super::entry::vector(words))))
+        let [a, b, c, d] = points.map(|point| of(point).first_lane());
+        Fe4::from_lanes([a, b, c, d])
     };
     Point { x: part(|p| &p.x), y: part(|p| &p.y), z: part(|p| &p.z), e: part(|p| &p.e), h: part(|p| &p.h) }
-}
-
-/// The words of the first lane.
-#[target_feature(enable = "avx2")]
-fn first(words: &Words) -> [u64; 4] {
-    words.map(|word| numbers(word)[0])
 }
