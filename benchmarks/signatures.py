@@ -249,24 +249,30 @@ def notes(asked: Asked) -> list[str]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Return the result for a person."""
-    figures = Table(title=f"{result['unit']}, {result['rounds']} interleaved rounds")
-    for column in ("who", "n", "median", "p25 to p75"):
-        figures.add_column(column, justify="left" if column == "who" else "right")
+    told = Table(title="notes", show_header=False)
+    for note in result["notes"]:
+        told.add_row(note)
+    return [_figures(result), _ratios(result), told]
+
+
+def _figures(result: dict[str, Any]) -> Table:
+    table = Table("who", title=f"{result['unit']}, {result['rounds']} interleaved rounds")
+    for column in ("n", "median", "p25 to p75"):
+        table.add_column(column, justify="right")
     lines = [(who, int(n), value) for n, by_name in result["median"].items() for who, value in by_name.items()]
     for who, n, value in sorted(lines):
         spread = result["spread"][str(n)][who]
-        figures.add_row(who, f"{n:,}", f"{value:.2f}", f"{spread['p25']:.2f} to {spread['p75']:.2f}")
-    compared_to = Table(title="ratios of medians")
-    for column in ("ratio", "value", "of"):
-        compared_to.add_column(column, justify="right" if column == "value" else "left")
+        table.add_row(who, f"{n:,}", f"{value:.2f}", f"{spread['p25']:.2f} to {spread['p75']:.2f}")
+    return table
+
+
+def _ratios(result: dict[str, Any]) -> Table:
+    table = Table("ratio", "value", "of", title="ratios of medians")
     for name, value in result["ratios"].items():
         of = result["ratio_of"][name]
         sides = "\nover ".join(f"{who}, n = {n:,}" for who, n in of) if of else "not offered"
-        compared_to.add_row(name, "-" if value is None else f"{value:.2f}", sides)
-    notes_of = Table(title="notes", show_header=False)
-    for note in result["notes"]:
-        notes_of.add_row(note)
-    return [figures, compared_to, notes_of]
+        table.add_row(name, "-" if value is None else f"{value:.2f}", sides)
+    return table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

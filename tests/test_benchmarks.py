@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,19 @@ def test_peers_are_taken_at_their_best(signatures):
     batches = ("dalek_batch_fleet", "zebra_batch_fleet")
     everyone = [signatures["median"][str(n)][one] for one in batches for n in signatures["n"]]
     assert signatures["median"][str(n)][who] == min(everyone)
+
+
+def test_signatures_tell_people_in_tables(signatures):
+    from rich.console import Console
+
+    from benchmarks.signatures import tables
+
+    said = StringIO()
+    Console(width=100, file=said).print(*tables(signatures))
+    for name, value in signatures["ratios"].items():
+        (line,) = [line for line in said.getvalue().splitlines() if f" {name} " in line]
+        assert (f" {value:.2f} " if value is not None else " not offered ") in line
+    assert f" {signatures['median']['40']['dalek_verify']:.2f} " in said.getvalue()
 
 
 def test_signature_peers_have_versions(signatures):
