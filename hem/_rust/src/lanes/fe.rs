@@ -138,28 +138,27 @@ impl Fe4 {
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     pub(super) fn to_packed(self) -> Words {
-        let half = _mm256_set1_pd(pow2(50));
-        join(&Self(limbs!(AT => _mm256_add_pd(self.0[AT], half))).reduced())
+        join(&self.reduced(1 << 50))
     }
 
     /// The words of the only number below p that stands for each element. Self must be tight.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     pub(super) fn to_words(self) -> Words {
-        join(&self.reduced())
+        join(&self.reduced(0))
     }
 
-    /// Limbs of the only number below p. Self at most 2^51 + 2^12 a limb and at least -2^50 - 2^12.
+    /// Limbs of the only number below p, after `more`, at most 2^50, is added to each limb. Self must be tight.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    fn reduced(self) -> [__m256i; 5] {
-        // A limb plus 3 * 2^51 has the limb in its low bits; adding p makes every limb positive.
+    fn reduced(self, more: i64) -> [__m256i; 5] {
+        // A tight limb plus 3 * 2^51 has the limb in its low bits; adding p makes every limb positive.
         let shift = pow2(52) + pow2(51);
         let (offset, pattern) = (_mm256_set1_pd(shift), shift.to_bits().cast_signed());
         let mut limbs = limbs!(AT => {
             let p = if AT == 0 { MASK - 18 } else { MASK };
             let bits = _mm256_castpd_si256(_mm256_add_pd(self.0[AT], offset));
-            _mm256_sub_epi64(bits, _mm256_set1_epi64x(pattern - p))
+            _mm256_sub_epi64(bits, _mm256_set1_epi64x(pattern - p - more))
         });
         // Below 3 * 2^255 before, below 2^255 + 19 * 2 after the first pass, below 2^255 after the second.
         let nineteen = _mm256_set1_epi64x(19);

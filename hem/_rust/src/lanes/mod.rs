@@ -5,6 +5,8 @@
 //! runs is settled once in a process, by the processor and by `HEM_NO_SIMD`. This is the only folder with unsafe code.
 #![allow(clippy::indexing_slicing)] // arrays of fixed sizes, where a wrong index would be caught by any test
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod bounds;
 mod digits;
 mod portable;
 #[cfg(target_arch = "x86_64")]

@@ -123,8 +123,8 @@ fn squared<F: Field>(value: &F, times: usize) -> F {
     (0..times).fold(*value, |value, _| value.sqr())
 }
 
-/// `value` to the power of (p - 5) / 8 = 2^252 - 3, and of 11.
-pub(super) fn power<F: Field>(value: &F) -> (F, F) {
+/// `value` to the power of (p - 5) / 8 = 2^252 - 3.
+fn power<F: Field>(value: &F) -> F {
     let two = value.sqr();
     let nine = squared(&two, 2).mul(value);
     let eleven = nine.mul(&two);
@@ -136,10 +136,20 @@ pub(super) fn power<F: Field>(value: &F) -> (F, F) {
     let hundred = squared(&fifty, 50).mul(&fifty);
     let two_hundred = squared(&hundred, 100).mul(&hundred);
     let all = squared(&two_hundred, 50).mul(&fifty);
-    (squared(&all, 2).mul(value), eleven)
+    squared(&all, 2).mul(value)
 }
 
 /// 1 / value, and 0 for 0: the power p - 2 = 8 (2^252 - 3) + 3.
 pub(super) fn inverted<F: Field>(value: &F) -> F {
-    squared(&power(value).0, 3).mul(&value.sqr().mul(value))
+    squared(&power(value), 3).mul(&value.sqr().mul(value))
+}
+
+/// For a y: u = y^2 - 1 and v = d y^2 + 1, whose quotient is x^2, and r with r^2 = u / v or r^2 = -u / v if it is one.
+pub(super) fn root_candidate<F: Field>(y: &F, one: &F, d: &F) -> (F, F, F) {
+    let square = y.sqr();
+    let (u, v) = (square.sub(one).carry(), square.mul(d).add(one).carry());
+    let cube = v.sqr().mul(&v);
+    let seventh = cube.sqr().mul(&v);
+    let r = u.mul(&cube).mul(&power(&u.mul(&seventh)));
+    (u, v, r)
 }

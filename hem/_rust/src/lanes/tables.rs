@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::digits::{SPAN, TEETH};
 use super::entry::{Entry, words_of};
 use super::fe::{Fe4, Field};
-use super::point::{Affine, Cached, Point, inverted, power};
+use super::point::{Affine, Cached, Point, inverted, root_candidate};
 
 /// Entries of a comb: two blocks, each of half of the `2^TEETH` sums of its teeth. 6 KiB.
 pub(super) const COMB: usize = BLOCKS << BLOCK_BITS;
@@ -97,12 +97,7 @@ impl Numbers {
 fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
     let words = words_of(encodings);
     let y = Fe4::from_words(&words);
-    let square = y.sqr();
-    let (u, v) = (square.sub(&numbers.one).carry(), square.mul(&numbers.d).add(&numbers.one).carry());
-    let cube = v.sqr().mul(&v);
-    // u / v has the root r = u v^3 (u v^7)^((p - 5) / 8), or r times the root of -1.
-    let seventh = cube.sqr().mul(&v);
-    let r = u.mul(&cube).mul(&power(&u.mul(&seventh)).0);
+    let (u, v, r) = root_candidate(&y, &numbers.one, &numbers.d);
     let exact = r.sqr().mul(&v).sub(&u).carry().is_zero();
     let x = r.mul(&numbers.root).or_where(&r, exact);
     // The sign bit of an encoding is the lowest bit of x.
