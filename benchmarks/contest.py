@@ -31,17 +31,19 @@ class Limits:
 def compete(contenders: Sequence[Contender], limits: Limits) -> tuple[int, dict[str, Samples]]:
     """Return the number of rounds, and by `n` the microseconds per signature of each contender in each round.
 
-    Each contender warms up before the first round. The order of a round is that of the last one, shifted by one.
+    The order of a round is that of the last one, shifted by one. Each contender runs without the clock right before it
+    runs with it: otherwise one in a process of its own would pay for waking up, and all for the caches of the last.
     """
     warm = [one.run(1) for one in contenders]
     times = [_times(seconds) for seconds in warm]
-    round_s = sum(seconds * often for seconds, often in zip(warm, times, strict=True))
+    round_s = sum(seconds * (often + _before(often)) for seconds, often in zip(warm, times, strict=True))
     rounds = max(limits.least, min(limits.most, int(limits.seconds / round_s)))
     found: dict[str, Samples] = {}
     for number in range(rounds):
         for place in range(len(contenders)):
             index = (place + number) % len(contenders)
             one, often = contenders[index], times[index]
+            one.run(_before(often))
             per_signature = one.run(often) / often / one.n
             found.setdefault(str(one.n), Samples()).add({one.name: per_signature * 1e6})
     return rounds, found
@@ -49,3 +51,7 @@ def compete(contenders: Sequence[Contender], limits: Limits) -> tuple[int, dict[
 
 def _times(seconds: float) -> int:
     return max(1, math.ceil(_LEAST_S / seconds))
+
+
+def _before(often: int) -> int:
+    return max(1, often // 2)

@@ -126,9 +126,9 @@ def test_contenders_take_turns_in_a_shifting_order():
 
         return Contender(name, n, run)
 
-    rounds, found = compete([contender("a", 10, 1.0), contender("b", 20, 0.001)], Limits(5.0, 2, 4))
+    rounds, found = compete([contender("a", 10, 1.0), contender("b", 20, 0.001)], Limits(9.0, 2, 6))
     assert rounds == 4
-    assert met == ["a", "b", *"ab", *"ba", *"ab", *"ba"]
+    assert met == ["a", "b", *"aabb", *"bbaa", *"aabb", *"bbaa"]
     assert found["10"].median() == {"a": pytest.approx(1e5)}
     assert found["20"].seconds["b"] == pytest.approx([50.0] * 4)
 
