@@ -56,6 +56,31 @@ fn wrong_length(name: &str, got: &[u8], expected: usize) -> PyErr {
     PyValueError::new_err(format!("{name} has {} bytes, expected {expected}", got.len()))
 }
 
+/// Bytes that the caller lends for one call: a `bytes` object, or a read-only, contiguous array over any other buffer.
+#[derive(FromPyObject)]
+enum Lent<'a, 'py> {
+    #[pyo3(transparent, annotation = "bytes")]
+    Bytes(&'a [u8]),
+    #[pyo3(transparent, annotation = "array of uint8")]
+    Array(PyReadonlyArray1<'py, u8>),
+}
+
+impl Lent<'_, '_> {
+    /// Refuses memory that another thread could write to while the interpreter is let go: the bytes that are verified
+    /// would not be the bytes that the caller reads afterwards.
+    fn bytes(&self) -> PyResult<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Array(array) if array.getattr("flags")?.getattr("writeable")?.is_truthy()? => {
+                Err(PyValueError::new_err("the data can be written to, expected read-only bytes"))
+            }
+            Self::Array(array) => {
+                array.as_slice().map_err(|_| PyValueError::new_err("the data has gaps, expected contiguous bytes"))
+            }
+        }
+    }
+}
+
 /// Return the start and the end of each row of a file, and a reason that is not 0 if its last row is damaged.
 ///
 /// `data` is a CBOR sequence: byte strings that each wrap one message, or bare messages (first byte 0xd2). From the
@@ -93,16 +118,16 @@ fn spans<'a>(
 /// Return the columns of the decoded rows of `data`, whose signatures are not looked at: believe nothing.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 #[pyfunction]
 #[pyo3(signature = (data, starts, ends, /))]
 fn scan<'py>(
     py: Python<'py>,
-    data: &[u8],
+    data: Lent<'_, 'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let columns = py.detach(|| batch::scan(&spans));
     named(py, columns)
 }
@@ -113,19 +138,19 @@ fn scan<'py>(
 /// decoding keep their values. `threads` 0 means one for each core; the answers are the same for any number.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 ///     RuntimeError: the system gave no thread.
 #[pyfunction]
 #[pyo3(signature = (table, data, starts, ends, /, *, threads))]
 fn verify<'py>(
     py: Python<'py>,
     table: &Bound<'py, KeyTable>,
-    data: &[u8],
+    data: Lent<'_, 'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let table = table.get();
     let columns = py.detach(|| {
         let table = table.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -164,16 +189,16 @@ fn array(py: Python<'_>, column: Column) -> PyResult<Bound<'_, PyAny>> {
 /// Return the RFC 6962 leaf hash of each row of `data`.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 #[pyfunction]
 #[pyo3(signature = (data, starts, ends, /))]
 fn leaf_hashes<'py>(
     py: Python<'py>,
-    data: &[u8],
+    data: Lent<'_, 'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let hashes: Vec<[u8; 32]> = py.detach(|| spans.rows().map(merkle::leaf).collect());
     array(py, hashes.into())
 }

@@ -55,9 +55,11 @@ impl<F: Field> Point<F> {
 
     #[inline(always)]
     fn plus(&mut self, plus: &F, minus: &F, product: &F, z: &F) {
+        // A product takes longer than the next one can wait for it, so none stands right after one that it needs.
+        let t = self.e.mul(&self.h);
         let a = self.y.sub(&self.x).mul(minus);
         let b = self.y.add(&self.x).mul(plus);
-        let c = self.e.mul(&self.h).mul(product);
+        let c = t.mul(product);
         // Of E, F, G, H each is multiplied by both of its neighbors in the ring; of two neighbors one must be tight.
         let (f, g) = (z.sub(&c), z.add(&c).carry());
         (self.e, self.h) = (b.sub(&a).carry(), b.add(&a));
