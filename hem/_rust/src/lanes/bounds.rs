@@ -85,9 +85,7 @@ impl Field for Bound {
     fn carry(&self) -> Self {
         assert!(self.0.iter().all(|&limb| limb <= 1 << 55));
         let up = |limb: u128| (limb + (1 << 50)) >> 51;
-        Self(std::array::from_fn(|at| {
-            (1 << 50) + if at == 0 { 19 * up(self.0[4]) } else { up(self.0[at - 1]) }
-        }))
+        Self(std::array::from_fn(|at| (1 << 50) + if at == 0 { 19 * up(self.0[4]) } else { up(self.0[at - 1]) }))
     }
 }
 

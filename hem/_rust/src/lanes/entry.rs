@@ -1,8 +1,8 @@
 //! Entries of tables: 96 bytes a point, and four of them at a time into lanes.
 
 use std::arch::x86_64::{
-    __m256d, __m256i, _MM_HINT_T0, _mm_cvtsi64_si128, _mm_prefetch, _mm256_castsi256_pd, _mm256_cvtepi16_epi64,
-    _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_set1_epi64x, _mm256_and_si256, _mm256_storeu_si256,
+    __m256d, __m256i, _MM_HINT_T0, _mm_cvtsi64_si128, _mm_prefetch, _mm256_and_si256, _mm256_castsi256_pd,
+    _mm256_cvtepi16_epi64, _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_set1_epi64x, _mm256_storeu_si256,
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi64,
 };
 

@@ -7,9 +7,9 @@
 
 use std::arch::x86_64::{
     __m256d, __m256i, _mm256_add_epi64, _mm256_add_pd, _mm256_and_si256, _mm256_blendv_pd, _mm256_castpd_si256,
-    _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_cvtsd_f64, _mm256_fmadd_pd, _mm256_mul_epu32, _mm256_or_si256, _mm256_set1_epi64x,
-    _mm256_set1_pd, _mm256_setr_pd, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_sub_epi64, _mm256_sub_pd,
-    _mm256_xor_pd,
+    _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_cvtsd_f64, _mm256_fmadd_pd, _mm256_mul_epu32, _mm256_or_si256,
+    _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setr_pd, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64,
+    _mm256_sub_epi64, _mm256_sub_pd, _mm256_xor_pd,
 };
 
 use super::product::{self, pow2};
@@ -42,11 +42,26 @@ const MASK: i64 = (1 << 51) - 1;
 macro_rules! limbs {
     ($at:ident => $value:expr) => {
         [
-            { const $at: usize = 0; $value },
-            { const $at: usize = 1; $value },
-            { const $at: usize = 2; $value },
-            { const $at: usize = 3; $value },
-            { const $at: usize = 4; $value },
+            {
+                const $at: usize = 0;
+                $value
+            },
+            {
+                const $at: usize = 1;
+                $value
+            },
+            {
+                const $at: usize = 2;
+                $value
+            },
+            {
+                const $at: usize = 3;
+                $value
+            },
+            {
+                const $at: usize = 4;
+                $value
+            },
         ]
     };
 }

@@ -8,7 +8,6 @@
 #[cfg(all(test, target_arch = "x86_64"))]
 mod bounds;
 mod digits;
-mod portable;
 #[cfg(target_arch = "x86_64")]
 mod entry;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +18,7 @@ mod kernel;
 mod plan;
 #[cfg(target_arch = "x86_64")]
 mod point;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod product;
 #[cfg(target_arch = "x86_64")]
@@ -35,9 +35,9 @@ use crate::ed25519::Key;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use kernel::Tables;
+pub(crate) use portable::Portable;
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) use portable::Tables;
-pub(crate) use portable::Portable;
 
 /// A signature that has passed every check but the equation: s < L, R canonical and not of small order.
 #[derive(Clone, Copy, Debug)]
@@ -78,4 +78,12 @@ fn fastest() -> Box<dyn Kernel> {
 /// Returns whether `bytes` are a number below L.
 pub(crate) fn is_reduced(bytes: &[u8; 32]) -> bool {
     digits::is_reduced(bytes)
+}
+
+/// Lets the tables of all keys of this process take `bytes` in all; a kernel without tables has no use for it.
+pub(crate) fn set_table_limit(bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    tables::set_limit(bytes);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }

@@ -28,9 +28,9 @@ struct Constants([[u64; 4]; 17]);
 const fn constants(lows: [u64; 10]) -> Constants {
     let mut words = [[0; 4]; 17];
     let mut column = 0;
-    let mut highs = 0;
+    let mut highs = 0_u64;
     while column < 10 {
-        let patterns = lows[column].wrapping_mul(LOW).wrapping_add(highs * (HIGH >> 48) << 48);
+        let patterns = lows[column].wrapping_mul(LOW).wrapping_add(highs.wrapping_mul(HIGH));
         let start = if column < 5 { POSITIVE } else { 0 };
         words[column] = [start.wrapping_sub(patterns); 4];
         highs = lows[column];
@@ -61,8 +61,18 @@ static SQUARE: Constants = constants(OF_SQUARE);
 macro_rules! cut {
     ($x:literal, $y:literal) => {
         concat!(
-            "vmovapd ymm7, ymm9\n", "vfmadd231pd ymm7, ", $x, ", [{b}+32*", $y, "]\n",
-            "vsubpd ymm8, ymm10, ymm7\n", "vfmadd231pd ymm8, ", $x, ", [{b}+32*", $y, "]\n",
+            "vmovapd ymm7, ymm9\n",
+            "vfmadd231pd ymm7, ",
+            $x,
+            ", [{b}+32*",
+            $y,
+            "]\n",
+            "vsubpd ymm8, ymm10, ymm7\n",
+            "vfmadd231pd ymm8, ",
+            $x,
+            ", [{b}+32*",
+            $y,
+            "]\n",
         )
     };
 }
@@ -70,9 +80,7 @@ macro_rules! cut {
 /// A product into a column and the next.
 macro_rules! into {
     ($x:literal, $y:literal, $low:literal, $high:literal) => {
-        concat!(
-            cut!($x, $y), "vpaddq ", $low, ", ", $low, ", ymm8\n", "vpaddq ", $high, ", ", $high, ", ymm7\n",
-        )
+        concat!(cut!($x, $y), "vpaddq ", $low, ", ", $low, ", ymm8\n", "vpaddq ", $high, ", ", $high, ", ymm7\n",)
     };
 }
 
@@ -80,8 +88,17 @@ macro_rules! into {
 macro_rules! start {
     ($x:literal, $y:literal, $low:literal, $high:literal, $column:literal) => {
         concat!(
-            cut!($x, $y), "vpaddq ", $low, ", ", $low, ", ymm8\n",
-            "vpaddq ", $high, ", ymm7, [{k}+32*", $column, "]\n",
+            cut!($x, $y),
+            "vpaddq ",
+            $low,
+            ", ",
+            $low,
+            ", ymm8\n",
+            "vpaddq ",
+            $high,
+            ", ymm7, [{k}+32*",
+            $column,
+            "]\n",
         )
     };
 }
@@ -97,9 +114,27 @@ macro_rules! first {
 macro_rules! fold {
     ($low:literal, $high:literal) => {
         concat!(
-            "vpsllq ymm7, ", $high, ", 4\n", "vpaddq ymm8, ", $high, ", ", $high, "\n",
-            "vpaddq ", $low, ", ", $low, ", ", $high, "\n", "vpaddq ymm7, ymm7, ymm8\n",
-            "vpaddq ", $low, ", ", $low, ", ymm7\n",
+            "vpsllq ymm7, ",
+            $high,
+            ", 4\n",
+            "vpaddq ymm8, ",
+            $high,
+            ", ",
+            $high,
+            "\n",
+            "vpaddq ",
+            $low,
+            ", ",
+            $low,
+            ", ",
+            $high,
+            "\n",
+            "vpaddq ymm7, ymm7, ymm8\n",
+            "vpaddq ",
+            $low,
+            ", ",
+            $low,
+            ", ymm7\n",
         )
     };
 }
@@ -107,8 +142,19 @@ macro_rules! fold {
 macro_rules! limb {
     ($column:literal, $carry:literal, $less:literal, $at:literal) => {
         concat!(
-            "vpand ymm8, ", $column, ", ymm11\n", "vpor ymm8, ymm8, ymm12\n", "vpaddq ymm8, ymm8, ", $carry, "\n",
-            "vsubpd ymm8, ymm8, ", $less, "\n", "vmovapd [{o}+32*", $at, "], ymm8\n",
+            "vpand ymm8, ",
+            $column,
+            ", ymm11\n",
+            "vpor ymm8, ymm8, ymm12\n",
+            "vpaddq ymm8, ymm8, ",
+            $carry,
+            "\n",
+            "vsubpd ymm8, ymm8, ",
+            $less,
+            "\n",
+            "vmovapd [{o}+32*",
+            $at,
+            "], ymm8\n",
         )
     };
 }
@@ -117,11 +163,19 @@ macro_rules! limb {
 macro_rules! limbs {
     () => {
         concat!(
-            "vmovdqa ymm11, [{k}+384]\n", "vmovdqa ymm12, [{k}+416]\n", "vmovapd ymm13, [{k}+448]\n",
-            "vpsrlq ymm7, ymm4, 51\n", "vpmuludq ymm7, ymm7, [{k}+512]\n", "vpsrlq ymm9, ymm0, 51\n",
-            "vpsrlq ymm10, ymm1, 51\n", "vpsrlq ymm14, ymm2, 51\n", "vpsrlq ymm15, ymm3, 51\n",
-            limb!("ymm0", "ymm7", "[{k}+480]", "0"), limb!("ymm1", "ymm9", "ymm13", "1"),
-            limb!("ymm2", "ymm10", "ymm13", "2"), limb!("ymm3", "ymm14", "ymm13", "3"),
+            "vmovdqa ymm11, [{k}+384]\n",
+            "vmovdqa ymm12, [{k}+416]\n",
+            "vmovapd ymm13, [{k}+448]\n",
+            "vpsrlq ymm7, ymm4, 51\n",
+            "vpmuludq ymm7, ymm7, [{k}+512]\n",
+            "vpsrlq ymm9, ymm0, 51\n",
+            "vpsrlq ymm10, ymm1, 51\n",
+            "vpsrlq ymm14, ymm2, 51\n",
+            "vpsrlq ymm15, ymm3, 51\n",
+            limb!("ymm0", "ymm7", "[{k}+480]", "0"),
+            limb!("ymm1", "ymm9", "ymm13", "1"),
+            limb!("ymm2", "ymm10", "ymm13", "2"),
+            limb!("ymm3", "ymm14", "ymm13", "3"),
             limb!("ymm4", "ymm15", "ymm13", "4"),
         )
     };
@@ -130,8 +184,12 @@ macro_rules! limbs {
 macro_rules! load {
     () => {
         concat!(
-            "vmovapd ymm9, [{k}+320]\n", "vmovapd ymm10, [{k}+352]\n", "vmovapd ymm11, [{a}]\n",
-            "vmovapd ymm12, [{a}+32]\n", "vmovapd ymm13, [{a}+64]\n", "vmovapd ymm14, [{a}+96]\n",
+            "vmovapd ymm9, [{k}+320]\n",
+            "vmovapd ymm10, [{k}+352]\n",
+            "vmovapd ymm11, [{a}]\n",
+            "vmovapd ymm12, [{a}+32]\n",
+            "vmovapd ymm13, [{a}+64]\n",
+            "vmovapd ymm14, [{a}+96]\n",
             "vmovapd ymm15, [{a}+128]\n",
         )
     };
@@ -162,21 +220,41 @@ macro_rules! run {
 #[inline(always)]
 pub(super) fn mul(a: &Fe4, b: &Fe4) -> Fe4 {
     run!(
-        a, b, &PRODUCT, load!(), first!("ymm11"),
-        start!("ymm11", "1", "ymm1", "ymm2", "2"), into!("ymm12", "0", "ymm1", "ymm2"),
-        start!("ymm11", "2", "ymm2", "ymm3", "3"), into!("ymm12", "1", "ymm2", "ymm3"),
+        a,
+        b,
+        &PRODUCT,
+        load!(),
+        first!("ymm11"),
+        start!("ymm11", "1", "ymm1", "ymm2", "2"),
+        into!("ymm12", "0", "ymm1", "ymm2"),
+        start!("ymm11", "2", "ymm2", "ymm3", "3"),
+        into!("ymm12", "1", "ymm2", "ymm3"),
         into!("ymm13", "0", "ymm2", "ymm3"),
-        start!("ymm11", "3", "ymm3", "ymm4", "4"), into!("ymm12", "2", "ymm3", "ymm4"),
-        into!("ymm13", "1", "ymm3", "ymm4"), into!("ymm14", "0", "ymm3", "ymm4"),
-        start!("ymm11", "4", "ymm4", "ymm5", "5"), into!("ymm12", "3", "ymm4", "ymm5"),
-        into!("ymm13", "2", "ymm4", "ymm5"), into!("ymm14", "1", "ymm4", "ymm5"),
+        start!("ymm11", "3", "ymm3", "ymm4", "4"),
+        into!("ymm12", "2", "ymm3", "ymm4"),
+        into!("ymm13", "1", "ymm3", "ymm4"),
+        into!("ymm14", "0", "ymm3", "ymm4"),
+        start!("ymm11", "4", "ymm4", "ymm5", "5"),
+        into!("ymm12", "3", "ymm4", "ymm5"),
+        into!("ymm13", "2", "ymm4", "ymm5"),
+        into!("ymm14", "1", "ymm4", "ymm5"),
         into!("ymm15", "0", "ymm4", "ymm5"),
-        start!("ymm12", "4", "ymm5", "ymm6", "6"), into!("ymm13", "3", "ymm5", "ymm6"),
-        into!("ymm14", "2", "ymm5", "ymm6"), into!("ymm15", "1", "ymm5", "ymm6"), fold!("ymm0", "ymm5"),
-        start!("ymm13", "4", "ymm6", "ymm5", "7"), into!("ymm14", "3", "ymm6", "ymm5"),
-        into!("ymm15", "2", "ymm6", "ymm5"), fold!("ymm1", "ymm6"),
-        start!("ymm14", "4", "ymm5", "ymm6", "8"), into!("ymm15", "3", "ymm5", "ymm6"), fold!("ymm2", "ymm5"),
-        start!("ymm15", "4", "ymm6", "ymm5", "9"), fold!("ymm3", "ymm6"), fold!("ymm4", "ymm5"), limbs!()
+        start!("ymm12", "4", "ymm5", "ymm6", "6"),
+        into!("ymm13", "3", "ymm5", "ymm6"),
+        into!("ymm14", "2", "ymm5", "ymm6"),
+        into!("ymm15", "1", "ymm5", "ymm6"),
+        fold!("ymm0", "ymm5"),
+        start!("ymm13", "4", "ymm6", "ymm5", "7"),
+        into!("ymm14", "3", "ymm6", "ymm5"),
+        into!("ymm15", "2", "ymm6", "ymm5"),
+        fold!("ymm1", "ymm6"),
+        start!("ymm14", "4", "ymm5", "ymm6", "8"),
+        into!("ymm15", "3", "ymm5", "ymm6"),
+        fold!("ymm2", "ymm5"),
+        start!("ymm15", "4", "ymm6", "ymm5", "9"),
+        fold!("ymm3", "ymm6"),
+        fold!("ymm4", "ymm5"),
+        limbs!()
     )
 }
 
@@ -184,16 +262,34 @@ pub(super) fn mul(a: &Fe4, b: &Fe4) -> Fe4 {
 #[inline(always)]
 pub(super) fn sqr(a: &Fe4) -> Fe4 {
     run!(
-        a, a, &SQUARE, load!(), first!("ymm11"), "vaddpd ymm11, ymm11, ymm11",
+        a,
+        a,
+        &SQUARE,
+        load!(),
+        first!("ymm11"),
+        "vaddpd ymm11, ymm11, ymm11",
         start!("ymm11", "1", "ymm1", "ymm2", "2"),
-        start!("ymm11", "2", "ymm2", "ymm3", "3"), into!("ymm12", "1", "ymm2", "ymm3"), "vaddpd ymm12, ymm12, ymm12",
-        start!("ymm11", "3", "ymm3", "ymm4", "4"), into!("ymm12", "2", "ymm3", "ymm4"),
-        start!("ymm11", "4", "ymm4", "ymm5", "5"), into!("ymm12", "3", "ymm4", "ymm5"),
-        into!("ymm13", "2", "ymm4", "ymm5"), "vaddpd ymm13, ymm13, ymm13",
-        start!("ymm12", "4", "ymm5", "ymm6", "6"), into!("ymm13", "3", "ymm5", "ymm6"), fold!("ymm0", "ymm5"),
-        start!("ymm13", "4", "ymm6", "ymm5", "7"), into!("ymm14", "3", "ymm6", "ymm5"), fold!("ymm1", "ymm6"),
+        start!("ymm11", "2", "ymm2", "ymm3", "3"),
+        into!("ymm12", "1", "ymm2", "ymm3"),
+        "vaddpd ymm12, ymm12, ymm12",
+        start!("ymm11", "3", "ymm3", "ymm4", "4"),
+        into!("ymm12", "2", "ymm3", "ymm4"),
+        start!("ymm11", "4", "ymm4", "ymm5", "5"),
+        into!("ymm12", "3", "ymm4", "ymm5"),
+        into!("ymm13", "2", "ymm4", "ymm5"),
+        "vaddpd ymm13, ymm13, ymm13",
+        start!("ymm12", "4", "ymm5", "ymm6", "6"),
+        into!("ymm13", "3", "ymm5", "ymm6"),
+        fold!("ymm0", "ymm5"),
+        start!("ymm13", "4", "ymm6", "ymm5", "7"),
+        into!("ymm14", "3", "ymm6", "ymm5"),
+        fold!("ymm1", "ymm6"),
         "vaddpd ymm14, ymm14, ymm14",
-        start!("ymm14", "4", "ymm5", "ymm6", "8"), fold!("ymm2", "ymm5"),
-        start!("ymm15", "4", "ymm6", "ymm5", "9"), fold!("ymm3", "ymm6"), fold!("ymm4", "ymm5"), limbs!()
+        start!("ymm14", "4", "ymm5", "ymm6", "8"),
+        fold!("ymm2", "ymm5"),
+        start!("ymm15", "4", "ymm6", "ymm5", "9"),
+        fold!("ymm3", "ymm6"),
+        fold!("ymm4", "ymm5"),
+        limbs!()
     )
 }

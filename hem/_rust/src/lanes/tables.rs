@@ -1,5 +1,8 @@
 //! Tables of multiples of a point: built in lanes, kept within a budget.
 
+use std::arch::x86_64::{
+    _mm256_and_si256, _mm256_castsi256_pd, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_xor_si256,
+};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,17 +39,23 @@ const BASE: [u8; 32] = {
     bytes
 };
 
-/// Bytes that tables of keys may still take, in the whole process.
-static BUDGET: AtomicUsize = AtomicUsize::new(1 << 30);
+/// Bytes that tables of keys may take in the whole process, and that they take.
+static LIMIT: AtomicUsize = AtomicUsize::new(1 << 30);
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// A table on the heap that counts against the budget until it is dropped.
+/// A table on the heap that counts against the limit until it is dropped.
 #[derive(Debug)]
 pub(super) struct Stored(Box<[Entry]>);
 
 impl Stored {
     /// Takes the table in, or gives it back if there is no room.
     pub(super) fn new(entries: Box<[Entry]>) -> Result<Self, Box<[Entry]>> {
-        if take(size_of_val(&*entries)) { Ok(Self(entries)) } else { Err(entries) }
+        let more = |taken| fits(taken, size_of_val(&*entries));
+        if TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
+            Ok(Self(entries))
+        } else {
+            Err(entries)
+        }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -56,22 +65,23 @@ impl Stored {
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        BUDGET.fetch_add(size_of_val(&*self.0), Ordering::Relaxed);
+        TAKEN.fetch_sub(size_of_val(&*self.0), Ordering::Relaxed);
     }
 }
 
-fn take(bytes: usize) -> bool {
-    BUDGET.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+/// What is taken after `bytes` more, if the limit allows it.
+fn fits(taken: usize, bytes: usize) -> Option<usize> {
+    taken.checked_add(bytes).filter(|&sum| sum <= LIMIT.load(Ordering::Relaxed))
 }
 
 /// Whether a table of so many entries would fit at this moment.
 pub(super) fn room_for(entries: usize) -> bool {
-    BUDGET.load(Ordering::Relaxed) >= entries * size_of::<Entry>()
+    fits(TAKEN.load(Ordering::Relaxed), entries * size_of::<Entry>()).is_some()
 }
 
-/// Lets tables built from now on take `bytes` in all. Those that exist stay, and count.
-pub(crate) fn set_budget(bytes: usize) {
-    BUDGET.store(bytes, Ordering::Relaxed);
+/// Lets tables take `bytes` in all. Those that exist stay.
+pub(crate) fn set_limit(bytes: usize) {
+    LIMIT.store(bytes, Ordering::Relaxed);
 }
 
 /// Numbers that building needs.
@@ -101,22 +111,9 @@ fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
     let exact = r.sqr().mul(&v).sub(&u).carry().is_zero();
     let x = r.mul(&numbers.root).or_where(&r, exact);
     // The sign bit of an encoding is the lowest bit of x.
-    let odd = shifted_left(x.to_words()[0]);
-    let x = x.negated_where(xor(odd, words[3]));
+    let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
+    let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
     Point::new(x, y, numbers.one)
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn shifted_left(words: std::arch::x86_64::__m256i) -> std::arch::x86_64::__m256i {
-    std::arch::x86_64::_mm256_slli_epi64(words, 63)
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn xor(a: std::arch::x86_64::__m256i, b: std::arch::x86_64::__m256i) -> std::arch::x86_64::__m256d {
-    use std::arch::x86_64::{_mm256_and_si256, _mm256_castsi256_pd, _mm256_set1_epi64x, _mm256_xor_si256};
-    _mm256_castsi256_pd(_mm256_and_si256(_mm256_xor_si256(a, b), _mm256_set1_epi64x(i64::MIN)))
 }
 
 /// The entries of points, all divided by their Z with one inversion.
@@ -129,16 +126,13 @@ fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
         product = product.mul(&point.z);
     }
     let mut inverse = inverted(&product).mul(&numbers.half);
-    let (two_d, mut result) = (numbers.twice_d.add(&numbers.twice_d).carry(), vec![[Entry::default(); 4]; points.len()]);
+    let (two_d, mut result) =
+        (numbers.twice_d.add(&numbers.twice_d).carry(), vec![[Entry::default(); 4]; points.len()]);
     for ((point, before), out) in points.iter().zip(before).zip(&mut result).rev() {
         let half = inverse.mul(&before);
         inverse = inverse.mul(&point.z);
         let (x, y) = (point.x.mul(&half), point.y.mul(&half));
-        let entry = Affine {
-            plus: y.add(&x).carry(),
-            minus: y.sub(&x).carry(),
-            product: x.mul(&y).mul(&two_d),
-        };
+        let entry = Affine { plus: y.add(&x).carry(), minus: y.sub(&x).carry(), product: x.mul(&y).mul(&two_d) };
         *out = Entry::scattered(&entry);
     }
     result

@@ -264,8 +264,7 @@ fn value(digit: Digit, teeth: usize, spread: usize) -> Scalar {
 #[test]
 fn digits_add_up_to_their_number() {
     let mut numbers = Seeded(252);
-    let mut scalars: Vec<Scalar> =
-        (0..200).map(|_| Scalar::from_bytes_mod_order_wide(&numbers.bytes())).collect();
+    let mut scalars: Vec<Scalar> = (0..200).map(|_| Scalar::from_bytes_mod_order_wide(&numbers.bytes())).collect();
     scalars.extend([Scalar::ZERO, Scalar::ONE, -Scalar::ONE, -Scalar::ONE - Scalar::ONE]);
     for k in scalars {
         let mut comb = [[0; 4]; SPAN];
