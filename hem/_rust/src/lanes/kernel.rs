@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use curve25519_dalek::scalar::Scalar;
 
@@ -10,19 +10,26 @@ use super::entry::{Entry, numbers, transposed};
 use super::fe::{Fe4, Field as _};
 use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
-use super::tables::{self, BASE_TABLE, Stored, WIDE_ENTRIES};
+use super::tables::{self, BASE_TABLE, Stored};
 use super::{Kernel, Portable, Row, sha512};
 use crate::ed25519::Key;
 
-/// Signatures of one key after which a larger table is built for it: about what building it costs.
+/// Signatures of one key that pay for a larger table, if they come within so many times as many rows: not so the rows of
+/// a fleet, in which no key is much more frequent than another.
 const MANY: u32 = 256;
+const AMONG: u64 = 1_024;
+
+/// Rows that this process has seen.
+static ROWS: AtomicU64 = AtomicU64::new(0);
 
 /// The multiples of one key, as far as they have been built. A clone starts with none.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     comb: OnceLock<Stored>,
     wide: OnceLock<Stored>,
+    /// Signatures since the row of this process that `since` counts.
     seen: AtomicU32,
+    since: AtomicU64,
 }
 
 impl Clone for Tables {
@@ -112,6 +119,7 @@ fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
 /// Builds the tables that rows will want: larger ones for keys that have signed often, then combs.
 #[target_feature(enable = "avx2,fma")]
 fn prepare(rows: &[Row<'_>]) -> Fresh {
+    ROWS.fetch_add(rows.len() as u64, Ordering::Relaxed);
     let mut missing: Vec<&Key> = Vec::new();
     for Row { key, .. } in rows {
         let tables = key.tables();
@@ -142,14 +150,21 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
 #[target_feature(enable = "avx2,fma")]
 fn widen(key: &Key) -> bool {
     let tables = key.tables();
-    if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY || !tables::room_for(WIDE_ENTRIES) {
+    if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY {
         return false;
     }
-    match Stored::new(tables::wide(key.bytes())) {
-        Ok(stored) => drop(tables.wide.set(stored)),
-        Err(_) => return false,
+    let now = ROWS.load(Ordering::Relaxed);
+    let since = tables.since.swap(now, Ordering::Relaxed);
+    tables.seen.store(0, Ordering::Relaxed);
+    if now.saturating_sub(since) > u64::from(MANY) * AMONG || !tables::room_for_wide() {
+        return false;
     }
-    true
+    let stored = Stored::new(tables::wide(key.bytes()));
+    stored.is_ok_and(|stored| {
+        // Another thread may have been first, with the same table.
+        drop(tables.wide.set(stored));
+        true
+    })
 }
 
 fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {

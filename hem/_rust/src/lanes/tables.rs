@@ -74,9 +74,11 @@ fn fits(taken: usize, bytes: usize) -> Option<usize> {
     taken.checked_add(bytes).filter(|&sum| sum <= LIMIT.load(Ordering::Relaxed))
 }
 
-/// Whether a table of so many entries would fit at this moment.
-pub(super) fn room_for(entries: usize) -> bool {
-    fits(TAKEN.load(Ordering::Relaxed), entries * size_of::<Entry>()).is_some()
+/// Whether one more of the larger tables fits into half of the limit: the other half is kept for combs, so that nobody
+/// can drive the combs of a fleet out with many messages under few keys.
+pub(super) fn room_for_wide() -> bool {
+    let taken = TAKEN.load(Ordering::Relaxed).saturating_mul(2);
+    fits(taken, 2 * WIDE_ENTRIES * size_of::<Entry>()).is_some()
 }
 
 /// Lets tables take `bytes` in all. Those that exist stay.
