@@ -11,6 +11,8 @@
 //! is in `bounds.rs`); 2^59 + 2^50 makes it positive, its low 51 bits less 2^50 are the limb, and the rest less 2^8 goes
 //! up into the next. Limbs leave with at most 2^50 + 2^12.
 
+use std::arch::naked_asm;
+
 use super::fe::Fe4;
 
 const LOW: u64 = 0x4338_0000_0000_0000;
@@ -55,7 +57,7 @@ static PRODUCT: Constants = constants(OF_PRODUCT);
 static SQUARE: Constants = constants(OF_SQUARE);
 
 // ymm0-4: columns 0 to 4; ymm5, ymm6: the two columns above in turn; ymm7, ymm8: h and l; ymm9, ymm10: the constants
-// that cut; ymm11-15: the limbs of the first factor. {b}: the second factor; {k}: the constants.
+// that cut; ymm11-15: the limbs of the first factor. rdi, rsi: the factors; rdx: the result; rcx: the constants.
 
 /// h and l of one product of limbs.
 macro_rules! cut {
@@ -64,13 +66,13 @@ macro_rules! cut {
             "vmovapd ymm7, ymm9\n",
             "vfmadd231pd ymm7, ",
             $x,
-            ", [{b}+32*",
+            ", [rsi+32*",
             $y,
             "]\n",
             "vsubpd ymm8, ymm10, ymm7\n",
             "vfmadd231pd ymm8, ",
             $x,
-            ", [{b}+32*",
+            ", [rsi+32*",
             $y,
             "]\n",
         )
@@ -96,7 +98,7 @@ macro_rules! start {
             ", ymm8\n",
             "vpaddq ",
             $high,
-            ", ymm7, [{k}+32*",
+            ", ymm7, [rcx+32*",
             $column,
             "]\n",
         )
@@ -106,7 +108,7 @@ macro_rules! start {
 /// The same where both columns start.
 macro_rules! first {
     ($x:literal) => {
-        concat!(cut!($x, "0"), "vpaddq ymm0, ymm8, [{k}]\n", "vpaddq ymm1, ymm7, [{k}+32]\n")
+        concat!(cut!($x, "0"), "vpaddq ymm0, ymm8, [rcx]\n", "vpaddq ymm1, ymm7, [rcx+32]\n")
     };
 }
 
@@ -152,7 +154,7 @@ macro_rules! limb {
             "vsubpd ymm8, ymm8, ",
             $less,
             "\n",
-            "vmovapd [{o}+32*",
+            "vmovapd [rdx+32*",
             $at,
             "], ymm8\n",
         )
@@ -163,16 +165,16 @@ macro_rules! limb {
 macro_rules! limbs {
     () => {
         concat!(
-            "vmovdqa ymm11, [{k}+384]\n",
-            "vmovdqa ymm12, [{k}+416]\n",
-            "vmovapd ymm13, [{k}+448]\n",
+            "vmovdqa ymm11, [rcx+384]\n",
+            "vmovdqa ymm12, [rcx+416]\n",
+            "vmovapd ymm13, [rcx+448]\n",
             "vpsrlq ymm7, ymm4, 51\n",
-            "vpmuludq ymm7, ymm7, [{k}+512]\n",
+            "vpmuludq ymm7, ymm7, [rcx+512]\n",
             "vpsrlq ymm9, ymm0, 51\n",
             "vpsrlq ymm10, ymm1, 51\n",
             "vpsrlq ymm14, ymm2, 51\n",
             "vpsrlq ymm15, ymm3, 51\n",
-            limb!("ymm0", "ymm7", "[{k}+480]", "0"),
+            limb!("ymm0", "ymm7", "[rcx+480]", "0"),
             limb!("ymm1", "ymm9", "ymm13", "1"),
             limb!("ymm2", "ymm10", "ymm13", "2"),
             limb!("ymm3", "ymm14", "ymm13", "3"),
@@ -184,32 +186,34 @@ macro_rules! limbs {
 macro_rules! load {
     () => {
         concat!(
-            "vmovapd ymm9, [{k}+320]\n",
-            "vmovapd ymm10, [{k}+352]\n",
-            "vmovapd ymm11, [{a}]\n",
-            "vmovapd ymm12, [{a}+32]\n",
-            "vmovapd ymm13, [{a}+64]\n",
-            "vmovapd ymm14, [{a}+96]\n",
-            "vmovapd ymm15, [{a}+128]\n",
+            "vmovapd ymm9, [rcx+320]\n",
+            "vmovapd ymm10, [rcx+352]\n",
+            "vmovapd ymm11, [rdi]\n",
+            "vmovapd ymm12, [rdi+32]\n",
+            "vmovapd ymm13, [rdi+64]\n",
+            "vmovapd ymm14, [rdi+96]\n",
+            "vmovapd ymm15, [rdi+128]\n",
         )
     };
 }
 
-/// The clobbers are named by their lower halves, which is all that a function without AVX may name; the upper halves
-/// have no name of their own in the register allocator, so they are lost along with them.
-macro_rules! run {
-    ($a:expr, $b:expr, $constants:expr, $($text:expr),+) => {{
+/// Calls one of the two routines below, for the compiler a piece of text that loses all vector registers. A call in
+/// Rust would do more: the compiler would clear the upper halves of the registers around it. The clobbers are named by
+/// their lower halves, which is all that a function without AVX may name; the upper halves are lost along with them.
+macro_rules! call {
+    ($routine:ident, $a:expr, $b:expr, $constants:expr) => {{
         let mut out = std::mem::MaybeUninit::<Fe4>::uninit();
-        // SAFETY: an Fe4 exists only where the kernel has found AVX2 and FMA. The text reads the 160 aligned bytes of
-        // each argument and the constants, and writes all 160 bytes of `out`, after its last read of an argument.
+        // SAFETY: an Fe4 exists only where the kernel has found AVX2 and FMA. The routine reads the 160 aligned bytes of
+        // each argument and the constants, writes all 160 bytes of `out`, and changes no register but those named.
         unsafe {
             std::arch::asm!(
-                $($text),+,
-                a = in(reg) $a, b = in(reg) $b, k = in(reg) $constants, o = in(reg) out.as_mut_ptr(),
+                "call {routine}",
+                routine = sym $routine,
+                in("rdi") $a, in("rsi") $b, in("rdx") out.as_mut_ptr(), in("rcx") $constants,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                options(nostack, preserves_flags)
+                options(preserves_flags)
             );
             out.assume_init()
         }
@@ -219,10 +223,19 @@ macro_rules! run {
 /// a times b, limbs as `Field::mul` allows.
 #[inline(always)]
 pub(super) fn mul(a: &Fe4, b: &Fe4) -> Fe4 {
-    run!(
-        a,
-        b,
-        &PRODUCT,
+    call!(product, std::ptr::from_ref(a), std::ptr::from_ref(b), &raw const PRODUCT)
+}
+
+/// a times a, limbs as `Field::sqr` allows.
+#[inline(always)]
+pub(super) fn sqr(a: &Fe4) -> Fe4 {
+    call!(square, std::ptr::from_ref(a), std::ptr::from_ref(a), &raw const SQUARE)
+}
+
+/// The product of the elements at rdi and rsi to rdx; rcx has the constants. Called as `call` says, in no other way.
+#[unsafe(naked)]
+extern "sysv64" fn product() {
+    naked_asm!(
         load!(),
         first!("ymm11"),
         start!("ymm11", "1", "ymm1", "ymm2", "2"),
@@ -254,17 +267,15 @@ pub(super) fn mul(a: &Fe4, b: &Fe4) -> Fe4 {
         start!("ymm15", "4", "ymm6", "ymm5", "9"),
         fold!("ymm3", "ymm6"),
         fold!("ymm4", "ymm5"),
-        limbs!()
+        limbs!(),
+        "ret"
     )
 }
 
-/// a times a, limbs as `Field::sqr` allows. Every product of two different limbs is taken once, of the doubled limb.
-#[inline(always)]
-pub(super) fn sqr(a: &Fe4) -> Fe4 {
-    run!(
-        a,
-        a,
-        &SQUARE,
+/// The square of the element at rdi, likewise. Every product of two different limbs is taken once, of the doubled limb.
+#[unsafe(naked)]
+extern "sysv64" fn square() {
+    naked_asm!(
         load!(),
         first!("ymm11"),
         "vaddpd ymm11, ymm11, ymm11",
@@ -290,6 +301,7 @@ pub(super) fn sqr(a: &Fe4) -> Fe4 {
         start!("ymm15", "4", "ymm6", "ymm5", "9"),
         fold!("ymm3", "ymm6"),
         fold!("ymm4", "ymm5"),
-        limbs!()
+        limbs!(),
+        "ret"
     )
 }
