@@ -1,5 +1,5 @@
-//! Fixed work for a counter of instructions: `fixed MODE...` does everything that happens once in a process, then for each
-//! mode makes keys and rows from seeds and does its work inside of `measured`, the one function to count in.
+//! Fixed work for a counter of instructions: `fixed MODE...` does everything that happens once in a process, then for
+//! each mode makes keys and rows from seeds, and does the work of the mode between two calls of `mark`.
 //!
 //! Prints one line of JSON a mode: its name, the kernel, the rows that it looked at, and how many of them were good.
 
@@ -7,6 +7,7 @@
 mod common;
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 
 use common::{Numbers, claims, join, map};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -18,8 +19,6 @@ const MESSAGE: usize = 400;
 const LONG: usize = 65_536;
 /// Rows of one call, as `batch::verify` makes them.
 const CHUNK: usize = 256;
-/// Sweeps after which a key that comes again has the largest table it will get.
-const SWEEPS: usize = 6;
 const MODES: [&str; 11] = [
     "tables",
     "fleet",
@@ -34,24 +33,24 @@ const MODES: [&str; 11] = [
     "enrolled",
 ];
 
+#[derive(Clone)]
 struct Row {
     key: usize,
     message: Vec<u8>,
     signature: [u8; 64],
 }
 
+/// Where a counter starts a new count: before each call.
 #[inline(never)]
+fn mark(at: u8) {
+    black_box(at);
+}
+
 fn measured<T>(work: impl FnOnce() -> T) -> T {
-    black_box(work())
-}
-
-fn signers(count: usize) -> Vec<SigningKey> {
-    let mut seeds = Numbers(3);
-    (0..count).map(|_| SigningKey::from_bytes(&seeds.bytes())).collect()
-}
-
-fn keys(signers: &[SigningKey]) -> Vec<Key> {
-    signers.iter().map(|signer| Key::new(signer.verifying_key().as_bytes()).expect("a good key")).collect()
+    mark(0);
+    let done = black_box(work());
+    mark(1);
+    done
 }
 
 fn row(signers: &[SigningKey], at: usize, length: usize) -> Row {
@@ -76,34 +75,56 @@ fn sweep(keys: &[Key], rows: &[Row]) -> usize {
     signed.chunks(CHUNK).map(met).sum()
 }
 
-/// Sweeps once with other keys, for what is built once in a process.
-fn warm() {
-    let other = [SigningKey::from_bytes(&[1; 32])];
-    assert_eq!(sweep(&keys(&other), &[row(&other, 0, MESSAGE)]), 1);
+/// Keys, and rows under them in turn.
+struct Set {
+    signers: Vec<SigningKey>,
+    keys: Vec<Key>,
+    rows: Vec<Row>,
 }
+
+impl Set {
+    fn new(count: usize) -> Self {
+        let mut seeds = Numbers(count as u64);
+        let signers: Vec<SigningKey> = (0..count).map(|_| SigningKey::from_bytes(&seeds.bytes())).collect();
+        let public = signers.iter().map(|signer| signer.verifying_key().to_bytes());
+        let keys = public.map(|key| Key::new(&key).expect("a good key")).collect();
+        Self { keys, rows: (0..ROWS).map(|at| row(&signers, at, MESSAGE)).collect(), signers }
+    }
+
+    /// With the largest tables that its keys will get.
+    fn swept(self, times: usize) -> Self {
+        (0..times).for_each(|_| assert_eq!(sweep(&self.keys, &self.rows), ROWS));
+        self
+    }
+}
+
+static FLEET: LazyLock<Set> = LazyLock::new(|| Set::new(ROWS).swept(1));
+static AUDIT: LazyLock<Set> = LazyLock::new(|| Set::new(8).swept(6));
 
 /// Signatures without messages around them. Returns how many rows there were and how many were good.
 fn signatures(mode: &str) -> (usize, usize) {
-    let signers = signers(if mode == "audit" { 8 } else { ROWS });
-    let keys = keys(&signers);
-    let mut rows: Vec<Row> = (0..ROWS).map(|at| row(&signers, at, MESSAGE)).collect();
+    let (fresh, long);
+    let set = match mode {
+        "tables" => {
+            fresh = Set::new(64);
+            &fresh
+        }
+        "audit" => &*AUDIT,
+        _ => &*FLEET,
+    };
+    let mut rows = set.rows.clone();
     match mode {
+        "tables" => rows.truncate(64),
         "forged-1pct" => forge(&mut rows, 100),
         "forged-50pct" => forge(&mut rows, 2),
         "forged-100pct" => forge(&mut rows, 1),
-        "long-beside" => rows[ROWS / 3] = row(&signers, ROWS / 3, LONG),
-        "long-alone" => rows = vec![row(&signers, ROWS / 3, LONG)],
+        "long-beside" | "long-alone" => {
+            long = row(&set.signers, ROWS / 3, LONG);
+            if mode == "long-alone" { rows = vec![long] } else { rows[ROWS / 3] = long }
+        }
         _ => {}
     }
-    let sweeps = match mode {
-        "tables" => 0,
-        "audit" => SWEEPS,
-        _ => 1,
-    };
-    for _ in 0..sweeps {
-        sweep(&keys, &rows);
-    }
-    (rows.len(), measured(|| sweep(&keys, &rows)))
+    (rows.len(), measured(|| sweep(&set.keys, &rows)))
 }
 
 /// Whole messages, of chips that are strangers to the table or enrolled in it.
@@ -130,7 +151,8 @@ fn main() {
         eprintln!("fixed: mode {wrong:?}, expected some of: {}", MODES.join(", "));
         std::process::exit(2);
     }
-    warm();
+    // What is built once in a process is no part of any mode.
+    assert_eq!(Set::new(1).swept(1).keys.len(), 1);
     for mode in modes {
         let (rows, good) = match mode.as_str() {
             "scan" | "strangers" | "enrolled" => messages(&mode),

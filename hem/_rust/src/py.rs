@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -57,20 +57,30 @@ fn wrong_length(name: &str, got: &[u8], expected: usize) -> PyErr {
 }
 
 /// Bytes that the caller lends for one call: a `bytes` object, or a read-only, contiguous array over any other buffer.
-#[derive(FromPyObject)]
-enum Lent<'a, 'py> {
-    #[pyo3(transparent, annotation = "bytes")]
-    Bytes(&'a [u8]),
-    #[pyo3(transparent, annotation = "array of uint8")]
+enum Lent<'py> {
+    Bytes(Bound<'py, PyBytes>),
     Array(PyReadonlyArray1<'py, u8>),
 }
 
-impl Lent<'_, '_> {
+impl<'py> FromPyObject<'_, 'py> for Lent<'py> {
+    type Error = PyErr;
+
+    fn extract(data: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = data.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes.to_owned()));
+        }
+        let given = data.get_type().name()?;
+        let wrong = |_| PyTypeError::new_err(format!("data is a {given}, expected bytes or an array of uint8"));
+        data.extract().map(Self::Array).map_err(wrong)
+    }
+}
+
+impl Lent<'_> {
     /// Refuses memory that another thread could write to while the interpreter is let go: the bytes that are verified
     /// would not be the bytes that the caller reads afterwards.
     fn bytes(&self) -> PyResult<&[u8]> {
         match self {
-            Self::Bytes(bytes) => Ok(bytes),
+            Self::Bytes(bytes) => Ok(bytes.as_bytes()),
             Self::Array(array) if array.getattr("flags")?.getattr("writeable")?.is_truthy()? => {
                 Err(PyValueError::new_err("the data can be written to, expected read-only bytes"))
             }
@@ -123,7 +133,7 @@ fn spans<'a>(
 #[pyo3(signature = (data, starts, ends, /))]
 fn scan<'py>(
     py: Python<'py>,
-    data: Lent<'_, 'py>,
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -145,7 +155,7 @@ fn scan<'py>(
 fn verify<'py>(
     py: Python<'py>,
     table: &Bound<'py, KeyTable>,
-    data: Lent<'_, 'py>,
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
     threads: usize,
@@ -194,7 +204,7 @@ fn array(py: Python<'_>, column: Column) -> PyResult<Bound<'_, PyAny>> {
 #[pyo3(signature = (data, starts, ends, /))]
 fn leaf_hashes<'py>(
     py: Python<'py>,
-    data: Lent<'_, 'py>,
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyAny>> {
