@@ -5,7 +5,7 @@
 //! formula covers all its runs on numbers.
 
 use super::fe::Field;
-use super::point::{Affine, Point, inverted, root_candidate};
+use super::point::{Affine, Point, Spare, inverted, root_candidate};
 use super::product::{OF_PRODUCT, OF_SQUARE};
 
 const TIGHT: u128 = (1 << 50) + (1 << 12);
@@ -119,7 +119,7 @@ impl Points {
             doubled.double();
             all.doubled = wider(&all.doubled, &doubled);
             let mut mixed = point;
-            mixed.add_affine(&entry);
+            mixed.add_affine(&entry, &mut Spare([ANY_TIGHT; 4]));
             all.added = wider(&all.added, &mixed);
             for cached in [self.added, self.doubled].map(|other| other.cached(&ANY_TIGHT)) {
                 for other in [cached, cached.negated()] {

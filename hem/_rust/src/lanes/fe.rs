@@ -22,6 +22,10 @@ pub(super) trait Field: Copy {
     fn sub(&self, other: &Self) -> Self;
     /// Tight product. No product of a limb of one and a limb of the other may be over 2^102.
     fn mul(&self, other: &Self) -> Self;
+    /// The same product, to a place of its own: a compiler would keep a value that is returned in two places.
+    fn mul_to(&self, other: &Self, out: &mut Self) {
+        *out = self.mul(other);
+    }
     /// Tight square. No square of a limb, nor twice the product of two limbs, may be over 2^102.
     fn sqr(&self) -> Self;
     /// The same elements, tight. No limb may be over 2^55.
@@ -81,12 +85,28 @@ impl Field for Fe4 {
 
     #[inline(always)]
     fn mul(&self, other: &Self) -> Self {
-        product::mul(self, other)
+        let mut out = std::mem::MaybeUninit::uninit();
+        // SAFETY: as above; the product is written.
+        unsafe {
+            product::mul(self, other, out.as_mut_ptr());
+            out.assume_init()
+        }
     }
 
     #[inline(always)]
     fn sqr(&self) -> Self {
-        product::sqr(self)
+        let mut out = std::mem::MaybeUninit::uninit();
+        // SAFETY: as above; the square is written.
+        unsafe {
+            product::sqr(self, out.as_mut_ptr());
+            out.assume_init()
+        }
+    }
+
+    #[inline(always)]
+    fn mul_to(&self, other: &Self, out: &mut Self) {
+        // SAFETY: as above.
+        unsafe { product::mul(self, other, out) }
     }
 
     #[inline(always)]

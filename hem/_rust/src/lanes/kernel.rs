@@ -32,6 +32,14 @@ pub(crate) struct Tables {
     since: AtomicU64,
 }
 
+#[cfg(test)]
+impl Tables {
+    /// Whether the comb and the larger table have been built.
+    pub(super) fn built(&self) -> (bool, bool) {
+        (self.comb.get().is_some(), self.wide.get().is_some())
+    }
+}
+
 impl Clone for Tables {
     fn clone(&self) -> Self {
         Self::default()
@@ -196,7 +204,9 @@ fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32
             ),
             None => next.clear(),
         }
-        if step > 0 {
+        if step == 0 {
+            next.prefetch();
+        } else {
             sums.push(plan.sum(&next, one));
         }
         std::mem::swap(&mut plan, &mut next);

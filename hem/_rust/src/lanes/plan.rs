@@ -4,7 +4,7 @@
 use super::digits::{self, SPAN};
 use super::entry::{Digit, Entry, index};
 use super::fe::Fe4;
-use super::point::{Affine, Point};
+use super::point::{Affine, Point, Spare};
 use super::tables::{BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, COMB, STEP, WIDE_DIGITS, WIDE_ENTRIES, WIDE_WIDTH};
 
 /// The table that a key is multiplied with.
@@ -75,10 +75,15 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Asks for all entries: for a plan that has none before it.
+    pub(super) fn prefetch(&self) {
+        self.0.iter().flat_map(|step| step.entries).for_each(Entry::prefetch);
+    }
+
     /// Works the steps off, and asks for the entries of the next plan along the way.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn sum(&self, next: &Self, one: Fe4) -> Point<Fe4> {
-        let mut sum = Point::identity(one);
+        let (mut sum, mut spare) = (Point::identity(one), Spare([one; 4]));
         for (at, step) in self.0.iter().enumerate() {
             if let Some(step) = next.0.get(at) {
                 step.entries.iter().for_each(|entry| entry.prefetch());
@@ -91,7 +96,7 @@ impl<'a> Plan<'a> {
             if step.doubled {
                 double(&mut sum);
             }
-            add(&mut sum, &entry);
+            add(&mut sum, &entry, &mut spare);
         }
         sum
     }
@@ -101,8 +106,8 @@ impl<'a> Plan<'a> {
 
 #[target_feature(enable = "avx2,fma")]
 #[inline(never)]
-fn add(sum: &mut Point<Fe4>, entry: &Affine<Fe4>) {
-    sum.add_affine(entry);
+fn add(sum: &mut Point<Fe4>, entry: &Affine<Fe4>, spare: &mut Spare<Fe4>) {
+    sum.add_affine(entry, spare);
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -33,6 +33,10 @@ pub(super) struct Cached<F> {
     pub(super) product: F,
 }
 
+/// Room for what an addition computes on its way; what is in it does not matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spare<F>(pub(super) [F; 4]);
+
 impl<F: Field> Point<F> {
     /// The point of affine coordinates.
     #[inline(always)]
@@ -54,38 +58,40 @@ impl<F: Field> Point<F> {
     }
 
     #[inline(always)]
-    fn plus(&mut self, plus: &F, minus: &F, product: &F, z: &F) {
+    fn plus(&mut self, plus: &F, minus: &F, product: &F, spare: &mut Spare<F>) {
+        let Self { x, y, z, e, h } = self;
+        let Spare([t, a, b, c]) = spare;
         // A product takes longer than the next one can wait for it, so none stands right after one that it needs.
-        let t = self.e.mul(&self.h);
-        let a = self.y.sub(&self.x).mul(minus);
-        let b = self.y.add(&self.x).mul(plus);
-        let c = t.mul(product);
+        e.mul_to(h, t);
+        y.sub(x).mul_to(minus, a);
+        y.add(x).mul_to(plus, b);
+        t.mul_to(product, c);
         // Of E, F, G, H each is multiplied by both of its neighbors in the ring; of two neighbors one must be tight.
-        let (f, g) = (z.sub(&c), z.add(&c).carry());
-        (self.e, self.h) = (b.sub(&a).carry(), b.add(&a));
+        let (f, g) = (z.sub(c), z.add(c).carry());
+        (*e, *h) = (b.sub(a).carry(), b.add(a));
         self.close(&f, &g);
     }
 
     /// The point of E, F, G, H.
     #[inline(always)]
     fn close(&mut self, f: &F, g: &F) {
-        self.x = self.e.mul(f);
-        self.y = self.h.mul(g);
-        self.z = f.mul(g);
+        self.e.mul_to(f, &mut self.x);
+        self.h.mul_to(g, &mut self.y);
+        f.mul_to(g, &mut self.z);
     }
 
     /// Adds an entry.
     #[inline(always)]
-    pub(super) fn add_affine(&mut self, entry: &Affine<F>) {
-        let z = self.z;
-        self.plus(&entry.plus, &entry.minus, &entry.product, &z);
+    pub(super) fn add_affine(&mut self, entry: &Affine<F>, spare: &mut Spare<F>) {
+        self.plus(&entry.plus, &entry.minus, &entry.product, spare);
     }
 
     /// Adds another point.
     #[inline(always)]
     pub(super) fn add_cached(&mut self, other: &Cached<F>) {
-        let z = self.z.mul(&other.twice_z);
-        self.plus(&other.plus, &other.minus, &other.product, &z);
+        self.z = self.z.mul(&other.twice_z);
+        let mut spare = Spare([self.z; 4]);
+        self.plus(&other.plus, &other.minus, &other.product, &mut spare);
     }
 
     /// Doubles the point.

@@ -201,35 +201,39 @@ macro_rules! load {
 /// Rust would do more: the compiler would clear the upper halves of the registers around it. The clobbers are named by
 /// their lower halves, which is all that a function without AVX may name; the upper halves are lost along with them.
 macro_rules! call {
-    ($routine:ident, $a:expr, $b:expr, $constants:expr) => {{
-        let mut out = std::mem::MaybeUninit::<Fe4>::uninit();
-        // SAFETY: an Fe4 exists only where the kernel has found AVX2 and FMA. The routine reads the 160 aligned bytes of
-        // each argument and the constants, writes all 160 bytes of `out`, and changes no register but those named.
+    ($routine:ident, $a:expr, $b:expr, $out:expr, $constants:expr) => {
+        // SAFETY: as the caller promises. The routine reads the 160 aligned bytes of
+        // each argument and the constants, writes all 160 bytes of the result, and changes no register but those named.
         unsafe {
             std::arch::asm!(
                 "call {routine}",
                 routine = sym $routine,
-                in("rdi") $a, in("rsi") $b, in("rdx") out.as_mut_ptr(), in("rcx") $constants,
+                in("rdi") $a, in("rsi") $b, in("rdx") $out, in("rcx") $constants,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
                 options(preserves_flags)
             );
-            out.assume_init()
         }
-    }};
+    };
 }
 
-/// a times b, limbs as `Field::mul` allows.
+/// a times b to `out`, limbs as `Field::mul` allows.
+///
+/// # Safety
+/// `out` can be written to, and the processor has AVX2 and FMA.
 #[inline(always)]
-pub(super) fn mul(a: &Fe4, b: &Fe4) -> Fe4 {
-    call!(product, std::ptr::from_ref(a), std::ptr::from_ref(b), &raw const PRODUCT)
+pub(super) unsafe fn mul(a: &Fe4, b: &Fe4, out: *mut Fe4) {
+    call!(product, std::ptr::from_ref(a), std::ptr::from_ref(b), out, &raw const PRODUCT);
 }
 
-/// a times a, limbs as `Field::sqr` allows.
+/// a times a to `out`, limbs as `Field::sqr` allows.
+///
+/// # Safety
+/// `out` can be written to, and the processor has AVX2 and FMA.
 #[inline(always)]
-pub(super) fn sqr(a: &Fe4) -> Fe4 {
-    call!(square, std::ptr::from_ref(a), std::ptr::from_ref(a), &raw const SQUARE)
+pub(super) unsafe fn sqr(a: &Fe4, out: *mut Fe4) {
+    call!(square, std::ptr::from_ref(a), std::ptr::from_ref(a), out, &raw const SQUARE);
 }
 
 /// The product of the elements at rdi and rsi to rdx; rcx has the constants. Called as `call` says, in no other way.

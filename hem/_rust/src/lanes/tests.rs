@@ -1,6 +1,7 @@
 //! The arithmetic in lanes against plain arithmetic: the field, the hash, the digits, the rounding mode.
 
 use curve25519_dalek::scalar::Scalar;
+use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
 
 use super::digits::{self, SPAN, TEETH};
@@ -9,6 +10,8 @@ use super::fe::{Fe4, Field as _, Words};
 use super::kernel::Lanes;
 use super::sha512;
 use super::tables::{BASE_DIGITS, BASE_WIDTH};
+use super::{Kernel as _, Row};
+use crate::ed25519::Key;
 
 /// A number below 2^256, for arithmetic modulo p by the book.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -287,4 +290,21 @@ fn only_numbers_below_the_order_are_reduced() {
     let mut order = last;
     order[0] += 1;
     assert!(!digits::is_reduced(&order) && !digits::is_reduced(&[0xFF; 32]));
+}
+
+#[test]
+fn a_comb_comes_first_and_the_larger_table_with_many_rows() {
+    let Some(lanes) = Lanes::detect() else { return };
+    let signing = SigningKey::from_bytes(&[9; 32]);
+    let key = Key::new(signing.verifying_key().as_bytes()).unwrap();
+    let signature = signing.sign(b"row").to_bytes();
+    let (r, s) = signature.split_first_chunk::<32>().unwrap();
+    let row = Row { key: &key, r, s: s.try_into().unwrap(), message: [b"row", b"", b"", b""] };
+    assert_eq!(key.tables().built(), (false, false));
+    assert_eq!(lanes.verify(&[row]), [true]);
+    assert_eq!(key.tables().built(), (true, false));
+    assert_eq!(lanes.verify(&[row; 300]), [true; 300]);
+    assert_eq!(key.tables().built(), (true, true));
+    let other = Row { s: &[7; 32], ..row };
+    assert_eq!(lanes.verify(&[row, other, row]), [true, false, true]);
 }
