@@ -1,5 +1,7 @@
 //! The arithmetic in lanes against plain arithmetic: the field, the hash, the digits, the rounding mode.
 
+#![allow(clippy::unwrap_used)] // a test that finds None fails
+
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
