@@ -39,14 +39,24 @@ def flags(title: str, *, sizes: Sequence[int], quick: Sequence[int], argv: Seque
         quick: default sizes with `--quick`, such that the whole run stays under 50 s on 2 cores.
         argv: the arguments, the process's own by default.
     """
+    parser = arguments(title, sizes=sizes)
+    parser.add_argument("--threads", type=_whole(0), default=0, help="for the Rust core; 0, the default: one a core")
+    given = parser.parse_args(argv)
+    return Flags(chosen(given, sizes=sizes, quick=quick), given.quick, given.json, given.threads)
+
+
+def arguments(title: str, *, sizes: Sequence[int]) -> argparse.ArgumentParser:
+    """Return the parser of the flags that every script has."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: under 50 s")
     parser.add_argument("--n", type=_whole(1), nargs="+", metavar="N", help=f"sizes; by default {_list(sizes)}")
-    parser.add_argument("--threads", type=_whole(0), default=0, help="for the Rust core; 0, the default: one a core")
-    given = parser.parse_args(argv)
-    chosen = given.n or (quick if given.quick else sizes)
-    return Flags(tuple(sorted(set(chosen))), given.quick, given.json, given.threads)
+    return parser
+
+
+def chosen(given: argparse.Namespace, *, sizes: Sequence[int], quick: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes that the parsed flags ask for, ascending."""
+    return tuple(sorted(set(given.n or (quick if given.quick else sizes))))
 
 
 def _whole(low: int) -> Callable[[str], int]:

@@ -1,7 +1,9 @@
 """The typed door to the Rust core: rows of bytes in, columns out. Nothing else imports `hem._core`."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from hem import _core
 from hem._core import KeyTable, level_hashes
 
 __all__ = [
+    "ArrowArray",
     "Columns",
     "KeyTable",
     "Rows",
@@ -17,6 +20,7 @@ __all__ = [
     "level_hashes",
     "reasons",
     "rows_of",
+    "rows_of_arrow",
     "scan",
     "split",
     "verify",
@@ -32,9 +36,12 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """N pieces of bytes inside one buffer: row i is `data[starts[i]:ends[i]]`."""
+    """N pieces of bytes inside one buffer: row i is `data[starts[i]:ends[i]]`.
 
-    data: bytes
+    The buffer is lent, never copied: whoever lends a memoryview must not change what is under it.
+    """
+
+    data: bytes | memoryview
     starts: U64
     ends: U64
 
@@ -44,7 +51,7 @@ class Rows:
 
     def __getitem__(self, row: int) -> bytes:
         """Return the bytes of one row."""
-        return self.data[int(self.starts[row]) : int(self.ends[row])]
+        return bytes(self.data[int(self.starts[row]) : int(self.ends[row])])
 
     def part(self, start: int, stop: int) -> "Rows":
         """Return rows `start` to `stop` over the same buffer."""
@@ -53,8 +60,61 @@ class Rows:
 
 def rows_of(items: list[bytes]) -> Rows:
     """Return `items` end to end in one buffer, one row each."""
-    ends = np.cumsum([len(item) for item in items], dtype=np.uint64)
-    return Rows(b"".join(items), np.concatenate([np.zeros(1, np.uint64), ends[:-1]]) if items else ends, ends)
+    edges = np.zeros(len(items) + 1, np.uint64)
+    np.cumsum(np.fromiter(map(len, items), np.uint64, len(items)), out=edges[1:])
+    return Rows(b"".join(items), edges[:-1], edges[1:])
+
+
+class ArrowArray(Protocol):
+    """An array of any library that speaks the Arrow C data interface (PyCapsule protocol)."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None, /) -> tuple[object, object]:
+        """Return the capsules of schema and array."""
+
+
+def _nanoarrow() -> ModuleType:
+    # Not a dependency: whoever holds no Arrow arrays needs no reader of them.
+    try:
+        return import_module("nanoarrow")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError('Arrow arrays need the package nanoarrow: pip install "hem[arrow]"') from error
+
+
+def rows_of_arrow(array: ArrowArray) -> Rows:
+    """Return the rows of an Arrow array of `binary` or `large_binary` over its own memory; a null is an empty row.
+
+    Needs the package nanoarrow (`pip install "hem[arrow]"`). The interface carries no size of the data: that it
+    reaches as far as the array's last offset says is the word of the library that made the array.
+
+    Raises:
+        ModuleNotFoundError: nanoarrow is not installed.
+        TypeError: not an Arrow array, or one of another type.
+        ValueError: offsets out of order, negative, or beyond the last one.
+    """
+    if not hasattr(array, "__arrow_c_array__"):
+        raise TypeError(f"{type(array).__name__} has no __arrow_c_array__, expected one Arrow array, not chunks of one")
+    nanoarrow = _nanoarrow()
+    try:
+        held = nanoarrow.c_array(array)
+        width = {"z": np.int32, "Z": np.int64}.get(held.schema.format)
+        if width is None:
+            raise TypeError(
+                f"an Arrow array of format {held.schema.format!r}, expected 'z' or 'Z' (binary, large_binary)"
+            )
+        view = held.view()
+    except RuntimeError as error:
+        raise ValueError(f"a damaged Arrow array: {error}") from error
+    rows = slice(view.offset, view.offset + view.length)
+    validity, offsets, data = (memoryview(view.buffer(number)) for number in range(3))
+    edges = np.frombuffer(offsets, width)[rows.start : rows.stop + 1].astype(np.int64)
+    starts, ends = edges[:-1], edges[1:]
+    wrong = np.flatnonzero((starts < 0) | (starts > ends) | (ends > data.nbytes))
+    if wrong.size:
+        raise ValueError(f"row {wrong[0]} of an Arrow array is not a span of its data ({data.nbytes} bytes)")
+    if validity.nbytes:
+        valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[rows]
+        ends = np.where(valid, ends, starts)
+    return Rows(data, starts.astype(np.uint64), ends.astype(np.uint64))
 
 
 @dataclass(frozen=True)
@@ -113,6 +173,10 @@ class Columns:
         return cls(**{field.name: columns[field.name] for field in fields(cls)})
 
 
+def _lent(rows: Rows) -> bytes | U8:
+    return rows.data if isinstance(rows.data, bytes) else np.frombuffer(rows.data, np.uint8)
+
+
 def split(data: bytes) -> tuple[Rows, int]:
     """Return the rows of a file and the reason (0 for none) why its last row is the undivided rest."""
     starts, ends, tail = _core.split(data)
@@ -121,7 +185,7 @@ def split(data: bytes) -> tuple[Rows, int]:
 
 def scan(rows: Rows) -> Columns:
     """Return the columns of `rows`, decoded only: no key is looked up, no signature checked."""
-    return Columns.from_core(_core.scan(rows.data, rows.starts, rows.ends))
+    return Columns.from_core(_core.scan(_lent(rows), rows.starts, rows.ends))
 
 
 def verify(table: KeyTable, rows: Rows, *, threads: int = 0) -> Columns:
@@ -129,12 +193,12 @@ def verify(table: KeyTable, rows: Rows, *, threads: int = 0) -> Columns:
 
     One call for the whole batch, on `threads` threads (0: one a core), without the GIL.
     """
-    return Columns.from_core(_core.verify(table, rows.data, rows.starts, rows.ends, threads=threads))
+    return Columns.from_core(_core.verify(table, _lent(rows), rows.starts, rows.ends, threads=threads))
 
 
 def leaf_hashes(rows: Rows) -> U8:
     """Return the RFC 9162 leaf hash of each row, (N, 32)."""
-    return _core.leaf_hashes(rows.data, rows.starts, rows.ends)
+    return _core.leaf_hashes(_lent(rows), rows.starts, rows.ends)
 
 
 def reasons() -> dict[int, str]:

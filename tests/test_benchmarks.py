@@ -3,15 +3,21 @@
 import json
 import subprocess
 import sys
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
+
+from benchmarks import rivals
 
 ROOT = Path(__file__).parent.parent
 COMMON = {"benchmark", "machine", "quick", "n", "median", "spread"}
 SCRIPTS = {
     "line": {"evidences_per_s", "repetitions", "threads", "evidence_bytes", "python_loop", "line_vs_python_loop"},
-}
+    "signatures": {"unit", "message_bytes", "evidence_bytes", "devices", "audit_keys", "rounds", "peers", "notes",
+                   "ratios", "ratio_of"},
+}  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
 
@@ -20,16 +26,40 @@ def run(script, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.fixture(scope="module", params=SCRIPTS)
-def result(request):
-    """Yield the object of a quick run on tiny sizes."""
-    done = run(request.param, "--quick", "--json", "--n", "1", "40")
+@pytest.fixture(scope="session")
+def peers():
+    """Return the program of the Rust peers. Built here, since the script that builds it says so on stderr."""
+    return rivals.build(native=False)
+
+
+@cache
+def quick(script):
+    """Return the object of a quick run on tiny sizes."""
+    done = run(script, "--quick", "--json", "--n", "1", "40")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (line,) = done.stdout.splitlines()
     found = json.loads(line)
-    assert found["benchmark"] == request.param
+    assert found["benchmark"] == script
     return found
+
+
+@pytest.fixture(params=SCRIPTS)
+def result(request, peers):
+    """Return the object of a script's quick run."""
+    return quick(request.param)
+
+
+@pytest.fixture
+def line():
+    """Return the object of the straight line's quick run."""
+    return quick("line")
+
+
+@pytest.fixture
+def signatures(peers):
+    """Return the object of the signatures' quick run."""
+    return quick("signatures")
 
 
 def test_every_script_is_listed():
@@ -46,21 +76,21 @@ def test_keys(result):
     assert result["machine"]["cores"] >= 1
 
 
-def test_line_figures(result):
-    for n in result["n"]:
-        medians, spreads = result["median"][str(n)], result["spread"][str(n)]
-        assert medians.keys() == spreads.keys() == result["evidences_per_s"][str(n)].keys() == STAGES
+def test_line_figures(line):
+    for n in line["n"]:
+        medians, spreads = line["median"][str(n)], line["spread"][str(n)]
+        assert medians.keys() == spreads.keys() == line["evidences_per_s"][str(n)].keys() == STAGES
         for stage, spread in spreads.items():
             assert 0 < spread["min"] <= spread["p25"] <= medians[stage] <= spread["p75"] <= spread["max"], stage
-            assert result["evidences_per_s"][str(n)][stage] == pytest.approx(n / medians[stage], abs=0.1)
+            assert line["evidences_per_s"][str(n)][stage] == pytest.approx(n / medians[stage], abs=0.1)
         assert medians["verdict"] < medians["total"]
 
 
-def test_line_ratio_is_of_its_own_medians(result):
-    loop = result["python_loop"]
+def test_line_ratio_is_of_its_own_medians(line):
+    loop = line["python_loop"]
     assert (loop["n"], loop["threads"]) == (40, 1)
     medians = loop["median"]
-    assert result["line_vs_python_loop"] == pytest.approx(medians["python_loop"] / medians["line"], abs=0.01)
+    assert line["line_vs_python_loop"] == pytest.approx(medians["python_loop"] / medians["line"], abs=0.01)
 
 
 def test_line_tells_people_in_a_table():
@@ -100,3 +130,67 @@ def test_two_processes_make_the_same_fleet_as_one(monkeypatch):
     alone = fleet.make(5)
     monkeypatch.setattr(fleet, "_WORTH_A_PROCESS", 1)
     assert fleet.make(5) == alone
+
+
+RATIOS = {
+    "fleet_vs_dalek_verify": ("dalek_verify", "hem_fleet"),
+    "fleet_vs_best_batch": (None, "hem_fleet"),
+    "audit_vs_zebra_batch": ("zebra_batch_audit", "hem_audit"),
+    "cofactored_vs_dalek_batch": ("dalek_batch_fleet", "hem_fleet_cofactored"),
+    "cofactored_audit_vs_zebra_batch": ("zebra_batch_audit", "hem_audit_cofactored"),
+    "fleet_vs_cryptography": ("cryptography", "hem_fleet"),
+    "fleet_vs_pynacl": ("pynacl", "hem_fleet"),
+    "bytes_to_verdict_vs_python": ("python_loop", "hem_bytes_to_verdict"),
+    "threads2": ("hem_fleet", "hem_fleet_2_threads"),
+    "forged_1pct": ("hem_forged_1pct", "hem_fleet"),
+    "forged_100pct": ("hem_forged_100pct", "hem_fleet"),
+}
+
+
+def test_signature_figures(signatures):
+    assert (signatures["devices"], signatures["message_bytes"]) == (40, 400)
+    for n in ("1", "40"):
+        medians, spreads = signatures["median"][n], signatures["spread"][n]
+        assert medians.keys() == spreads.keys() >= {"hem_fleet", "hem_audit", "dalek_batch_fleet", "zebra_batch_audit"}
+        for who, spread in spreads.items():
+            assert 0 < spread["min"] <= spread["p25"] <= medians[who] <= spread["p75"] <= spread["max"], who
+    assert "hem_forged_50pct" in signatures["median"]["40"]
+
+
+def test_signature_ratios_are_of_their_own_medians(signatures):
+    assert signatures["ratios"].keys() == signatures["ratio_of"].keys() == RATIOS.keys()
+    for name, (peer, ours) in RATIOS.items():
+        if name.startswith("cofactored") and signatures["ratios"][name] is None:
+            assert any("ed25519-cofactored" in note for note in signatures["notes"])
+            continue
+        over, under = signatures["ratio_of"][name]
+        assert under[0] == ours
+        assert over[0] == peer or (peer is None and over[0] in {"dalek_batch_fleet", "zebra_batch_fleet"})
+        figures = [signatures["median"][str(n)][who] for who, n in (over, under)]
+        assert signatures["ratios"][name] == pytest.approx(figures[0] / figures[1], abs=0.001)
+
+
+def test_peers_are_taken_at_their_best(signatures):
+    (who, n), _ = signatures["ratio_of"]["fleet_vs_best_batch"]
+    batches = ("dalek_batch_fleet", "zebra_batch_fleet")
+    everyone = [signatures["median"][str(n)][one] for one in batches for n in signatures["n"]]
+    assert signatures["median"][str(n)][who] == min(everyone)
+
+
+def test_signatures_tell_people_in_tables(signatures):
+    from rich.console import Console
+
+    from benchmarks.signatures import tables
+
+    said = StringIO()
+    Console(width=100, file=said).print(*tables(signatures))
+    for name, value in signatures["ratios"].items():
+        (line,) = [line for line in said.getvalue().splitlines() if f" {name} " in line]
+        assert (f" {value:.2f} " if value is not None else " not offered ") in line
+    assert f" {signatures['median']['40']['dalek_verify']:.2f} " in said.getvalue()
+
+
+def test_signature_peers_have_versions(signatures):
+    told = signatures["peers"]
+    assert told["versions"].keys() == {"cryptography", "PyNaCl", "ed25519-dalek", "ed25519-zebra", "curve25519-dalek"}
+    assert (told["built"], told["compiled_for"]) == ("portable", "baseline")

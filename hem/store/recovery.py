@@ -67,7 +67,7 @@ def _read_bundles(objects: Objects, first: int, stop: int) -> tuple[list[log.Row
         width = min(log.TILE_WIDTH, stop - start)
         rows = read_bundle(objects, start // log.TILE_WIDTH, width)
         parts.append(rows)
-        tail = rows.data[: int(rows.ends[-1])] if width < log.TILE_WIDTH else b""
+        tail = bytes(rows.data[: int(rows.ends[-1])]) if width < log.TILE_WIDTH else b""
     return parts, tail
 
 

@@ -8,10 +8,9 @@ use std::sync::LazyLock;
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
-use curve25519_dalek::scalar::Scalar;
-use sha2::{Digest as _, Sha512};
 
 use crate::cose::Parts;
+use crate::lanes::{self, Kernel, Portable, Row, Tables};
 use crate::reason::Reason;
 use crate::reason::Reason::{KeyMalformed, KeyWeak, Met, SignatureInvalid, SignatureMalformed};
 
@@ -31,6 +30,7 @@ static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
 pub struct Key {
     bytes: [u8; 32],
     minus: EdwardsPoint,
+    tables: Tables,
 }
 
 impl Key {
@@ -48,7 +48,21 @@ impl Key {
         if point.is_small_order() || !point.is_torsion_free() {
             return Err(KeyWeak);
         }
-        Ok(Self { bytes, minus: -point })
+        Ok(Self { bytes, minus: -point, tables: Tables::default() })
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// The negative of the key's point.
+    pub(crate) const fn minus(&self) -> &EdwardsPoint {
+        &self.minus
+    }
+
+    /// What the kernel keeps beside the key.
+    pub(crate) const fn tables(&self) -> &Tables {
+        &self.tables
     }
 }
 
@@ -66,39 +80,50 @@ pub struct Signed<'a> {
 /// Returns a reason for each row, in order; what one row gets does not depend on any other row.
 #[must_use]
 pub fn verify_rows(rows: &[Signed<'_>]) -> Vec<Reason> {
-    let read: Vec<Result<(Scalar, [u8; 32]), Reason>> = rows.iter().map(|row| signature(row.signature)).collect();
-    let points: Vec<EdwardsPoint> =
-        read.iter().zip(rows).filter_map(|(read, row)| read.as_ref().ok().map(|(s, r)| expected(row, s, r))).collect();
-    // One inversion serves all rows here; the encodings are those of `compress`, row by row.
-    let mut encodings = EdwardsPoint::compress_batch_alloc(&points).into_iter();
-    read.into_iter()
-        .map(|read| match read {
-            Err(reason) => reason,
-            Ok((_, r)) if encodings.next().is_some_and(|encoding| encoding.to_bytes() == r) => Met,
+    verify_with(lanes::kernel(), rows)
+}
+
+/// Returns what `verify_rows` would on a processor without vector instructions, for comparison.
+#[must_use]
+pub fn verify_rows_portable(rows: &[Signed<'_>]) -> Vec<Reason> {
+    verify_with(&Portable, rows)
+}
+
+/// Returns the name of what `verify_rows` runs on.
+#[must_use]
+pub fn kernel() -> &'static str {
+    lanes::kernel().name()
+}
+
+/// Lets the tables of multiples of all keys in this process take `bytes` in all, 1 GiB if this is never called.
+///
+/// With less memory rows of keys without a table take longer; no answer changes. Tables that exist stay.
+pub fn set_table_limit(bytes: usize) {
+    lanes::set_table_limit(bytes);
+}
+
+fn verify_with(kernel: &dyn Kernel, rows: &[Signed<'_>]) -> Vec<Reason> {
+    let read: Vec<Result<Row<'_>, Reason>> = rows.iter().map(read).collect();
+    let sound: Vec<Row<'_>> = read.iter().filter_map(|row| row.ok()).collect();
+    let mut verdicts = kernel.verify(&sound).into_iter();
+    read.iter()
+        .map(|row| match row {
+            Err(reason) => *reason,
+            Ok(_) if verdicts.next() == Some(true) => Met,
             Ok(_) => SignatureInvalid,
         })
         .collect()
 }
 
-fn signature(bytes: &[u8]) -> Result<(Scalar, [u8; 32]), Reason> {
-    let (r, s) = bytes.split_first_chunk::<32>().ok_or(SignatureMalformed)?;
-    let s: [u8; 32] = s.try_into().map_err(|_| SignatureMalformed)?;
-    let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s)).ok_or(SignatureMalformed)?;
+/// Checks all of a signature but its equation.
+fn read<'a>(row: &Signed<'a>) -> Result<Row<'a>, Reason> {
+    let (r, s) = row.signature.split_first_chunk::<32>().ok_or(SignatureMalformed)?;
+    let s: &[u8; 32] = s.try_into().map_err(|_| SignatureMalformed)?;
     let y = without_sign(*r);
-    if y.iter().rev().ge(P.iter().rev()) || SMALL_ORDER.contains(&y) {
+    if !lanes::is_reduced(s) || y.iter().rev().ge(P.iter().rev()) || SMALL_ORDER.contains(&y) {
         return Err(SignatureMalformed);
     }
-    Ok((s, *r))
-}
-
-/// Returns the point that R must encode: [s]B - [k]A.
-fn expected(row: &Signed<'_>, s: &Scalar, r: &[u8; 32]) -> EdwardsPoint {
-    let mut hash = Sha512::new_with_prefix(r).chain_update(row.key.bytes);
-    for part in row.message {
-        hash.update(part);
-    }
-    let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
-    EdwardsPoint::vartime_double_scalar_mul_basepoint(&k, &row.key.minus, s)
+    Ok(Row { key: row.key, r, s, message: row.message })
 }
 
 const fn without_sign(mut encoding: [u8; 32]) -> [u8; 32] {

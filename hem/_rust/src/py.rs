@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -56,6 +56,41 @@ fn wrong_length(name: &str, got: &[u8], expected: usize) -> PyErr {
     PyValueError::new_err(format!("{name} has {} bytes, expected {expected}", got.len()))
 }
 
+/// Bytes that the caller lends for one call: a `bytes` object, or a read-only, contiguous array over any other buffer.
+enum Lent<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Array(PyReadonlyArray1<'py, u8>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Lent<'py> {
+    type Error = PyErr;
+
+    fn extract(data: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = data.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes.to_owned()));
+        }
+        let given = data.get_type().name()?;
+        let wrong = |_| PyTypeError::new_err(format!("data is a {given}, expected bytes or an array of uint8"));
+        data.extract().map(Self::Array).map_err(wrong)
+    }
+}
+
+impl Lent<'_> {
+    /// Refuses memory that another thread could write to while the interpreter is let go: the bytes that are verified
+    /// would not be the bytes that the caller reads afterwards.
+    fn bytes(&self) -> PyResult<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.as_bytes()),
+            Self::Array(array) if array.getattr("flags")?.getattr("writeable")?.is_truthy()? => {
+                Err(PyValueError::new_err("the data can be written to, expected read-only bytes"))
+            }
+            Self::Array(array) => {
+                array.as_slice().map_err(|_| PyValueError::new_err("the data has gaps, expected contiguous bytes"))
+            }
+        }
+    }
+}
+
 /// Return the start and the end of each row of a file, and a reason that is not 0 if its last row is damaged.
 ///
 /// `data` is a CBOR sequence: byte strings that each wrap one message, or bare messages (first byte 0xd2). From the
@@ -93,16 +128,16 @@ fn spans<'a>(
 /// Return the columns of the decoded rows of `data`, whose signatures are not looked at: believe nothing.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 #[pyfunction]
 #[pyo3(signature = (data, starts, ends, /))]
 fn scan<'py>(
     py: Python<'py>,
-    data: &[u8],
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let columns = py.detach(|| batch::scan(&spans));
     named(py, columns)
 }
@@ -113,19 +148,19 @@ fn scan<'py>(
 /// decoding keep their values. `threads` 0 means one for each core; the answers are the same for any number.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 ///     RuntimeError: the system gave no thread.
 #[pyfunction]
 #[pyo3(signature = (table, data, starts, ends, /, *, threads))]
 fn verify<'py>(
     py: Python<'py>,
     table: &Bound<'py, KeyTable>,
-    data: &[u8],
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let table = table.get();
     let columns = py.detach(|| {
         let table = table.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -164,16 +199,16 @@ fn array(py: Python<'_>, column: Column) -> PyResult<Bound<'_, PyAny>> {
 /// Return the RFC 6962 leaf hash of each row of `data`.
 ///
 /// Raises:
-///     ValueError: a row is not a span of `data`.
+///     ValueError: a row is not a span of `data`, or `data` can be written to.
 #[pyfunction]
 #[pyo3(signature = (data, starts, ends, /))]
 fn leaf_hashes<'py>(
     py: Python<'py>,
-    data: &[u8],
+    data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let spans = spans(data, &starts, &ends)?;
+    let spans = spans(data.bytes()?, &starts, &ends)?;
     let hashes: Vec<[u8; 32]> = py.detach(|| spans.rows().map(merkle::leaf).collect());
     array(py, hashes.into())
 }

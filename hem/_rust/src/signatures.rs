@@ -72,7 +72,7 @@ impl Algorithm {
 #[derive(Clone, Debug)]
 pub enum Key {
     /// Checked by the rule for Ed25519.
-    Ed25519(ed25519::Key),
+    Ed25519(Box<ed25519::Key>),
     /// Parsed by AWS-LC.
     Other(Algorithm, Box<ParsedPublicKey>),
 }
@@ -88,7 +88,7 @@ impl Key {
             return Err(KeyMalformed);
         }
         let Some((verification, _)) = algorithm.aws_lc() else {
-            return ed25519::Key::new(bytes).map(Self::Ed25519);
+            return ed25519::Key::new(bytes).map(|key| Self::Ed25519(Box::new(key)));
         };
         let parsed = ParsedPublicKey::new(verification, bytes).map_err(|_| KeyMalformed)?;
         Ok(Self::Other(algorithm, Box::new(parsed)))

@@ -1,0 +1,247 @@
+//! The kernel in lanes: hash, digits, sums of table entries, one inversion for all rows, byte compare.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use curve25519_dalek::scalar::Scalar;
+
+use super::entry::{Entry, numbers, transposed};
+use super::fe::{Fe4, Field as _};
+use super::plan::{Plan, Table};
+use super::point::{Point, inverted};
+use super::tables::{self, BASE_TABLE, Stored};
+use super::{Kernel, Portable, Row, sha512};
+use crate::ed25519::Key;
+
+/// Signatures of one key that pay for a larger table, if they come within so many times as many rows: not so the rows of
+/// a fleet, in which no key is much more frequent than another.
+const MANY: u32 = 256;
+const AMONG: u64 = 1_024;
+
+/// Rows that this process has seen.
+static ROWS: AtomicU64 = AtomicU64::new(0);
+
+/// The multiples of one key, as far as they have been built. A clone starts with none.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    comb: OnceLock<Stored>,
+    wide: OnceLock<Stored>,
+    /// Signatures since the row of this process that `since` counts.
+    seen: AtomicU32,
+    since: AtomicU64,
+}
+
+#[cfg(test)]
+impl Tables {
+    /// Whether the comb and the larger table have been built.
+    pub(super) fn built(&self) -> (bool, bool) {
+        (self.comb.get().is_some(), self.wide.get().is_some())
+    }
+}
+
+impl Clone for Tables {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// Proof that this processor has AVX2 and FMA: only `detect` makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lanes(());
+
+impl Lanes {
+    /// Returns the kernel if this processor can run it.
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+impl Kernel for Lanes {
+    fn name(&self) -> &'static str {
+        "lanes"
+    }
+
+    fn verify(&self, rows: &[Row<'_>]) -> Vec<bool> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        if !rounds_to_nearest() {
+            return Portable.verify(rows);
+        }
+        // SAFETY: `Lanes` exists only where AVX2 and FMA were found.
+        unsafe { verify(rows) }
+    }
+}
+
+/// Whether this thread rounds to nearest and lets no floating-point exception trap. The proof of the product needs the
+/// first, and programs that this library is loaded into may have changed either.
+fn rounds_to_nearest() -> bool {
+    const ROUNDING: u32 = 0x6000;
+    const MASKED: u32 = 0x1F80;
+    let mut state = 0_u32;
+    // SAFETY: stores the 32 bits of MXCSR, which every x86-64 processor has, into `state`.
+    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut state, options(nostack, preserves_flags)) };
+    state & (ROUNDING | MASKED) == MASKED
+}
+
+/// Combs that found no room beside their keys, for one call.
+type Fresh = HashMap<*const Key, Box<[Entry]>>;
+
+#[target_feature(enable = "avx2,fma")]
+fn verify(rows: &[Row<'_>]) -> Vec<bool> {
+    let fresh = prepare(rows);
+    let scalars = scalars(rows);
+    let mut work: Vec<(usize, Table<'_>)> =
+        rows.iter().enumerate().filter_map(|(at, row)| Some((at, table(row.key, &fresh)?))).collect();
+    // Lanes that add together must have tables of one kind.
+    work.sort_by_key(|(_, table)| matches!(table, Table::Wide(_)));
+    let combs = work.partition_point(|(_, table)| matches!(table, Table::Comb(_)));
+    let (combs, wides) = work.split_at(combs);
+    let groups: Vec<[(usize, Table<'_>); 4]> = combs.chunks(4).chain(wides.chunks(4)).map(filled).collect();
+    let sums = sums(&groups, rows, &scalars);
+    let mut verdicts = vec![false; rows.len()];
+    for (encodings, group) in encodings(&sums).iter().zip(groups) {
+        for (encoding, (at, _)) in encodings.iter().zip(group) {
+            verdicts[at] = encoding == rows[at].r;
+        }
+    }
+    verdicts
+}
+
+/// One value for each lane; lanes that a short group leaves over repeat its last.
+fn filled<T: Copy>(group: &[T]) -> [T; 4] {
+    std::array::from_fn(|lane| group[lane.min(group.len() - 1)])
+}
+
+/// The best table of a key: beside it, or among the fresh ones, of which `prepare` has made all that are missing.
+fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
+    let tables = key.tables();
+    if let Some(wide) = tables.wide.get() {
+        return wide.entries().try_into().ok().map(Table::Wide);
+    }
+    let comb = tables.comb.get().map(Stored::entries);
+    comb.or_else(|| Some(fresh.get(&std::ptr::from_ref(key))?))?.try_into().ok().map(Table::Comb)
+}
+
+/// Builds the tables that rows will want: larger ones for keys that have signed often, then combs.
+#[target_feature(enable = "avx2,fma")]
+fn prepare(rows: &[Row<'_>]) -> Fresh {
+    ROWS.fetch_add(rows.len() as u64, Ordering::Relaxed);
+    let mut missing: Vec<&Key> = Vec::new();
+    for Row { key, .. } in rows {
+        let tables = key.tables();
+        if tables.wide.get().is_some() || widen(key) {
+            continue;
+        }
+        if tables.comb.get().is_none() {
+            missing.push(key);
+        }
+    }
+    missing.sort_by_key(|key| std::ptr::from_ref(*key));
+    missing.dedup_by_key(|key| std::ptr::from_ref(*key));
+    let mut fresh = Fresh::new();
+    for group in missing.chunks(4) {
+        let combs = tables::combs(filled(group).map(Key::bytes));
+        for (key, comb) in group.iter().zip(combs) {
+            match Stored::new(comb) {
+                // Another thread may have been first, with the same table.
+                Ok(stored) => drop(key.tables().comb.set(stored)),
+                Err(comb) => drop(fresh.insert(std::ptr::from_ref(*key), comb)),
+            }
+        }
+    }
+    fresh
+}
+
+/// Counts a signature of a key, and returns whether the key now has the larger table.
+#[target_feature(enable = "avx2,fma")]
+fn widen(key: &Key) -> bool {
+    let tables = key.tables();
+    if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY {
+        return false;
+    }
+    let now = ROWS.load(Ordering::Relaxed);
+    let since = tables.since.swap(now, Ordering::Relaxed);
+    tables.seen.store(0, Ordering::Relaxed);
+    if now.saturating_sub(since) > u64::from(MANY) * AMONG || !tables::room_for_wide() {
+        return false;
+    }
+    let stored = Stored::new(tables::wide(key.bytes()));
+    stored.is_ok_and(|stored| {
+        // Another thread may have been first, with the same table.
+        drop(tables.wide.set(stored));
+        true
+    })
+}
+
+fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {
+    let [a, b, c, d] = row.message;
+    [row.r, row.key.bytes(), a, b, c, d]
+}
+
+/// k of each row.
+#[target_feature(enable = "avx2,fma")]
+fn scalars(rows: &[Row<'_>]) -> Vec<[u8; 32]> {
+    let messages: Vec<sha512::Pieces<'_>> = rows.iter().map(pieces).collect();
+    sha512::digests(&messages).iter().map(|hash| Scalar::from_bytes_mod_order_wide(hash).to_bytes()).collect()
+}
+
+/// [s]B - [k]A of each row, four at a time.
+#[target_feature(enable = "avx2,fma")]
+fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<Fe4>> {
+    let (base, one) = (&**BASE_TABLE, Fe4::splat([1, 0, 0, 0]));
+    let mut sums = Vec::with_capacity(groups.len());
+    let (mut plan, mut next) = (Plan::default(), Plan::default());
+    let mut ahead = groups.iter();
+    for step in 0..=groups.len() {
+        match ahead.next() {
+            Some(group) => next.set(
+                group.map(|(_, table)| table),
+                group.map(|(at, _)| &scalars[at]),
+                group.map(|(at, _)| rows[at].s),
+                base,
+            ),
+            None => next.clear(),
+        }
+        if step == 0 {
+            next.prefetch();
+        } else {
+            sums.push(plan.sum(&next, one));
+        }
+        std::mem::swap(&mut plan, &mut next);
+    }
+    sums
+}
+
+/// The encodings of points, all divided by their Z with one inversion.
+#[target_feature(enable = "avx2,fma")]
+fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
+    let mut before = Vec::with_capacity(sums.len());
+    let mut product = Fe4::splat([1, 0, 0, 0]);
+    for sum in sums {
+        before.push(product);
+        product = product.mul(&sum.z);
+    }
+    let mut inverse = inverted(&product);
+    let mut encodings = vec![[[0; 32]; 4]; sums.len()];
+    for ((sum, before), out) in sums.iter().zip(before).zip(&mut encodings).rev() {
+        let over_z = inverse.mul(&before);
+        inverse = inverse.mul(&sum.z);
+        *out = encoded(&sum.x.mul(&over_z), &sum.y.mul(&over_z));
+    }
+    encodings
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn encoded(x: &Fe4, y: &Fe4) -> [[u8; 32]; 4] {
+    let odd = numbers(x.to_words()[0]);
+    let words = transposed(y.to_words());
+    std::array::from_fn(|lane| {
+        let [a, b, c, d] = numbers(words[lane]);
+        let mut bytes = [0; 32];
+        let words = [a, b, c, d | odd[lane] << 63];
+        bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
+        bytes
+    })
+}

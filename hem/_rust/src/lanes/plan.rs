@@ -1,0 +1,117 @@
+//! What is to be added up for four signatures, as a list of steps. A list is made while the one before is worked off,
+//! so that its entries are on their way from memory when they are wanted: a table of a fleet's keys fits no cache.
+
+use super::digits::{self, SPAN};
+use super::entry::{Digit, Entry, index};
+use super::fe::Fe4;
+use super::point::{Affine, Point, Spare};
+use super::tables::{BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, COMB, STEP, WIDE_DIGITS, WIDE_ENTRIES, WIDE_WIDTH};
+
+/// The table that a key is multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Table<'a> {
+    /// Sums of teeth.
+    Comb(&'a [Entry; COMB]),
+    /// Odd multiples for every digit.
+    Wide(&'a [Entry; WIDE_ENTRIES]),
+}
+
+/// One addition in four lanes.
+#[derive(Clone, Copy, Debug)]
+struct Step<'a> {
+    entries: [&'a Entry; 4],
+    digits: [Digit; 4],
+    /// Whether the sum is doubled before.
+    doubled: bool,
+}
+
+/// The steps of four signatures.
+#[derive(Debug, Default)]
+pub(super) struct Plan<'a>(Vec<Step<'a>>);
+
+impl<'a> Plan<'a> {
+    /// Makes this the plan for [s]B - [k]A in each lane. All four tables must be of one kind.
+    pub(super) fn set(&mut self, tables: [Table<'a>; 4], ks: [&[u8; 32]; 4], ss: [&[u8; 32]; 4], base: &'a [Entry]) {
+        self.0.clear();
+        match tables {
+            [Table::Comb(a), Table::Comb(b), Table::Comb(c), Table::Comb(d)] => self.comb([a, b, c, d], ks),
+            tables => self.wide(tables, ks),
+        }
+        let mut columns = [[0; 4]; BASE_DIGITS];
+        ss.into_iter().enumerate().for_each(|(lane, s)| digits::windows(s, BASE_WIDTH, lane, &mut columns));
+        for (at, digits) in columns.into_iter().enumerate() {
+            let entries = digits.map(|digit| &base[at << (BASE_WIDTH - 1) | index(digit)]);
+            self.0.push(Step { entries, digits, doubled: false });
+        }
+    }
+
+    /// Makes this the plan of nothing.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn comb(&mut self, combs: [&'a [Entry; COMB]; 4], ks: [&[u8; 32]; 4]) {
+        let mut columns = [[0; 4]; SPAN];
+        ks.into_iter().enumerate().for_each(|(lane, k)| digits::comb(k, lane, &mut columns));
+        for at in (0..STEP).rev() {
+            for (block, column) in [(0, at), (1, STEP + at)].into_iter().filter(|&(_, column)| column < SPAN) {
+                let digits = columns[column];
+                let entries = std::array::from_fn(|lane| &combs[lane][block << BLOCK_BITS | index(digits[lane])]);
+                self.0.push(Step { entries, digits, doubled: block == 0 });
+            }
+        }
+    }
+
+    fn wide(&mut self, tables: [Table<'a>; 4], ks: [&[u8; 32]; 4]) {
+        let mut columns = [[0; 4]; WIDE_DIGITS];
+        ks.into_iter().enumerate().for_each(|(lane, k)| digits::windows(k, WIDE_WIDTH, lane, &mut columns));
+        let entry = |table: Table<'a>, at: usize, digit: Digit| match table {
+            Table::Wide(wide) => &wide[at << (WIDE_WIDTH - 1) | index(digit)],
+            Table::Comb(comb) => &comb[0],
+        };
+        for (at, digits) in columns.into_iter().enumerate() {
+            let entries = std::array::from_fn(|lane| entry(tables[lane], at, digits[lane]));
+            self.0.push(Step { entries, digits, doubled: false });
+        }
+    }
+
+    /// Asks for all entries: for a plan that has none before it.
+    pub(super) fn prefetch(&self) {
+        self.0.iter().flat_map(|step| step.entries).for_each(Entry::prefetch);
+    }
+
+    /// Works the steps off, and asks for the entries of the next plan along the way.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn sum(&self, next: &Self, one: Fe4) -> Point<Fe4> {
+        let (mut sum, mut spare) = (Point::identity(one), Spare([one; 4]));
+        for (at, step) in self.0.iter().enumerate() {
+            if let Some(step) = next.0.get(at) {
+                step.entries.iter().for_each(|entry| entry.prefetch());
+            }
+            let entry = Entry::gathered(step.entries, step.digits);
+            if at == 0 {
+                sum = Point::from_affine(&entry, one);
+                continue;
+            }
+            if step.doubled {
+                double(&mut sum);
+            }
+            add(&mut sum, &entry, &mut spare);
+        }
+        sum
+    }
+}
+
+// Two routines, each once in the program: together they stay in the first cache of instructions.
+
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+fn add(sum: &mut Point<Fe4>, entry: &Affine<Fe4>, spare: &mut Spare<Fe4>) {
+    sum.add_affine(entry, spare);
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+fn double(sum: &mut Point<Fe4>) {
+    sum.double();
+}

@@ -1,0 +1,246 @@
+//! Tables of multiples of a point: built in lanes, kept within a budget.
+
+use std::arch::x86_64::{
+    _mm256_and_si256, _mm256_castsi256_pd, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_xor_si256,
+};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::digits::{SPAN, TEETH};
+use super::entry::{Entry, words_of};
+use super::fe::{Fe4, Field};
+use super::point::{Affine, Cached, Point, inverted, root_candidate};
+
+/// Entries of a comb: two blocks, each of half of the `2^TEETH` sums of its teeth. 6 KiB.
+pub(super) const COMB: usize = BLOCKS << BLOCK_BITS;
+/// Blocks of a comb: each doubling of a sum then serves two digits.
+pub(super) const BLOCKS: usize = 2;
+/// Entries of a block, as a power of two: the sums whose last sign is plus; the others are their negatives.
+pub(super) const BLOCK_BITS: usize = TEETH - 1;
+/// Digits in the first block; the second has the rest.
+pub(super) const STEP: usize = SPAN.div_ceil(BLOCKS);
+
+/// Bits of a digit of the base point, and how many digits a scalar has: 1.3 MiB of entries, once.
+pub(super) const BASE_WIDTH: u32 = 10;
+pub(super) const BASE_DIGITS: usize = 26;
+/// The same of a key that signs so often in one process that the larger table pays: 222 KiB.
+pub(super) const WIDE_WIDTH: u32 = 7;
+pub(super) const WIDE_DIGITS: usize = 37;
+pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
+
+/// d of the curve, a square root of -1, and 1 / 2.
+const D: [u64; 4] = [0x75EB_4DCA_1359_78A3, 0x0070_0A4D_4141_D8AB, 0x8CC7_4079_7779_E898, 0x5203_6CEE_2B6F_FE73];
+const ROOT: [u64; 4] = [0xC4EE_1B27_4A0E_A0B0, 0x2F43_1806_AD2F_E478, 0x2B4D_0099_3DFB_D7A7, 0x2B83_2480_4FC1_DF0B];
+const HALF: [u64; 4] = [0xFFFF_FFFF_FFFF_FFF7, u64::MAX, u64::MAX, 0x3FFF_FFFF_FFFF_FFFF];
+/// The encoding of the base point: y = 4/5, x even.
+const BASE: [u8; 32] = {
+    let mut bytes = [0x66; 32];
+    bytes[0] = 0x58;
+    bytes
+};
+
+/// Bytes that tables of keys may take in the whole process, and that they take.
+static LIMIT: AtomicUsize = AtomicUsize::new(1 << 30);
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A table on the heap that counts against the limit until it is dropped.
+#[derive(Debug)]
+pub(super) struct Stored(Box<[Entry]>);
+
+impl Stored {
+    /// Takes the table in, or gives it back if there is no room.
+    pub(super) fn new(entries: Box<[Entry]>) -> Result<Self, Box<[Entry]>> {
+        let more = |taken| fits(taken, size_of_val(&*entries));
+        if TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
+            Ok(Self(entries))
+        } else {
+            Err(entries)
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(size_of_val(&*self.0), Ordering::Relaxed);
+    }
+}
+
+/// What is taken after `bytes` more, if the limit allows it.
+fn fits(taken: usize, bytes: usize) -> Option<usize> {
+    taken.checked_add(bytes).filter(|&sum| sum <= LIMIT.load(Ordering::Relaxed))
+}
+
+/// Whether one more of the larger tables fits into half of the limit: the other half is kept for combs, so that nobody
+/// can drive the combs of a fleet out with many messages under few keys.
+pub(super) fn room_for_wide() -> bool {
+    let taken = TAKEN.load(Ordering::Relaxed).saturating_mul(2);
+    fits(taken, 2 * WIDE_ENTRIES * size_of::<Entry>()).is_some()
+}
+
+/// Lets tables take `bytes` in all. Those that exist stay.
+pub(crate) fn set_limit(bytes: usize) {
+    LIMIT.store(bytes, Ordering::Relaxed);
+}
+
+/// Numbers that building needs.
+struct Numbers {
+    one: Fe4,
+    d: Fe4,
+    twice_d: Fe4,
+    half: Fe4,
+    root: Fe4,
+}
+
+impl Numbers {
+    #[target_feature(enable = "avx2,fma")]
+    fn new() -> Self {
+        let d = Fe4::splat(D);
+        let (one, half, root) = (Fe4::splat([1, 0, 0, 0]), Fe4::splat(HALF), Fe4::splat(ROOT));
+        Self { one, d, twice_d: d.add(&d).carry(), half, root }
+    }
+}
+
+/// The points that four encodings name. Each must be one that is known to be on the curve.
+#[target_feature(enable = "avx2,fma")]
+fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
+    let words = words_of(encodings);
+    let y = Fe4::from_words(&words);
+    let (u, v, r) = root_candidate(&y, &numbers.one, &numbers.d);
+    let exact = r.sqr().mul(&v).sub(&u).carry().is_zero();
+    let x = r.mul(&numbers.root).or_where(&r, exact);
+    // The sign bit of an encoding is the lowest bit of x.
+    let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
+    let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
+    Point::new(x, y, numbers.one)
+}
+
+/// The entries of points, all divided by their Z with one inversion.
+#[target_feature(enable = "avx2,fma")]
+fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
+    let mut before = Vec::with_capacity(points.len());
+    let mut product = numbers.one;
+    for point in points {
+        before.push(product);
+        product = product.mul(&point.z);
+    }
+    let mut inverse = inverted(&product).mul(&numbers.half);
+    let (two_d, mut result) =
+        (numbers.twice_d.add(&numbers.twice_d).carry(), vec![[Entry::default(); 4]; points.len()]);
+    for ((point, before), out) in points.iter().zip(before).zip(&mut result).rev() {
+        let half = inverse.mul(&before);
+        inverse = inverse.mul(&point.z);
+        let (x, y) = (point.x.mul(&half), point.y.mul(&half));
+        let entry = Affine { plus: y.add(&x).carry(), minus: y.sub(&x).carry(), product: x.mul(&y).mul(&two_d) };
+        *out = Entry::scattered(&entry);
+    }
+    result
+}
+
+/// `point` doubled `times` times.
+#[target_feature(enable = "avx2,fma")]
+fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
+    for _ in 0..times {
+        point.double();
+    }
+    point
+}
+
+/// `point` and another.
+#[target_feature(enable = "avx2,fma")]
+fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
+    point.add_cached(other);
+    point
+}
+
+/// Combs of the negatives of four keys.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
+    let numbers = Numbers::new();
+    let negatives = keys.map(negative);
+    let mut point = decoded(negatives.each_ref(), &numbers);
+    // Tooth i of block v is at 2^(SPAN i + STEP v).
+    let mut teeth = [Vec::new(), Vec::new()];
+    for tooth in 0..TEETH {
+        teeth[0].push(point);
+        point = doubled(point, STEP);
+        teeth[1].push(point);
+        point = doubled(point, if tooth + 1 < TEETH { SPAN - STEP } else { 0 });
+    }
+    let points: Vec<Point<Fe4>> = teeth.iter().flat_map(|teeth| sums(teeth, &numbers)).collect();
+    let entries = entries(&points, &numbers);
+    std::array::from_fn(|lane| entries.iter().map(|four| four[lane]).collect())
+}
+
+/// The last tooth plus or minus each other: bit i of a sum's place says that tooth i is added.
+#[target_feature(enable = "avx2,fma")]
+fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
+    let Some((last, others)) = teeth.split_last() else { return Vec::new() };
+    let all_minus = others.iter().fold(*last, |sum, tooth| added(sum, &tooth.cached(&numbers.twice_d).negated()));
+    let mut sums = vec![all_minus];
+    for tooth in others {
+        let twice: Cached<Fe4> = doubled(*tooth, 1).cached(&numbers.twice_d);
+        let plus: Vec<Point<Fe4>> = sums.iter().map(|sum| added(*sum, &twice)).collect();
+        sums.extend(plus);
+    }
+    sums
+}
+
+/// The odd multiples of 2^(width i) times the point that `encoding` names, for each digit i.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[Entry]> {
+    let numbers = Numbers::new();
+    let mut point = decoded([encoding; 4], &numbers);
+    let mut starts = Vec::with_capacity(digits);
+    for _ in 0..digits {
+        starts.push(point);
+        point = doubled(point, width as usize);
+    }
+    let each = 1 << (width - 1);
+    let mut table = vec![Entry::default(); digits * each];
+    // Four digits side by side; lanes of the last group that have no digit repeat one.
+    for (group, out) in starts.chunks(4).zip(table.chunks_mut(4 * each)) {
+        let start = gathered(std::array::from_fn(|lane| &group[lane.min(group.len() - 1)]));
+        let twice = doubled(start, 1).cached(&numbers.twice_d);
+        let mut points = vec![start];
+        for at in 1..each {
+            points.push(added(points[at - 1], &twice));
+        }
+        for (at, four) in entries(&points, &numbers).into_iter().enumerate() {
+            out.chunks_exact_mut(each).zip(four).for_each(|(digit, entry)| digit[at] = entry);
+        }
+    }
+    table.into()
+}
+
+/// The windows of the negative of a key.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn wide(key: &[u8; 32]) -> Box<[Entry]> {
+    windows(&negative(key), WIDE_WIDTH, WIDE_DIGITS)
+}
+
+/// The windows of the base point.
+pub(super) static BASE_TABLE: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
+    // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
+    unsafe { windows(&BASE, BASE_WIDTH, BASE_DIGITS) }
+});
+
+/// The encoding of the negative point: the same y, the other x.
+fn negative(encoding: &[u8; 32]) -> [u8; 32] {
+    let mut negative = *encoding;
+    negative[31] ^= 0x80;
+    negative
+}
+
+/// Lane i of the result is the first lane of point i.
+#[target_feature(enable = "avx2,fma")]
+fn gathered(points: [&Point<Fe4>; 4]) -> Point<Fe4> {
+    let part = |of: fn(&Point<Fe4>) -> &Fe4| {
+        let [a, b, c, d] = points.map(|point| of(point).first_lane());
+        Fe4::from_lanes([a, b, c, d])
+    };
+    Point { x: part(|p| &p.x), y: part(|p| &p.y), z: part(|p| &p.z), e: part(|p| &p.e), h: part(|p| &p.h) }
+}
