@@ -60,7 +60,7 @@ bench-quick: build  ## measure the straight line, quickly
 	@$(PYTHON) -m benchmarks.line --quick --json
 
 clean:  ## remove the environment and all that was built
-	rm -rf .venv hem/_rust/target tests/fuzz/target hem/_core*.so .benchmarks
+	rm -rf .venv hem/_rust/target tests/fuzz/target benchmarks/peers/target hem/_core*.so .benchmarks
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(PYTHON):
