@@ -1,13 +1,16 @@
-"""Run each fuzz target for a while, from the committed vectors: `python -m tests.fuzz [--seconds N]`.
+"""Run each fuzz target for a while, from its committed corpus and the vectors: `python -m tests.fuzz [--seconds N]`.
 
-Coverage comes from LLVM's own pass, so a stable compiler is enough; the crate has no unsafe code for a sanitizer.
-With a nightly compiler and cargo-fuzz, `cargo fuzz run scan --fuzz-dir tests/fuzz` runs the same targets.
+`--minimize` then writes the corpus anew: few and small files, which reach what was reached and no vector reaches.
+
+Coverage comes from LLVM's own pass, so a stable compiler is enough. A sanitizer, which the code in lanes might be run
+under, needs a nightly one, and cargo-fuzz: `cargo fuzz run verify --fuzz-dir tests/fuzz` runs the same targets.
 """
 
 import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parents[1] / "protocols" / "vectors"
 TARGETS = ("scan", "verify")
+MOST_BYTES = 4_096  # of a committed file
 COVERAGE = (
     "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 "
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table "
@@ -36,22 +40,29 @@ def build():
     return HERE / "target" / triple / "release"
 
 
-def seed(corpus):
+def seed(found):
     """Write every committed message and sequence as a file to start from."""
-    corpus.mkdir(parents=True, exist_ok=True)
+    found.mkdir(parents=True, exist_ok=True)
     for name in ("evidence", "sequence"):
         for number, vector in enumerate(json.loads((VECTORS / f"{name}.json").read_text())):
-            (corpus / f"{name}-{number}").write_bytes(bytes.fromhex(vector["hex"]))
+            (found / f"{name}-{number}").write_bytes(bytes.fromhex(vector["hex"]))
+
+
+def found_by(program):
+    """Return the folder for what a target finds worth keeping, which stands beside the build and goes with it."""
+    return HERE / "target" / "found" / program.name
 
 
 def fuzz(program, seconds):
     """Return whether a target ran for `seconds` without a finding; what it found is left in artifacts/."""
-    corpus, artifacts = HERE / "corpus" / program.name, HERE / "artifacts" / program.name
+    corpus, found, artifacts = HERE / "corpus" / program.name, found_by(program), HERE / "artifacts" / program.name
     artifacts.mkdir(parents=True, exist_ok=True)
-    seed(corpus)
+    corpus.mkdir(parents=True, exist_ok=True)
+    seed(found)
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=8192", "-verbosity=0"]
     done = subprocess.run(
-        [program, *limits, "-print_final_stats=1", f"-artifact_prefix={artifacts}/", corpus],
+        # New files go to the first folder: the committed one is only read.
+        [program, *limits, "-print_final_stats=1", f"-artifact_prefix={artifacts}/", found, corpus],
         capture_output=True,
         text=True,
         errors="replace",
@@ -65,17 +76,38 @@ def fuzz(program, seconds):
     return False
 
 
+def minimize(program):
+    """Write the corpus of a target anew: of all that it has and was found, the files that go where no vector goes."""
+    corpus, new = HERE / "corpus" / program.name, HERE / "target" / "minimized" / program.name
+    shutil.rmtree(new, ignore_errors=True)
+    seed(new)
+    vectors = set(new.iterdir())
+    limits = [f"-max_len={MOST_BYTES}", "-set_cover_merge=1", "-use_counters=0", "-verbosity=0"]
+    subprocess.run([program, *limits, new, corpus, found_by(program)], capture_output=True, check=True)
+    kept = sorted(set(new.iterdir()) - vectors)
+    shutil.rmtree(corpus)
+    corpus.mkdir()
+    for path in kept:
+        shutil.copyfile(path, corpus / path.name)
+    size = sum(path.stat().st_size for path in kept)
+    sys.stdout.write(f"fuzz {program.name}: {len(kept)} files of {size:,} bytes in the corpus\n")
+
+
 def main():
     """Run all targets; exit code 1 on a finding, 2 if they cannot be built."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the Rust decoder.")
     parser.add_argument("--seconds", type=int, default=15, help="for each target (default: 15)")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--minimize", action="store_true", help="then write the committed corpora anew")
+    given = parser.parse_args()
     try:
         folder = build()
     except (OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"fuzz: the targets were not built ({error}): install cargo and a C++ compiler\n")
         return 2
-    sound = [fuzz(folder / target, seconds) for target in TARGETS]
+    sound = [fuzz(folder / target, given.seconds) for target in TARGETS]
+    if given.minimize and all(sound):
+        for target in TARGETS:
+            minimize(folder / target)
     return 0 if all(sound) else 1
 
 
