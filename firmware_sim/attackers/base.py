@@ -1,5 +1,6 @@
 """What an attacker is: a chip's owner who runs the firmware honestly until told, and then bends one thing."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,7 +52,7 @@ class Attacker:
         return chip.flash.grant
 
 
-class Liar(Attacker):
+class Liar(Attacker, ABC):
     """Says something untrue, well-formed and properly signed by its own key."""
 
     def answer(self, chip: Chip, challenge: bytes, world: World) -> bytes:
@@ -59,6 +60,6 @@ class Liar(Attacker):
         honest = chip.claims(chip.accept(challenge).nonce)
         return chip.seal(self.lie(honest, chip, world).encode())
 
+    @abstractmethod
     def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:
         """Return the claims as this attacker has them."""
-        raise NotImplementedError

@@ -1,5 +1,6 @@
 """Attackers who send bytes that are no proper message: damaged, forged, or made to confuse a lax decoder."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from firmware_sim.attackers.base import Attacker, Liar, World
@@ -14,28 +15,28 @@ _MAP = 0xA0
 _END = b"\xff"
 
 
-class Damager(Attacker):
+class Damager(Attacker, ABC):
     """Lets the chip answer honestly and alters the message on its way."""
 
     def answer(self, chip: Chip, challenge: bytes, world: World) -> bytes:  # noqa: ARG002
         """Return the honest message, damaged."""
         return self.damage(chip.attest(challenge))
 
+    @abstractmethod
     def damage(self, message: bytes) -> bytes:
         """Return the message as this attacker sends it."""
-        raise NotImplementedError
 
 
-class Forger(Attacker):
+class Forger(Attacker, ABC):
     """Signs a payload, properly and with its own key, that is no deterministic CBOR: only a decoder can see it."""
 
     def answer(self, chip: Chip, challenge: bytes, world: World) -> bytes:  # noqa: ARG002
         """Return the signed payload."""
         return chip.seal(self.mangle(chip.claims(chip.accept(challenge).nonce).encode()))
 
+    @abstractmethod
     def mangle(self, payload: bytes) -> bytes:
         """Return the honest payload, mangled. It is a map of under 24 pairs: its head is one byte."""
-        raise NotImplementedError
 
 
 class FlippedBit(Damager):
