@@ -17,6 +17,8 @@ CORE := hem/_core.abi3.so
 CRATE := hem/_rust/Cargo.toml
 RUST := $(wildcard hem/_rust/src/*.rs hem/_rust/src/*/*.rs) $(CRATE) hem/_rust/Cargo.lock
 ARGS ?=
+# A process per core, and no more than a laptop has: each makes its own fleets.
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 # The first Python that is new enough and can make environments; looked for only when there is no .venv yet.
 # (`export` does not reach $(shell), so the path is given again.)
@@ -46,7 +48,7 @@ demo: build  ## run the main job on a simulated fleet; ARGS="--devices 500 --jso
 test: build  ## run all tests: Rust, then Python with lint, types and caps; ARGS="-k log" for some of them
 	@$(need_cargo)$(need_tools)echo 'cargo test'
 	@cargo test --quiet --locked --manifest-path $(CRATE)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(WORKERS) $(ARGS)
 
 test-slow: build  ## run the tests that take over a minute each
 	@$(PYTHON) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none at present
