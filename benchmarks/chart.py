@@ -67,7 +67,7 @@ def draw(result: dict[str, Any]) -> str:
     told = result["machine"]
     what = f"Microseconds per Ed25519 signature of a message of {result['message_bytes']} bytes; less is better."
     how = f"One thread, medians of {result['rounds']} interleaved rounds, {told['cpu']}."
-    fair = "hem also decodes each message and checks its claims; the peers only verify."
+    fair = "All get the same parts: key, signature, signed bytes. hem and single verifiers answer for each signature."
     parts += [_text(0, y + 14 + 16 * line, words, "note") for line, words in enumerate((what, fair, how))]
     height = y + 56
     return (

@@ -1,8 +1,9 @@
 """Ed25519 by hem and by its named peers: `python -m benchmarks.signatures [--json] [--quick] [--svg FILE]`.
 
 Messages have 400 signed bytes. "fleet" is one signature a key, "audit" is 64 keys that sign in turn. All run on one
-thread and take turns in one run, and a figure is the median of its rounds in microseconds per signature. What hem
-takes begins with whole messages, so decoding, key look-up and columns are in it; peers begin with parts.
+thread and take turns in one run, and a figure is the median of its rounds in microseconds per signature. hem and its
+peers begin with the same parts: key, signature, signed bytes. Figures of hem with "messages" in their names begin with
+whole messages, so decoding, key look-up, digests and claim columns are in them too.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks import chart, fleet, peer
@@ -34,7 +36,8 @@ PYTHON_ROWS = 1_000  # a loop in Python takes as long per row for any number
 LIMITS, QUICK_LIMITS = Limits(400, 9, 31), Limits(26, 3, 15)
 FORGED = {"1pct": 100, "50pct": 2, "100pct": 1}  # one in so many rows
 COFACTORED = "ed25519-cofactored"
-Verify = Callable[..., core.Columns]
+Verify = Callable[..., NDArray[np.uint16]]
+Judge = Callable[[], NDArray[np.uint16]]
 
 
 @dataclass(frozen=True)
@@ -71,48 +74,58 @@ def _new_file(text: str) -> Path:
 
 
 def modes() -> dict[str, Verify]:
-    """Return the ways in which the core can verify, by what their figures are called after."""
-    exact: Verify = core.verify
+    """Return the ways in which the core can verify parts, by what their figures are called after."""
+    exact: Verify = core.verify_signed
     found = {"": exact}
     if "mode" in inspect.signature(exact).parameters:
         found["_cofactored"] = partial(exact, mode=COFACTORED)
     return found
 
 
-def hem(verify: Verify, table: core.KeyTable, rows: core.Rows, *, every: int = 0, threads: int = 1) -> Run:
-    """Return the runs of hem over `rows`, of which one in `every` is forged (0: none).
+def whole(table: core.KeyTable, rows: core.Rows, *, threads: int) -> NDArray[np.uint16]:
+    """Return the reasons of whole messages, all else that comes of them thrown away."""
+    return core.verify(table, rows, threads=threads).reason
+
+
+def hem(judge: Judge, *, every: int = 0) -> Run:
+    """Return the runs of hem over rows, of which one in `every` is forged (0: none).
 
     A run raises RuntimeError if it accepts or refuses another row than it should.
     """
-    forged = np.zeros(len(rows), dtype=np.bool_)
-    if every:
-        forged[::every] = True
 
     def run(times: int) -> float:
         start = time.perf_counter()
         for _ in range(times):
-            columns = verify(table, rows, threads=threads)
+            reasons = judge()
         seconds = time.perf_counter() - start
-        if not np.array_equal(columns.reason != 0, forged):
-            raise RuntimeError(f"{np.count_nonzero((columns.reason != 0) != forged)} rows got the wrong verdict")
+        forged = np.zeros(len(reasons), dtype=np.bool_)
+        if every:
+            forged[::every] = True
+        if not np.array_equal(reasons != 0, forged):
+            raise RuntimeError(f"{np.count_nonzero((reasons != 0) != forged)} rows got the wrong verdict")
         return seconds
 
     return run
 
 
 def ours(sets: dict[str, Signed], asked: Asked) -> Iterator[Contender]:
-    """Yield hem on fleet and audit, in each mode; then on two threads and under forgeries."""
+    """Yield hem on fleet and audit, in each mode; then under forgeries, on two threads, and with whole messages."""
+    n = asked.devices
     for name, signed in sets.items():
-        for n in sorted({*asked.sizes, asked.devices}):
-            rows = signed.packed.part(0, n)
+        for size in sorted({*asked.sizes, n}):
             for suffix, verify in modes().items():
-                yield Contender(f"hem_{name}{suffix}", n, hem(verify, signed.table, rows))
-    signed, n = sets["fleet"], asked.devices
-    two = hem(core.verify, signed.table, signed.packed.part(0, n), threads=2)
-    yield Contender("hem_fleet_2_threads", n, two)
+                judge = partial(verify, signed.table, *signed.parts(size), threads=1)
+                yield Contender(f"hem_{name}{suffix}", size, hem(judge))
+        judge = partial(whole, signed.table, signed.packed.part(0, n), threads=1)
+        yield Contender(f"hem_{name}_messages", n, hem(judge))
+    signed = sets["fleet"]
     for share, every in FORGED.items():
-        rows = signed.forged(n, every)
-        yield Contender(f"hem_forged_{share}", n, hem(core.verify, signed.table, rows, every=every))
+        judge = partial(core.verify_signed, signed.table, *signed.parts(n, every), threads=1)
+        yield Contender(f"hem_forged_{share}", n, hem(judge, every=every))
+    judge = partial(core.verify_signed, signed.table, *signed.parts(n), threads=2)
+    yield Contender("hem_fleet_2_threads", n, hem(judge))
+    judge = partial(whole, signed.table, signed.packed.part(0, n), threads=2)
+    yield Contender("hem_fleet_messages_2_threads", n, hem(judge))
 
 
 def rivals(sets: dict[str, Signed], rust: RustPeers, asked: Asked) -> Iterator[Contender]:
@@ -132,7 +145,8 @@ def whole_line(asked: Asked) -> Iterator[Contender]:
     """Yield bytes -> verdict over a fleet's evidence with all claims: hem, and the plain loop in Python."""
     made = fleet.make(min(asked.devices, 2_000) if asked.quick else asked.devices)
     known = [(chip.ueid, keys.from_cose_key(chip.cose_key)) for chip in made.chips]
-    yield Contender("hem_bytes_to_verdict", len(known), hem(core.verify, enrolled(known), core.rows_of(made.answers)))
+    judge = partial(whole, enrolled(known), core.rows_of(made.answers), threads=1)
+    yield Contender("hem_bytes_to_verdict", len(known), hem(judge))
     messages = made.answers[:PYTHON_ROWS]
     ring = peer.ring(chip.cose_key for chip in made.chips[: len(messages)])
 
@@ -235,7 +249,8 @@ def run(asked: Asked) -> dict[str, Any]:
 def notes(asked: Asked) -> list[str]:
     """Return what a reader has to know to judge the figures."""
     told = [
-        "hem's time has decoding, key look-up, SHA-256 and claim columns in it; the peers get parts ready to use",
+        "hem and its peers get parts ready to use: key, signature, signed bytes",
+        "key look-up, decoding, SHA-256 and claim columns are in hem_*_messages and hem_bytes_to_verdict alone",
         "all single verifiers and the batch of ed25519-dalek get keys that were loaded before the clock started",
         "forged rows have an honest R and an s under L, so that only the equation refuses them",
         "batches of peers give one answer for all rows; hem gives one for each",

@@ -15,6 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks import fleet
 from benchmarks.fleet import Fleet
 from benchmarks.line import SIGNER
+from benchmarks.signed import Signed
 from hem import challenge, core, evidence, firmware, license, location, usage  # noqa: A004 - a room of the house
 from hem.errors import Reason
 from hem.model import AttestationResults, Claims
@@ -102,6 +103,13 @@ def test_verify(benchmark: BenchmarkFixture, rows: int, algorithm: int) -> None:
     items, table = evidence.decode(made.file()), made.verifier().trust.table
     claims = benchmark(evidence.verify, items, table, threads=1)
     assert claims.chip.tolist() == list(range(len(items)))
+
+
+def test_verify_signed(benchmark: BenchmarkFixture, rows: int) -> None:
+    """Verify signatures alone on one thread: distinct keys, all good."""
+    made = Signed.make(rows, rows)
+    reasons = benchmark(core.verify_signed, made.table, *made.parts(rows), threads=1)
+    assert met(reasons)
 
 
 def test_fresh(benchmark: BenchmarkFixture, judged: Judged) -> None:

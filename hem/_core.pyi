@@ -6,7 +6,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KeyTable", "__version__", "leaf_hashes", "level_hashes", "reasons", "scan", "split", "verify"]
+__all__ = [
+    "KeyTable",
+    "__version__",
+    "leaf_hashes",
+    "level_hashes",
+    "reasons",
+    "scan",
+    "split",
+    "verify",
+    "verify_signed",
+]
 
 __version__: str
 
@@ -31,6 +41,15 @@ def verify(
     *,
     threads: int,
 ) -> dict[str, object]: ...
+def verify_signed(
+    table: KeyTable,
+    key_rows: NDArray[np.int64],
+    messages: tuple[bytes | NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]],
+    signatures: tuple[bytes | NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]],
+    /,
+    *,
+    threads: int,
+) -> NDArray[np.uint16]: ...
 def leaf_hashes(
     data: bytes | NDArray[np.uint8], starts: NDArray[np.uint64], ends: NDArray[np.uint64], /
 ) -> NDArray[np.uint8]: ...

@@ -24,6 +24,7 @@ __all__ = [
     "scan",
     "split",
     "verify",
+    "verify_signed",
 ]
 
 U8 = NDArray[np.uint8]
@@ -194,6 +195,30 @@ def verify(table: KeyTable, rows: Rows, *, threads: int = 0) -> Columns:
     One call for the whole batch, on `threads` threads (0: one a core), without the GIL.
     """
     return Columns.from_core(_core.verify(table, _lent(rows), rows.starts, rows.ends, threads=threads))
+
+
+def verify_signed(table: KeyTable, key_rows: I64, messages: Rows, signatures: Rows | U8, *, threads: int = 0) -> U16:
+    """Return a reason for each of N signatures of messages of any form: nothing is decoded, and 0 is a good one.
+
+    Args:
+        table: the keys.
+        key_rows: (N,) the row of each signer's key; -1, or a row that the table does not have, is KEY_UNKNOWN.
+        messages: N rows, each exactly what is signed.
+        signatures: N rows, or (N, size) where all have one size.
+        threads: as in `verify`, and with the same promises.
+
+    Raises:
+        ValueError: not as many of each, or a row that is not a span of its data.
+    """
+    given = signatures if isinstance(signatures, Rows) else _rows_of_array(signatures)
+    sides = ((_lent(rows), rows.starts, rows.ends) for rows in (messages, given))
+    return _core.verify_signed(table, key_rows, *sides, threads=threads)
+
+
+def _rows_of_array(cells: U8) -> Rows:
+    count, size = cells.shape
+    edges = np.arange(count + 1, dtype=np.uint64) * np.uint64(size)
+    return Rows(cells.tobytes(), edges[:-1], edges[1:])
 
 
 def leaf_hashes(rows: Rows) -> U8:

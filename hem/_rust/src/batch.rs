@@ -10,7 +10,7 @@ use crate::cose::{self, Sign1};
 use crate::keys::{Enrolled, KeyTable};
 use crate::reason::Reason;
 use crate::reason::Reason::{AlgorithmMismatch, KeyUnknown, Met, UeidMismatch};
-use crate::signatures::{self, Algorithm, Key};
+use crate::signatures::{self, Algorithm, Signed};
 
 /// Rows of one unit of work: enough to share an inversion and little enough to stay in the second-level cache.
 const CHUNK: usize = 256;
@@ -63,20 +63,74 @@ pub fn scan(spans: &Spans<'_>) -> Columns {
 /// The system gave no thread. `threads` 0 means one for each core.
 pub fn verify(table: &KeyTable, spans: &Spans<'_>, threads: usize) -> Result<Columns, ThreadPoolBuildError> {
     let chunks: Vec<&[(usize, usize)]> = spans.spans.chunks(CHUNK).collect();
-    let parts: Vec<Columns> = if chunks.len() <= 1 || threads == 1 {
-        chunks.iter().map(|chunk| verify_chunk(table, spans.data, chunk)).collect()
-    } else {
-        // A pool of this call's own: a global one would be dead in a child process after a fork, and would hang it.
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let wanted = if threads == 0 { cores } else { threads };
-        let pool = ThreadPoolBuilder::new().num_threads(wanted.min(chunks.len())).build()?;
-        pool.install(|| chunks.par_iter().map(|chunk| verify_chunk(table, spans.data, chunk)).collect())
-    };
+    let mut parts = vec![Columns::default(); chunks.len()];
+    let work = parts.iter_mut().zip(chunks).collect();
+    each(work, threads, |(part, chunk)| *part = verify_chunk(table, spans.data, chunk))?;
     let mut columns = Columns::with_capacity(spans.spans.len());
     for part in parts {
         columns.append(part);
     }
     Ok(columns)
+}
+
+/// Signatures in parts: whose each should be, what it should cover, and the signature itself.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    key_rows: Vec<i64>,
+    messages: Spans<'a>,
+    signatures: Spans<'a>,
+}
+
+impl<'a> Parts<'a> {
+    /// Returns the parts together; None if one has more rows than another.
+    #[must_use]
+    pub fn new(key_rows: Vec<i64>, messages: Spans<'a>, signatures: Spans<'a>) -> Option<Self> {
+        let same = key_rows.len() == messages.spans.len() && key_rows.len() == signatures.spans.len();
+        same.then_some(Self { key_rows, messages, signatures })
+    }
+}
+
+/// Verifies signatures of messages of any form, each under the key of a row of the table; nothing is decoded.
+///
+/// Returns the code of a reason for each: `KeyUnknown` where the table has no such row, that of the signature elsewhere.
+/// Every row has its own answer, the same for any `threads`, position and count of rows.
+///
+/// # Errors
+/// The system gave no thread. `threads` 0 means one for each core.
+pub fn verify_signed(table: &KeyTable, parts: &Parts<'_>, threads: usize) -> Result<Vec<u16>, ThreadPoolBuildError> {
+    let mut reasons = vec![KeyUnknown.code(); parts.key_rows.len()];
+    let messages = parts.messages.spans.chunks(CHUNK).map(|spans| slices(parts.messages.data, spans));
+    let signatures = parts.signatures.spans.chunks(CHUNK).map(|spans| slices(parts.signatures.data, spans));
+    let chunks = parts.key_rows.chunks(CHUNK).zip(messages.zip(signatures));
+    let work = reasons.chunks_mut(CHUNK).zip(chunks).collect();
+    each(work, threads, |(reasons, (key_rows, (messages, signatures)))| {
+        let keys = key_rows.iter().map(|&row| table.row(usize::try_from(row).ok()?));
+        let rows = reasons.iter_mut().zip(keys).zip(messages.zip(signatures));
+        let (known, signed): (Vec<&mut u16>, Vec<Signed<'_>>) = rows
+            .filter_map(|((reason, enrolled), (message, signature))| {
+                Some((reason, Signed { key: &enrolled?.key, signature, message: [message, b"", b"", b""] }))
+            })
+            .unzip();
+        for (reason, verified) in known.into_iter().zip(signatures::verify_rows(&signed)) {
+            *reason = verified.code();
+        }
+    })?;
+    Ok(reasons)
+}
+
+/// Does the work on every piece, on no more threads than there are pieces.
+fn each<T: Send>(pieces: Vec<T>, threads: usize, work: impl Fn(T) + Sync + Send) -> Result<(), ThreadPoolBuildError> {
+    // The caller's thread does what is not worth another one.
+    if pieces.len() <= 1 || threads == 1 {
+        pieces.into_iter().for_each(work);
+        return Ok(());
+    }
+    // A pool of this call's own: a global one would be dead in a child process after a fork, and would hang it.
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = if threads == 0 { cores() } else { threads };
+    let pool = ThreadPoolBuilder::new().num_threads(wanted.min(pieces.len())).build()?;
+    pool.install(|| pieces.into_par_iter().for_each(work));
+    Ok(())
 }
 
 type Decoded<'a> = Result<(Sign1<'a>, Claims<'a>), Reason>;
@@ -92,10 +146,13 @@ fn decode(row: &[u8]) -> Decoded<'_> {
 fn verify_chunk(table: &KeyTable, data: &[u8], spans: &[(usize, usize)]) -> Columns {
     let rows: Vec<(&[u8], Decoded<'_>)> = slices(data, spans).map(|row| (row, decode(row))).collect();
     let found: Vec<Found<'_>> = rows.iter().map(|(_, decoded)| look_up(table, decoded)).collect();
-    let work: Vec<(&Key, &Sign1<'_>)> = rows
+    let work: Vec<Signed<'_>> = rows
         .iter()
         .zip(&found)
-        .filter_map(|((_, decoded), found)| Some((&found.as_ref().ok()?.1.key, &decoded.as_ref().ok()?.0)))
+        .filter_map(|((_, decoded), found)| {
+            let (enrolled, sign1) = (found.as_ref().ok()?.1, &decoded.as_ref().ok()?.0);
+            Some(Signed { key: &enrolled.key, signature: sign1.signature, message: sign1.signed })
+        })
         .collect();
     let mut verified = signatures::verify_rows(&work).into_iter();
     let mut columns = Columns::with_capacity(rows.len());

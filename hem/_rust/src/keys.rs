@@ -61,4 +61,10 @@ impl KeyTable {
         let &row = self.by_kid.get(kid)?;
         self.rows.get(row).map(|enrolled| (row, enrolled))
     }
+
+    /// Returns the key of a row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Option<&Enrolled> {
+        self.rows.get(row)
+    }
 }

@@ -1,7 +1,8 @@
 //! The compiled heart of hem: rows of bytes in, columns of values and reasons out.
 //!
 //! A row is one signed message of `protocols/hem.cddl`. [`scan`] decodes rows, [`verify`] also checks each signature
-//! against a [`KeyTable`]; both give every row its own [`Reason`] and never panic, whatever the bytes are.
+//! against a [`KeyTable`]; [`verify_signed`] checks signatures of anything. All give every row its own [`Reason`] and
+//! never panic, whatever the bytes are.
 
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 // Only `lanes` may have any, and allows it to itself.
@@ -25,7 +26,7 @@ pub mod split;
 #[cfg(feature = "python")]
 mod py;
 
-pub use batch::{Spans, scan, verify};
+pub use batch::{Parts, Spans, scan, verify, verify_signed};
 pub use columns::Columns;
 pub use keys::KeyTable;
 pub use reason::Reason;

@@ -6,8 +6,9 @@ use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyA
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use rayon::ThreadPoolBuildError;
 
-use crate::batch::{self, Spans};
+use crate::batch::{self, Parts, Spans};
 use crate::columns::{Column, Columns};
 use crate::reason::Reason;
 use crate::{keys, merkle, split as rows_of};
@@ -166,7 +167,51 @@ fn verify<'py>(
         let table = table.table.read().unwrap_or_else(PoisonError::into_inner);
         batch::verify(&table, &spans, threads)
     });
-    named(py, columns.map_err(|error| PyRuntimeError::new_err(format!("threads: {error}")))?)
+    named(py, columns.map_err(no_thread)?)
+}
+
+/// Return a reason (uint16) for each of N signatures, under keys that are rows of `table`; no message is decoded.
+///
+/// `key_rows` are int64; a row that the table does not have gets the reason `KEY_UNKNOWN`. `messages` and `signatures`
+/// are each (data, starts, ends). The reason is 0 only for the signature of that key over exactly those bytes.
+/// `threads` 0 means one for each core; the answers are the same for any number.
+///
+/// Raises:
+///     ValueError: not as many keys, messages and signatures; a row is not a span of its data; data can be written to.
+///     RuntimeError: the system gave no thread.
+#[pyfunction]
+#[pyo3(signature = (table, key_rows, messages, signatures, /, *, threads))]
+fn verify_signed<'py>(
+    py: Python<'py>,
+    table: &Bound<'py, KeyTable>,
+    key_rows: PyReadonlyArray1<'_, i64>,
+    messages: Given<'py>,
+    signatures: Given<'py>,
+    threads: usize,
+) -> PyResult<Bound<'py, PyArray1<u16>>> {
+    let key_rows: Vec<i64> = key_rows.as_array().iter().copied().collect();
+    let (keys, messages, signatures) = (key_rows.len(), given(&messages)?, given(&signatures)?);
+    let counts = format!("{keys} keys, {} messages, {} signatures", messages.rows().count(), signatures.rows().count());
+    let parts = Parts::new(key_rows, messages, signatures)
+        .ok_or_else(|| PyValueError::new_err(format!("{counts}, expected as many of each")))?;
+    let table = table.get();
+    let reasons = py.detach(|| {
+        let table = table.table.read().unwrap_or_else(PoisonError::into_inner);
+        batch::verify_signed(&table, &parts, threads)
+    });
+    Ok(reasons.map_err(no_thread)?.into_pyarray(py))
+}
+
+/// Rows as they come from Python: data, starts, ends.
+type Given<'py> = (Lent<'py>, PyReadonlyArray1<'py, u64>, PyReadonlyArray1<'py, u64>);
+
+fn given<'a>((data, starts, ends): &'a Given<'_>) -> PyResult<Spans<'a>> {
+    spans(data.bytes()?, starts, ends)
+}
+
+#[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
+fn no_thread(error: ThreadPoolBuildError) -> PyErr {
+    PyRuntimeError::new_err(format!("threads: {error}"))
 }
 
 fn named(py: Python<'_>, columns: Columns) -> PyResult<Bound<'_, PyDict>> {
@@ -240,7 +285,7 @@ fn reasons() -> Vec<(u16, &'static str)> {
 #[pymodule(gil_used = true)]
 mod _core {
     #[pymodule_export]
-    use super::{KeyTable, leaf_hashes, level_hashes, reasons, scan, split, verify};
+    use super::{KeyTable, leaf_hashes, level_hashes, reasons, scan, split, verify, verify_signed};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // the name that Python expects

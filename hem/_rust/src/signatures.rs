@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 
-use crate::cose::{Parts, Sign1};
+use crate::cose::Parts;
 use crate::ed25519;
 use crate::reason::Reason;
 use crate::reason::Reason::{KeyMalformed, Met, SignatureInvalid, SignatureMalformed};
@@ -104,22 +104,33 @@ impl Key {
     }
 }
 
-fn lane<'a>(&(key, sign1): &(&'a Key, &Sign1<'a>)) -> Option<ed25519::Signed<'a>> {
-    match key {
-        Key::Ed25519(key) => Some(ed25519::Signed { key, signature: sign1.signature, message: sign1.signed }),
+/// One signature to check.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// Whose it should be.
+    pub key: &'a Key,
+    /// As it was received.
+    pub signature: &'a [u8],
+    /// What it should cover, in pieces.
+    pub message: Parts<'a>,
+}
+
+fn lane<'a>(signed: &Signed<'a>) -> Option<ed25519::Signed<'a>> {
+    match signed.key {
+        Key::Ed25519(key) => Some(ed25519::Signed { key, signature: signed.signature, message: signed.message }),
         Key::Other(..) => None,
     }
 }
 
-/// Returns a reason for each message under its key, in order.
+/// Returns a reason for each signature, in order.
 #[must_use]
-pub fn verify_rows(rows: &[(&Key, &Sign1<'_>)]) -> Vec<Reason> {
+pub fn verify_rows(rows: &[Signed<'_>]) -> Vec<Reason> {
     let lanes: Vec<ed25519::Signed<'_>> = rows.iter().filter_map(lane).collect();
     let mut verified = ed25519::verify_rows(&lanes).into_iter();
     rows.iter()
-        .map(|(key, sign1)| match key {
+        .map(|signed| match signed.key {
             Key::Ed25519(_) => verified.next().unwrap_or(SignatureInvalid),
-            Key::Other(algorithm, key) => other(*algorithm, key, sign1.signature, &sign1.signed),
+            Key::Other(algorithm, key) => other(*algorithm, key, signed.signature, &signed.message),
         })
         .collect()
 }

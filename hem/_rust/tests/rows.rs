@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Chip, Numbers, array, bytes, claims, head, int, join, map, text};
+use ed25519_dalek::Signer as _;
 use hem_core::columns::Column;
-use hem_core::{Columns, KeyTable, Reason, Spans, scan, split, verify};
+use hem_core::{Columns, KeyTable, Parts, Reason, Spans, scan, split, verify, verify_signed};
 
 const NONCE: [u8; 32] = [6; 32];
 
@@ -194,6 +195,32 @@ fn a_row_does_not_depend_on_threads_position_or_neighbors() {
     assert_eq!(one.reasons(), alone);
     let backward: Vec<Vec<u8>> = rows.iter().rev().cloned().collect();
     assert!(verified(&table, &backward, 1).reasons().iter().eq(alone.iter().rev()));
+}
+
+#[test]
+fn parts_get_the_verdict_of_their_signature() {
+    let chips: Vec<Chip> = (1..=3).map(Chip::new).collect();
+    let table = table(&chips);
+    let messages: Vec<Vec<u8>> = (0..600_usize).map(|row| vec![7; row % 90]).collect();
+    let sign = |(row, message): (usize, &Vec<u8>)| chips[row % 3].key.sign(message).to_bytes().to_vec();
+    let mut signatures: Vec<Vec<u8>> = messages.iter().enumerate().map(sign).collect();
+    signatures[300][40] ^= 1;
+    let mut key_rows: Vec<i64> = (0..600).map(|row| row % 3).collect();
+    (key_rows[1], key_rows[599]) = (3, -1);
+    let expected = |row| match row {
+        1 | 599 => Reason::KeyUnknown,
+        300 => Reason::SignatureInvalid,
+        _ => Reason::Met,
+    };
+    let (data, spans) = join(&messages);
+    let (more, others) = join(&signatures);
+    let (messages, signatures) = (Spans::new(&data, spans).unwrap(), Spans::new(&more, others).unwrap());
+    assert!(Parts::new(key_rows[1..].to_vec(), messages.clone(), signatures.clone()).is_none());
+    let parts = Parts::new(key_rows, messages, signatures).unwrap();
+    for threads in [1, 2, 0] {
+        let reasons = verify_signed(&table, &parts, threads).unwrap();
+        assert_eq!(reasons, codes(&(0..600).map(expected).collect::<Vec<Reason>>()));
+    }
 }
 
 #[test]
