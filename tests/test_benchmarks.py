@@ -17,6 +17,7 @@ SCRIPTS = {
     "line": {"evidences_per_s", "repetitions", "threads", "evidence_bytes", "python_loop", "line_vs_python_loop"},
     "signatures": {"unit", "message_bytes", "evidence_bytes", "devices", "audit_keys", "rounds", "peers", "notes",
                    "ratios", "ratio_of"},
+    "algorithms": {"unit", "message_bytes", "rounds", "ratios"},
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -99,6 +100,20 @@ def test_line_tells_people_in_a_table():
     assert "evidence per second" in done.stdout
     assert "n = 2" in done.stdout
     assert "ratio" in done.stdout
+
+
+def test_algorithms_are_those_of_the_core_and_their_ratios_of_their_own_medians():
+    found = quick("algorithms")
+    assert len(found["ratios"]) == 6
+    medians = found["median"]["40"]
+    for name, ratio in found["ratios"].items():
+        assert ratio == pytest.approx(medians[f"cryptography_{name}"] / medians[f"hem_{name}"], abs=0.001)
+
+
+def test_algorithms_tell_people_in_a_table():
+    done = run("algorithms", "--quick", "--n", "2")
+    assert done.returncode == 0, done.stderr
+    assert "ML-DSA-65" in done.stdout
 
 
 @pytest.mark.parametrize("n", ["0", "-5", "1.5", "many"])

@@ -128,9 +128,9 @@ fn forged_rows_change_nothing_for_their_neighbors() {
     }
 }
 
-#[test]
-fn ten_thousand_rows_as_strict_dalek_has_them() {
-    let mut numbers = Numbers(10_000);
+/// Judges 10,000 rows, about half of them forged, beside ed25519-dalek's strict verification.
+fn check_against_strict_dalek(seed: u64) {
+    let mut numbers = Numbers(seed);
     let signers = signers(300, &mut numbers);
     let mut rows = rows(&signers, 10_000, &mut numbers, |numbers| numbers.below(300));
     rows.iter_mut().filter(|row| row.message.len() % 2 == 0).for_each(|row| forge(row, &mut numbers));
@@ -139,8 +139,19 @@ fn ten_thousand_rows_as_strict_dalek_has_them() {
     for size in [256, 97] {
         let reasons: Vec<Reason> = signed.chunks(size).flat_map(verify_rows).collect();
         let met: Vec<bool> = reasons.iter().map(|&reason| reason == Met).collect();
-        assert_eq!(met, expected);
+        assert_eq!(met, expected, "seed {seed}");
     }
+}
+
+#[test]
+fn ten_thousand_rows_as_strict_dalek_has_them() {
+    check_against_strict_dalek(10_000);
+}
+
+#[test]
+#[ignore = "minutes: a run before a release, with `make test-slow`"]
+fn a_million_rows_as_strict_dalek_has_them() {
+    (0..100).for_each(check_against_strict_dalek);
 }
 
 #[test]
