@@ -5,7 +5,7 @@
 //! formula covers all its runs on numbers.
 
 use super::fe::Field;
-use super::point::{Affine, Point, Spare, inverted, root_candidate};
+use super::point::{Affine, Extended, Point, Spare, inverted, root_candidate};
 use super::product::{OF_PRODUCT, OF_SQUARE};
 
 const TIGHT: u128 = (1 << 50) + (1 << 12);
@@ -91,6 +91,8 @@ impl Field for Bound {
 
 const PACKED: Bound = Bound([1 << 50; 5]);
 const ANY_TIGHT: Bound = Bound([TIGHT; 5]);
+/// Every sum that waits in a bucket.
+const STORED: Extended<Bound> = Extended { x: ANY_TIGHT, y: ANY_TIGHT, z: ANY_TIGHT, t: ANY_TIGHT };
 
 fn wider(a: &Point<Bound>, b: &Point<Bound>) -> Point<Bound> {
     Point { x: a.x.max(&b.x), y: a.y.max(&b.y), z: a.z.max(&b.z), e: a.e.max(&b.e), h: a.h.max(&b.h) }
@@ -110,6 +112,13 @@ struct Points {
 }
 
 impl Points {
+    /// All points that operations can make of entries, decoded points, buckets, and each other.
+    fn all() -> Self {
+        let entry = Affine { plus: PACKED, minus: PACKED, product: PACKED };
+        let start = wider(&Point::from_affine(&entry, ANY_TIGHT), &Point::new(ANY_TIGHT, ANY_TIGHT, ANY_TIGHT));
+        (0..4).fold(Self { added: start, doubled: start }, |points, _| points.step())
+    }
+
     /// All points that one more operation can make of these, and these.
     fn step(&self) -> Self {
         let entry = Affine { plus: PACKED, minus: PACKED, product: PACKED };
@@ -121,7 +130,7 @@ impl Points {
             let mut mixed = point;
             mixed.add_affine(&entry, &mut Spare([ANY_TIGHT; 4]));
             all.added = wider(&all.added, &mixed);
-            for cached in [self.added, self.doubled].map(|other| other.cached(&ANY_TIGHT)) {
+            for cached in [self.added.cached(&ANY_TIGHT), self.doubled.cached(&ANY_TIGHT), STORED.cached(&ANY_TIGHT)] {
                 for other in [cached, cached.negated()] {
                     let mut full = point;
                     full.add_cached(&other);
@@ -135,18 +144,31 @@ impl Points {
 
 #[test]
 fn no_sequence_of_additions_and_doublings_leaves_the_exact_range() {
-    let entry = Affine { plus: PACKED, minus: PACKED, product: PACKED };
-    let start = wider(&Point::from_affine(&entry, ANY_TIGHT), &Point::new(ANY_TIGHT, ANY_TIGHT, ANY_TIGHT));
-    let mut points = Points { added: start, doubled: start };
-    for _ in 0..4 {
-        points = points.step();
-    }
+    let points = Points::all();
     // Another step leads nowhere new: what holds for these bounds holds for sequences of any length.
     let next = points.step();
     assert!(is_within(&next.added, &points.added) && is_within(&next.doubled, &points.doubled));
     for coordinate in [points.added.x, points.added.y, points.added.z, points.doubled.x, points.doubled.z] {
         assert!(coordinate.is_within(&ANY_TIGHT));
     }
+}
+
+fn is_stored(sum: &Extended<Bound>) -> bool {
+    [sum.x, sum.y, sum.z, sum.t].iter().all(|coordinate| coordinate.is_within(&ANY_TIGHT))
+}
+
+#[test]
+fn sums_in_buckets_stay_tight_under_tight_terms() {
+    let decoded = Affine::new(&ANY_TIGHT, &ANY_TIGHT, &ANY_TIGHT, &ANY_TIGHT);
+    assert!([decoded.plus, decoded.minus, decoded.product].iter().all(|part| part.is_within(&ANY_TIGHT)));
+    for part in [ANY_TIGHT, PACKED] {
+        let mut sum = STORED;
+        sum.add_affine(&Affine { plus: part, minus: part, product: part }, &mut Spare([ANY_TIGHT; 4]));
+        assert!(is_stored(&sum));
+    }
+    // What becomes a bucket again, after additions and after doublings of sums of buckets.
+    let points = Points::all();
+    assert!(is_stored(&points.added.extended()) && is_stored(&points.doubled.extended()));
 }
 
 #[test]

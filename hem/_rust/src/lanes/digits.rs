@@ -7,7 +7,7 @@
 use super::entry::{Digit, digit};
 
 /// L = 2^252 + 27742317777372353535851937790883648493, little-endian words.
-const L: [u64; 5] = [0x5812_631A_5CF5_D3ED, 0x14DE_F9DE_A2F7_9CD6, 0, 0x1000_0000_0000_0000, 0];
+pub(super) const L: [u64; 5] = [0x5812_631A_5CF5_D3ED, 0x14DE_F9DE_A2F7_9CD6, 0, 0x1000_0000_0000_0000, 0];
 
 /// Teeth of a comb: bits that one digit takes, `SPAN` apart.
 pub(super) const TEETH: usize = 6;
@@ -25,7 +25,7 @@ pub(super) fn is_reduced(bytes: &[u8; 32]) -> bool {
     words(bytes).iter().rev().lt(L.iter().rev())
 }
 
-fn add(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
+pub(super) fn add(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
     let mut carry = false;
     std::array::from_fn(|at| {
         let (sum, over) = a[at].overflowing_add(b[at]);
@@ -35,10 +35,10 @@ fn add(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
     })
 }
 
-/// h of k, for n bits, 256 < n < 320, and k < L.
-fn halved(k: &[u8; 32], bits: usize) -> [u64; 5] {
+/// h of k, for n bits, 256 <= n < 320, and k < L.
+pub(super) fn halved(k: &[u64; 5], bits: usize) -> [u64; 5] {
     let ones = [u64::MAX, u64::MAX, u64::MAX, u64::MAX, (1 << (bits - 256)) - 1];
-    let mut sum = add(&words(k), &ones);
+    let mut sum = add(k, &ones);
     if sum[0] & 1 == 1 {
         sum = add(&sum, &L);
     }
@@ -55,15 +55,28 @@ fn bits(words: &[u64; 5], at: usize, width: usize) -> u64 {
 /// Puts the digits of k, below L, with `width` bits each, lowest first, into one lane of `out`.
 pub(super) fn windows(k: &[u8; 32], width: u32, lane: usize, out: &mut [[Digit; 4]]) {
     let width_bits = width as usize;
-    let half = halved(k, width_bits * out.len());
+    let half = halved(&words(k), width_bits * out.len());
     for (at, digits) in out.iter_mut().enumerate() {
         digits[lane] = digit(bits(&half, at * width_bits, width_bits) as u16, width);
     }
 }
 
+/// The h, for n bits, 128 <= n < 192, of the odd number 2 r + 1 - 2^128.
+pub(super) fn spread_out(r: u128, bits: usize) -> [u64; 5] {
+    let more = if bits == 128 { [0; 5] } else { [0, 1 << 63, (1 << (bits - 129)) - 1, 0, 0] };
+    add(&[r as u64, (r >> 64) as u64, 0, 0, 0], &more)
+}
+
+/// Four digits of h side by side: those of `width` bits from number 4 `group` on.
+#[inline]
+pub(super) fn four(half: &[u64; 5], width: u32, group: usize) -> [Digit; 4] {
+    let width_bits = width as usize;
+    std::array::from_fn(|at| digit(bits(half, (4 * group + at) * width_bits, width_bits) as u16, width))
+}
+
 /// Puts the digits of k, below L, for a comb, lowest first, into one lane of `out`.
 pub(super) fn comb(k: &[u8; 32], lane: usize, out: &mut [[Digit; 4]; SPAN]) {
-    let half = halved(k, TEETH * SPAN);
+    let half = halved(&words(k), TEETH * SPAN);
     let teeth: [u64; TEETH] = std::array::from_fn(|tooth| bits(&half, tooth * SPAN, SPAN));
     for (at, group) in out.chunks_mut(8).enumerate() {
         let columns = teeth.iter().enumerate().fold(0, |sum, (tooth, bits)| sum | spread(bits >> (8 * at)) << tooth);

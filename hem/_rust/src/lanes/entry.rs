@@ -111,7 +111,7 @@ fn swap(digit: Digit) -> usize {
 /// The top bits of four digits as the sign bits of lanes.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn signs(digits: [Digit; 4]) -> __m256d {
+pub(super) fn signs(digits: [Digit; 4]) -> __m256d {
     let [a, b, c, d] = digits.map(u64::from);
     let digits = (a | b << 16 | c << 32 | d << 48).cast_signed();
     let wide = _mm256_cvtepi16_epi64(_mm_cvtsi64_si128(digits));

@@ -28,8 +28,53 @@ pub(super) trait Field: Copy {
     }
     /// Tight square. No square of a limb, nor twice the product of two limbs, may be over 2^102.
     fn sqr(&self) -> Self;
+    /// Squares the element `times` times, where it stands. Its bounds are those of `sqr`.
+    fn sqr_times(&mut self, times: usize) {
+        (0..times).for_each(|_| *self = self.sqr());
+    }
     /// The same elements, tight. No limb may be over 2^55.
     fn carry(&self) -> Self;
+}
+
+/// Two elements that have nothing to do with each other: a processor works at one while it waits for the other.
+impl<F: Field> Field for [F; 2] {
+    #[inline(always)]
+    fn add(&self, other: &Self) -> Self {
+        [self[0].add(&other[0]), self[1].add(&other[1])]
+    }
+
+    #[inline(always)]
+    fn sub(&self, other: &Self) -> Self {
+        [self[0].sub(&other[0]), self[1].sub(&other[1])]
+    }
+
+    #[inline(always)]
+    fn mul(&self, other: &Self) -> Self {
+        [self[0].mul(&other[0]), self[1].mul(&other[1])]
+    }
+
+    #[inline(always)]
+    fn sqr(&self) -> Self {
+        [self[0].sqr(), self[1].sqr()]
+    }
+
+    #[inline(always)]
+    fn mul_to(&self, other: &Self, out: &mut Self) {
+        self[0].mul_to(&other[0], &mut out[0]);
+        self[1].mul_to(&other[1], &mut out[1]);
+    }
+
+    #[inline(always)]
+    fn sqr_times(&mut self, times: usize) {
+        for _ in 0..times {
+            self.iter_mut().for_each(|element| element.sqr_times(1));
+        }
+    }
+
+    #[inline(always)]
+    fn carry(&self) -> Self {
+        [self[0].carry(), self[1].carry()]
+    }
 }
 
 /// Four field elements.
@@ -98,7 +143,7 @@ impl Field for Fe4 {
         let mut out = std::mem::MaybeUninit::uninit();
         // SAFETY: as above; the square is written.
         unsafe {
-            product::sqr(self, out.as_mut_ptr());
+            product::sqr(std::ptr::from_ref(self), out.as_mut_ptr());
             out.assume_init()
         }
     }
@@ -107,6 +152,15 @@ impl Field for Fe4 {
     fn mul_to(&self, other: &Self, out: &mut Self) {
         // SAFETY: as above.
         unsafe { product::mul(self, other, out) }
+    }
+
+    #[inline(always)]
+    fn sqr_times(&mut self, times: usize) {
+        let here: *mut Self = self;
+        for _ in 0..times {
+            // SAFETY: as above. The routine has read all of its arguments before it writes the result.
+            unsafe { product::sqr(here, here) }
+        }
     }
 
     #[inline(always)]

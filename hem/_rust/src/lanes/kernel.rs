@@ -11,7 +11,7 @@ use super::fe::{Fe4, Field as _};
 use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
 use super::tables::{self, BASE_TABLE, Stored};
-use super::{Kernel, Portable, Row, sha512};
+use super::{Kernel, Mode, Portable, Row, cofactored, sha512};
 use crate::ed25519::Key;
 
 /// Signatures of one key that pay for a larger table, if they come within so many times as many rows: not so the rows of
@@ -25,11 +25,19 @@ static ROWS: AtomicU64 = AtomicU64::new(0);
 /// The multiples of one key, as far as they have been built. A clone starts with none.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
+    minus: OnceLock<Entry>,
     comb: OnceLock<Stored>,
     wide: OnceLock<Stored>,
     /// Signatures since the row of this process that `since` counts.
     seen: AtomicU32,
     since: AtomicU64,
+}
+
+impl Tables {
+    /// The negative of the key's point, once a batch has wanted it.
+    pub(super) const fn minus(&self) -> &OnceLock<Entry> {
+        &self.minus
+    }
 }
 
 #[cfg(test)]
@@ -62,15 +70,20 @@ impl Kernel for Lanes {
         "lanes"
     }
 
-    fn verify(&self, rows: &[Row<'_>]) -> Vec<bool> {
+    fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
         if rows.is_empty() {
             return Vec::new();
         }
         if !rounds_to_nearest() {
-            return Portable.verify(rows);
+            return Portable.verify(rows, mode);
         }
         // SAFETY: `Lanes` exists only where AVX2 and FMA were found.
-        unsafe { verify(rows) }
+        unsafe {
+            match mode {
+                Mode::Exact => verify(rows, mode),
+                Mode::Cofactored => cofactored::verify(rows),
+            }
+        }
     }
 }
 
@@ -88,8 +101,9 @@ fn rounds_to_nearest() -> bool {
 /// Combs that found no room beside their keys, for one call.
 type Fresh = HashMap<*const Key, Box<[Entry]>>;
 
+/// Looks at each row alone. What the exact rule refuses, the cofactored one has a second look at.
 #[target_feature(enable = "avx2,fma")]
-fn verify(rows: &[Row<'_>]) -> Vec<bool> {
+pub(super) fn verify(rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
     let fresh = prepare(rows);
     let scalars = scalars(rows);
     let mut work: Vec<(usize, Table<'_>)> =
@@ -101,16 +115,23 @@ fn verify(rows: &[Row<'_>]) -> Vec<bool> {
     let groups: Vec<[(usize, Table<'_>); 4]> = combs.chunks(4).chain(wides.chunks(4)).map(filled).collect();
     let sums = sums(&groups, rows, &scalars);
     let mut verdicts = vec![false; rows.len()];
-    for (encodings, group) in encodings(&sums).iter().zip(groups) {
-        for (encoding, (at, _)) in encodings.iter().zip(group) {
-            verdicts[at] = encoding == rows[at].r;
+    let (mut doubted, mut doubtful) = (Vec::new(), Vec::new());
+    for ((encodings, sum), group) in encodings(&sums).iter().zip(&sums).zip(&groups) {
+        let rs = group.map(|(at, _)| rows[at].r);
+        (0..4).for_each(|lane| verdicts[group[lane].0] = encodings[lane] == *rs[lane]);
+        if mode == Mode::Cofactored && group.iter().any(|&(at, _)| !verdicts[at]) {
+            doubted.push(group);
+            doubtful.push((*sum, rs));
         }
+    }
+    for (group, good) in doubted.into_iter().zip(cofactored::close(&doubtful)) {
+        group.iter().zip(good).for_each(|(&(at, _), good)| verdicts[at] = good);
     }
     verdicts
 }
 
 /// One value for each lane; lanes that a short group leaves over repeat its last.
-fn filled<T: Copy>(group: &[T]) -> [T; 4] {
+pub(super) fn filled<T: Copy>(group: &[T]) -> [T; 4] {
     std::array::from_fn(|lane| group[lane.min(group.len() - 1)])
 }
 
@@ -175,7 +196,7 @@ fn widen(key: &Key) -> bool {
     })
 }
 
-fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {
+pub(super) fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {
     let [a, b, c, d] = row.message;
     [row.r, row.key.bytes(), a, b, c, d]
 }
@@ -216,7 +237,7 @@ fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32
 
 /// The encodings of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
-fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
+pub(super) fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
     let mut before = Vec::with_capacity(sums.len());
     let mut product = Fe4::splat([1, 0, 0, 0]);
     for sum in sums {

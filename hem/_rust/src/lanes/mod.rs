@@ -1,12 +1,21 @@
-//! Exact verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA.
+//! Verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA.
 //!
-//! A [`Kernel`] says of each row whether R is the encoding of [s]B - [k]A. There are two, with the same answers to
+//! A [`Kernel`] says of each row whether R is the encoding of [s]B - [k]A, or, in the cofactored mode, whether 8 times
+//! the two are the same point. There are two, with the same answers to
 //! every row: `Lanes`, with tables of the multiples of each key, and `Portable`, which is curve25519-dalek. Which one
 //! runs is settled once in a process, by the processor and by `HEM_NO_SIMD`. This is the only folder with unsafe code.
 #![allow(clippy::indexing_slicing)] // arrays of fixed sizes, where a wrong index would be caught by any test
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod bounds;
+#[cfg(target_arch = "x86_64")]
+mod buckets;
+#[cfg(target_arch = "x86_64")]
+mod cofactored;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod cofactored_tests;
+#[cfg(target_arch = "x86_64")]
+mod decode;
 mod digits;
 #[cfg(target_arch = "x86_64")]
 mod entry;
@@ -14,6 +23,8 @@ mod entry;
 mod fe;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod order;
 #[cfg(target_arch = "x86_64")]
 mod plan;
 #[cfg(target_arch = "x86_64")]
@@ -31,7 +42,7 @@ mod tests;
 use std::sync::LazyLock;
 
 use crate::cose::Parts;
-use crate::ed25519::Key;
+use crate::ed25519::{Key, Mode};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use kernel::Tables;
@@ -53,8 +64,8 @@ pub(crate) trait Kernel: Send + Sync {
     /// The name that reports and benchmarks give it.
     fn name(&self) -> &'static str;
 
-    /// Returns for each row whether R is the encoding of [s]B - [k]A, whatever the other rows are.
-    fn verify(&self, rows: &[Row<'_>]) -> Vec<bool>;
+    /// Returns for each row whether the equation of the mode holds, whatever the other rows are.
+    fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool>;
 }
 
 /// Returns the kernel of this process.

@@ -24,6 +24,15 @@ pub(super) struct Affine<F> {
     pub(super) product: F,
 }
 
+/// A point as X/Z, Y/Z and T = XY/Z: the form in which a sum waits in memory for its next term.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extended<F> {
+    pub(super) x: F,
+    pub(super) y: F,
+    pub(super) z: F,
+    pub(super) t: F,
+}
+
 /// A point prepared for additions: Y + X, Y - X, 2 Z, 2 d T.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cached<F> {
@@ -104,6 +113,45 @@ impl<F: Field> Point<F> {
         self.close(&f, &g);
     }
 
+    /// The same point, with its T.
+    #[inline(always)]
+    pub(super) fn extended(&self) -> Extended<F> {
+        Extended { x: self.x, y: self.y, z: self.z, t: self.e.mul(&self.h) }
+    }
+
+    /// Self, prepared for additions. `twice_d` is 2 d.
+    #[inline(always)]
+    pub(super) fn cached(&self, twice_d: &F) -> Cached<F> {
+        self.extended().cached(twice_d)
+    }
+}
+
+impl<F: Field> Affine<F> {
+    /// The entry of affine coordinates, tight. `half` is 1 / 2.
+    #[inline(always)]
+    pub(super) fn new(x: &F, y: &F, half: &F, d: &F) -> Self {
+        let (half_x, half_y) = (x.mul(half), y.mul(half));
+        Self { plus: half_y.add(&half_x).carry(), minus: half_y.sub(&half_x).carry(), product: x.mul(y).mul(d) }
+    }
+}
+
+impl<F: Field> Extended<F> {
+    /// Adds an entry, which may be tight where those of tables are at most 2^50 a limb.
+    #[inline(always)]
+    pub(super) fn add_affine(&mut self, entry: &Affine<F>, spare: &mut Spare<F>) {
+        let Self { x, y, z, t } = self;
+        let Spare([a, b, c, _]) = spare;
+        y.sub(x).mul_to(&entry.minus, a);
+        y.add(x).mul_to(&entry.plus, b);
+        t.mul_to(&entry.product, c);
+        // E and G are tight, so that of two neighbors in the ring E, F, G, H one is; T takes E and H.
+        let (e, f, g, h) = (b.sub(a).carry(), z.sub(c), z.add(c).carry(), b.add(a));
+        e.mul_to(&f, x);
+        h.mul_to(&g, y);
+        f.mul_to(&g, z);
+        e.mul_to(&h, t);
+    }
+
     /// Self, prepared for additions. `twice_d` is 2 d.
     #[inline(always)]
     pub(super) fn cached(&self, twice_d: &F) -> Cached<F> {
@@ -111,7 +159,7 @@ impl<F: Field> Point<F> {
             plus: self.y.add(&self.x).carry(),
             minus: self.y.sub(&self.x).carry(),
             twice_z: self.z.add(&self.z).carry(),
-            product: self.e.mul(&self.h).mul(twice_d),
+            product: self.t.mul(twice_d),
         }
     }
 }
@@ -128,7 +176,9 @@ impl<F: Field> Cached<F> {
 /// `value` squared `times` times.
 #[inline(always)]
 fn squared<F: Field>(value: &F, times: usize) -> F {
-    (0..times).fold(*value, |value, _| value.sqr())
+    let mut value = *value;
+    value.sqr_times(times);
+    value
 }
 
 /// `value` to the power of (p - 5) / 8 = 2^252 - 3.

@@ -227,13 +227,13 @@ pub(super) unsafe fn mul(a: &Fe4, b: &Fe4, out: *mut Fe4) {
     call!(product, std::ptr::from_ref(a), std::ptr::from_ref(b), out, &raw const PRODUCT);
 }
 
-/// a times a to `out`, limbs as `Field::sqr` allows.
+/// a times a to `out`, which may be the place of a; limbs as `Field::sqr` allows.
 ///
 /// # Safety
-/// `out` can be written to, and the processor has AVX2 and FMA.
+/// `a` can be read, `out` can be written to, and the processor has AVX2 and FMA.
 #[inline(always)]
-pub(super) unsafe fn sqr(a: &Fe4, out: *mut Fe4) {
-    call!(square, std::ptr::from_ref(a), std::ptr::from_ref(a), out, &raw const SQUARE);
+pub(super) unsafe fn sqr(a: *const Fe4, out: *mut Fe4) {
+    call!(square, a, a, out, &raw const SQUARE);
 }
 
 /// The product of the elements at rdi and rsi to rdx; rcx has the constants. Called as `call` says, in no other way.

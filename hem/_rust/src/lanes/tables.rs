@@ -1,15 +1,13 @@
 //! Tables of multiples of a point: built in lanes, kept within a budget.
 
-use std::arch::x86_64::{
-    _mm256_and_si256, _mm256_castsi256_pd, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_xor_si256,
-};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::decode::{Numbers, decoded};
 use super::digits::{SPAN, TEETH};
-use super::entry::{Entry, words_of};
-use super::fe::{Fe4, Field};
-use super::point::{Affine, Cached, Point, inverted, root_candidate};
+use super::entry::Entry;
+use super::fe::{Fe4, Field as _};
+use super::point::{Affine, Cached, Point, inverted};
 
 /// Entries of a comb: two blocks, each of half of the `2^TEETH` sums of its teeth. 6 KiB.
 pub(super) const COMB: usize = BLOCKS << BLOCK_BITS;
@@ -28,12 +26,8 @@ pub(super) const WIDE_WIDTH: u32 = 7;
 pub(super) const WIDE_DIGITS: usize = 37;
 pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
 
-/// d of the curve, a square root of -1, and 1 / 2.
-const D: [u64; 4] = [0x75EB_4DCA_1359_78A3, 0x0070_0A4D_4141_D8AB, 0x8CC7_4079_7779_E898, 0x5203_6CEE_2B6F_FE73];
-const ROOT: [u64; 4] = [0xC4EE_1B27_4A0E_A0B0, 0x2F43_1806_AD2F_E478, 0x2B4D_0099_3DFB_D7A7, 0x2B83_2480_4FC1_DF0B];
-const HALF: [u64; 4] = [0xFFFF_FFFF_FFFF_FFF7, u64::MAX, u64::MAX, 0x3FFF_FFFF_FFFF_FFFF];
 /// The encoding of the base point: y = 4/5, x even.
-const BASE: [u8; 32] = {
+pub(super) const BASE: [u8; 32] = {
     let mut bytes = [0x66; 32];
     bytes[0] = 0x58;
     bytes
@@ -84,38 +78,6 @@ pub(super) fn room_for_wide() -> bool {
 /// Lets tables take `bytes` in all. Those that exist stay.
 pub(crate) fn set_limit(bytes: usize) {
     LIMIT.store(bytes, Ordering::Relaxed);
-}
-
-/// Numbers that building needs.
-struct Numbers {
-    one: Fe4,
-    d: Fe4,
-    twice_d: Fe4,
-    half: Fe4,
-    root: Fe4,
-}
-
-impl Numbers {
-    #[target_feature(enable = "avx2,fma")]
-    fn new() -> Self {
-        let d = Fe4::splat(D);
-        let (one, half, root) = (Fe4::splat([1, 0, 0, 0]), Fe4::splat(HALF), Fe4::splat(ROOT));
-        Self { one, d, twice_d: d.add(&d).carry(), half, root }
-    }
-}
-
-/// The points that four encodings name. Each must be one that is known to be on the curve.
-#[target_feature(enable = "avx2,fma")]
-fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
-    let words = words_of(encodings);
-    let y = Fe4::from_words(&words);
-    let (u, v, r) = root_candidate(&y, &numbers.one, &numbers.d);
-    let exact = r.sqr().mul(&v).sub(&u).carry().is_zero();
-    let x = r.mul(&numbers.root).or_where(&r, exact);
-    // The sign bit of an encoding is the lowest bit of x.
-    let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
-    let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
-    Point::new(x, y, numbers.one)
 }
 
 /// The entries of points, all divided by their Z with one inversion.
@@ -229,7 +191,7 @@ pub(super) static BASE_TABLE: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
 });
 
 /// The encoding of the negative point: the same y, the other x.
-fn negative(encoding: &[u8; 32]) -> [u8; 32] {
+pub(super) fn negative(encoding: &[u8; 32]) -> [u8; 32] {
     let mut negative = *encoding;
     negative[31] ^= 0x80;
     negative

@@ -1,0 +1,225 @@
+//! Sums of many points, each times a number of its own: Pippenger's method with four windows side by side.
+//!
+//! A number is cut into digits of some bits; every digit of a place has a bucket, to which the point is added. The four
+//! lanes are four places of one number, so that each lane has buckets of its own and no two lanes ever want the same.
+//! Digits are odd, so bucket b stands for 2 b + 1 and the negative digits subtract from it.
+
+use std::arch::x86_64::{
+    __m256d, _MM_HINT_T0, _mm_prefetch, _mm256_castpd_si256, _mm256_castsi256_pd, _mm256_load_pd, _mm256_set1_pd,
+    _mm256_setzero_pd, _mm256_store_pd,
+};
+
+use super::decode::Numbers;
+use super::digits;
+use super::entry::{Digit, index, signs, transposed};
+use super::fe::Fe4;
+use super::point::{Affine, Extended, Point, Spare};
+
+/// Steps between the request for a bucket and its use.
+const AHEAD: usize = 2;
+/// What it costs to empty a bucket, in additions of a term.
+const EMPTYING: usize = 3;
+
+/// A point to be multiplied and added up: limbs of its `Affine`, tight, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(128))]
+pub(super) struct Term([f64; 16]);
+
+/// A sum in memory: limb i of x, y, z, t from 4 i on.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+struct Bucket([f64; 20]);
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn turned(rows: [__m256d; 4]) -> [__m256d; 4] {
+    let [a, b, c, d] = rows;
+    let [a, b, c, d] =
+        transposed([_mm256_castpd_si256(a), _mm256_castpd_si256(b), _mm256_castpd_si256(c), _mm256_castpd_si256(d)]);
+    [_mm256_castsi256_pd(a), _mm256_castsi256_pd(b), _mm256_castsi256_pd(c), _mm256_castsi256_pd(d)]
+}
+
+impl Term {
+    /// The term of each lane.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn scattered(affine: &Affine<Fe4>) -> [Self; 4] {
+        let (p, m, t) = (affine.plus.0, affine.minus.0, affine.product.0);
+        let zero = _mm256_setzero_pd();
+        let limbs = [p[0], p[1], p[2], p[3], p[4], m[0], m[1], m[2], m[3], m[4], t[0], t[1], t[2], t[3], t[4], zero];
+        let mut terms = [Self::default(); 4];
+        for (at, four) in limbs.as_chunks::<4>().0.iter().enumerate() {
+            for (term, limbs) in terms.iter_mut().zip(turned(*four)) {
+                // SAFETY: four doubles of the sixteen, at a multiple of 32 bytes.
+                unsafe { _mm256_store_pd(term.0[4 * at..4 * at + 4].as_mut_ptr(), limbs) };
+            }
+        }
+        terms
+    }
+
+    /// The point in every lane, negated as the digit of the lane says.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn affine(&self, digits: [Digit; 4]) -> Affine<Fe4> {
+        let signs = signs(digits);
+        let t = &self.0;
+        let five =
+            |at: usize| Fe4([t[at], t[at + 1], t[at + 2], t[at + 3], t[at + 4]].map(|limb| _mm256_set1_pd(limb)));
+        let (plus, minus) = (five(0), five(5));
+        Affine {
+            plus: plus.or_where(&minus, signs),
+            minus: minus.or_where(&plus, signs),
+            product: five(10).negated_where(signs),
+        }
+    }
+}
+
+impl Bucket {
+    /// Nothing added yet.
+    const EMPTY: Self = {
+        let mut limbs = [0.0; 20];
+        (limbs[1], limbs[2]) = (1.0, 1.0);
+        Self(limbs)
+    };
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn gathered(buckets: [&Self; 4]) -> Extended<Fe4> {
+        let [a, b, c, d] = buckets;
+        let limbs: [[__m256d; 4]; 5] = std::array::from_fn(|limb| {
+            // SAFETY: four doubles of the twenty, at a multiple of 32 bytes.
+            let load = |bucket: &Self| unsafe { _mm256_load_pd(bucket.0[4 * limb..4 * limb + 4].as_ptr()) };
+            turned([load(a), load(b), load(c), load(d)])
+        });
+        let [x, y, z, t] = std::array::from_fn(|part| Fe4(limbs.map(|limb| limb[part])));
+        Extended { x, y, z, t }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn scattered(sum: &Extended<Fe4>) -> [[__m256d; 5]; 4] {
+        let limbs: [[__m256d; 4]; 5] =
+            std::array::from_fn(|limb| turned([sum.x.0[limb], sum.y.0[limb], sum.z.0[limb], sum.t.0[limb]]));
+        std::array::from_fn(|lane| limbs.map(|limb| limb[lane]))
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn set(&mut self, limbs: [__m256d; 5]) {
+        for (four, limbs) in self.0.as_chunks_mut::<4>().0.iter_mut().zip(limbs) {
+            // SAFETY: four doubles of the twenty, at a multiple of 32 bytes.
+            unsafe { _mm256_store_pd(four.as_mut_ptr(), limbs) };
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        let at: *const i8 = self.0.as_ptr().cast();
+        // SAFETY: a prefetch reads nothing that the program can see, and the addresses lie in the bucket.
+        unsafe {
+            _mm_prefetch(at, _MM_HINT_T0);
+            _mm_prefetch(at.add(64), _MM_HINT_T0);
+            _mm_prefetch(at.add(128), _MM_HINT_T0);
+        }
+    }
+}
+
+/// How numbers are cut: bits of a digit, and how many groups of four digits there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    width: u32,
+    groups: usize,
+}
+
+impl Shape {
+    /// The cheapest for so many terms with numbers of so many bits.
+    pub(super) fn best(bits: usize, terms: usize) -> Self {
+        let cost = |shape: &Self| shape.groups * (terms + (EMPTYING << (shape.width - 1)));
+        (4..=13).map(|width| Self::new(bits, width)).min_by_key(cost).unwrap_or(Self::new(bits, 4))
+    }
+
+    /// Numbers of so many bits in digits of `width` bits.
+    pub(super) const fn new(bits: usize, width: u32) -> Self {
+        Self { width, groups: bits.div_ceil(4 * width as usize) }
+    }
+
+    /// Bits of a digit.
+    #[cfg(test)]
+    pub(super) const fn width(self) -> u32 {
+        self.width
+    }
+
+    /// Bits of all digits.
+    pub(super) const fn bits(self) -> usize {
+        4 * self.width as usize * self.groups
+    }
+
+    /// The sum of all terms, each times the number that `halves` has as `digits::halved` makes it; in all lanes.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn sum(self, terms: &[Term], halves: &[[u64; 5]], numbers: &Numbers) -> Point<Fe4> {
+        let mut buckets = vec![Bucket::EMPTY; 4 << (self.width - 1)];
+        let mut columns = Vec::with_capacity(terms.len());
+        let mut sum = Point::identity(numbers.one);
+        for group in (0..self.groups).rev() {
+            columns.clear();
+            columns.extend(halves.iter().map(|half| digits::four(half, self.width, group)));
+            fill(&mut buckets, terms, &columns, numbers);
+            doubled(&mut sum, 4 * self.width);
+            sum.add_cached(&emptied(&mut buckets, numbers).cached(&numbers.twice_d));
+        }
+        self.joined(&sum, numbers)
+    }
+
+    /// The sum of the lanes: each is worth 2^width times the one before.
+    #[target_feature(enable = "avx2,fma")]
+    fn joined(self, lanes: &Point<Fe4>, numbers: &Numbers) -> Point<Fe4> {
+        let mut stored = [Bucket::EMPTY; 4];
+        stored.iter_mut().zip(Bucket::scattered(&lanes.extended())).for_each(|(bucket, limbs)| bucket.set(limbs));
+        let mut sum = Point::identity(numbers.one);
+        for lane in stored.iter().rev() {
+            doubled(&mut sum, self.width);
+            sum.add_cached(&Bucket::gathered([lane; 4]).cached(&numbers.twice_d));
+        }
+        sum
+    }
+}
+
+/// Adds every term to four buckets.
+#[target_feature(enable = "avx2,fma")]
+fn fill(buckets: &mut [Bucket], terms: &[Term], columns: &[[Digit; 4]], numbers: &Numbers) {
+    let each = buckets.len() / 4;
+    let places = |digits: &[Digit; 4]| -> [usize; 4] { std::array::from_fn(|lane| lane * each + index(digits[lane])) };
+    let mut spare = Spare([numbers.one; 4]);
+    for (at, (term, digits)) in terms.iter().zip(columns).enumerate() {
+        if let Some(next) = columns.get(at + AHEAD) {
+            places(next).into_iter().for_each(|place| buckets[place].prefetch());
+        }
+        let places = places(digits);
+        let mut sum = Bucket::gathered(places.map(|place| &buckets[place]));
+        sum.add_affine(&term.affine(*digits), &mut spare);
+        places.into_iter().zip(Bucket::scattered(&sum)).for_each(|(place, limbs)| buckets[place].set(limbs));
+    }
+}
+
+/// The sum of all buckets of each lane, each times 2 b + 1; leaves them empty.
+#[target_feature(enable = "avx2,fma")]
+fn emptied(buckets: &mut [Bucket], numbers: &Numbers) -> Point<Fe4> {
+    let each = buckets.len() / 4;
+    let (mut some, mut sum) = (Point::identity(numbers.one), Point::identity(numbers.one));
+    for at in (0..each).rev() {
+        let four = Bucket::gathered(std::array::from_fn(|lane| &buckets[lane * each + at]));
+        // What comes after bucket b has been added to `sum` b times in the end.
+        sum.add_cached(&some.cached(&numbers.twice_d));
+        some.add_cached(&four.cached(&numbers.twice_d));
+    }
+    buckets.fill(Bucket::EMPTY);
+    sum.double();
+    sum.add_cached(&some.cached(&numbers.twice_d));
+    sum
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn doubled(sum: &mut Point<Fe4>, times: u32) {
+    for _ in 0..times {
+        sum.double();
+    }
+}

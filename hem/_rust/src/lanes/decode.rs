@@ -1,0 +1,84 @@
+//! Points out of their encodings: a square root in each lane.
+
+use std::arch::x86_64::{
+    __m256d, _mm256_and_si256, _mm256_castsi256_pd, _mm256_or_pd, _mm256_set1_epi64x, _mm256_slli_epi64,
+    _mm256_xor_si256,
+};
+
+use super::entry::words_of;
+use super::fe::{Fe4, Field as _, Words};
+use super::point::{Affine, Point, root_candidate};
+
+/// d of the curve, a square root of -1, and 1 / 2.
+const D: [u64; 4] = [0x75EB_4DCA_1359_78A3, 0x0070_0A4D_4141_D8AB, 0x8CC7_4079_7779_E898, 0x5203_6CEE_2B6F_FE73];
+const ROOT: [u64; 4] = [0xC4EE_1B27_4A0E_A0B0, 0x2F43_1806_AD2F_E478, 0x2B4D_0099_3DFB_D7A7, 0x2B83_2480_4FC1_DF0B];
+const HALF: [u64; 4] = [0xFFFF_FFFF_FFFF_FFF7, u64::MAX, u64::MAX, 0x3FFF_FFFF_FFFF_FFFF];
+
+/// Numbers that decoding and building need.
+pub(super) struct Numbers {
+    pub(super) one: Fe4,
+    pub(super) d: Fe4,
+    pub(super) twice_d: Fe4,
+    pub(super) half: Fe4,
+    root: Fe4,
+}
+
+impl Numbers {
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn new() -> Self {
+        let d = Fe4::splat(D);
+        let (one, half, root) = (Fe4::splat([1, 0, 0, 0]), Fe4::splat(HALF), Fe4::splat(ROOT));
+        Self { one, d, twice_d: d.add(&d).carry(), half, root }
+    }
+}
+
+/// The points of four encodings, which must be canonical.
+#[derive(Clone, Copy)]
+pub(super) struct Decoded {
+    x: Fe4,
+    y: Fe4,
+    /// Sign bits set where there is such a point; elsewhere x and y mean nothing.
+    pub(super) on_curve: __m256d,
+}
+
+impl Decoded {
+    /// Chooses among the roots that `root_candidate` gives for y, by the sign bits in the last of the words.
+    #[target_feature(enable = "avx2,fma")]
+    fn new(y: Fe4, (u, v, r): (Fe4, Fe4, Fe4), words: &Words, numbers: &Numbers) -> Self {
+        let square = r.sqr().mul(&v);
+        let (exact, opposite) = (square.sub(&u).carry().is_zero(), square.add(&u).carry().is_zero());
+        let x = r.mul(&numbers.root).or_where(&r, exact);
+        // The sign bit of an encoding is the lowest bit of x.
+        let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
+        let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
+        Self { x, y, on_curve: _mm256_or_pd(exact, opposite) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn point(&self, numbers: &Numbers) -> Point<Fe4> {
+        Point::new(self.x, self.y, numbers.one)
+    }
+
+    /// The points as entries, all parts tight.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn affine(&self, numbers: &Numbers) -> Affine<Fe4> {
+        Affine::new(&self.x, &self.y, &numbers.half, &numbers.d)
+    }
+}
+
+/// The points that four encodings name. Each must be one that is known to be on the curve.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
+    let words = words_of(encodings);
+    let y = Fe4::from_words(&words);
+    Decoded::new(y, root_candidate(&y, &numbers.one, &numbers.d), &words, numbers).point(numbers)
+}
+
+/// The points of eight encodings, if they are any: two square roots side by side take much less than twice one.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn decoded_eight(encodings: [[&[u8; 32]; 4]; 2], numbers: &Numbers) -> [Decoded; 2] {
+    let words = [words_of(encodings[0]), words_of(encodings[1])];
+    let y = [Fe4::from_words(&words[0]), Fe4::from_words(&words[1])];
+    let (u, v, r) = root_candidate(&y, &[numbers.one; 2], &[numbers.d; 2]);
+    std::array::from_fn(|half| Decoded::new(y[half], (u[half], v[half], r[half]), &words[half], numbers))
+}
