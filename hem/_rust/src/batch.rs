@@ -5,7 +5,7 @@ use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::claims::{self, Claims};
-use crate::columns::Columns;
+use crate::columns::{Columns, Place};
 use crate::cose::{self, Sign1};
 use crate::keys::{Enrolled, KeyTable};
 use crate::reason::Reason;
@@ -47,11 +47,16 @@ fn slices<'a>(data: &'a [u8], spans: &[(usize, usize)]) -> impl Iterator<Item = 
 /// Decodes rows; no signature is looked at, so nothing in the columns may be believed.
 #[must_use]
 pub fn scan(spans: &Spans<'_>) -> Columns {
-    let mut columns = Columns::with_capacity(spans.spans.len());
-    for row in spans.rows() {
-        put(&mut columns, row, decode(row), (Met, -1));
-    }
-    columns
+    let rows = spans.spans.len();
+    let scanned = Columns::filled(rows, rows.max(1), |places| {
+        for place in places {
+            for (at, row) in spans.rows().enumerate() {
+                let _ = read(place, at, row);
+            }
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
+    scanned.unwrap_or_default()
 }
 
 /// Decodes rows and verifies each under the key that its kid names.
@@ -62,15 +67,10 @@ pub fn scan(spans: &Spans<'_>) -> Columns {
 /// # Errors
 /// The system gave no thread. `threads` 0 means one for each core.
 pub fn verify(table: &KeyTable, spans: &Spans<'_>, threads: usize) -> Result<Columns, ThreadPoolBuildError> {
-    let chunks: Vec<&[(usize, usize)]> = spans.spans.chunks(CHUNK).collect();
-    let mut parts = vec![Columns::default(); chunks.len()];
-    let work = parts.iter_mut().zip(chunks).collect();
-    each(work, threads, |(part, chunk)| *part = verify_chunk(table, spans.data, chunk))?;
-    let mut columns = Columns::with_capacity(spans.spans.len());
-    for part in parts {
-        columns.append(part);
-    }
-    Ok(columns)
+    Columns::filled(spans.spans.len(), CHUNK, |places| {
+        let work = places.iter_mut().zip(spans.spans.chunks(CHUNK)).collect();
+        each(work, threads, |(place, chunk)| verify_chunk(table, slices(spans.data, chunk), place))
+    })
 }
 
 /// Signatures in parts: whose each should be, what it should cover, and the signature itself.
@@ -133,71 +133,56 @@ fn each<T: Send>(pieces: Vec<T>, threads: usize, work: impl Fn(T) + Sync + Send)
     Ok(())
 }
 
-type Decoded<'a> = Result<(Sign1<'a>, Claims<'a>), Reason>;
-/// The key to verify a row with, or why there is none and the row of a key that was found but does not fit.
-type Found<'a> = Result<(usize, &'a Enrolled), (Reason, i64)>;
+/// Decodes a row into its place, and returns what is left to verify, if it was read.
+fn read<'a>(place: &mut Place<'_, 'a>, at: usize, row: &'a [u8]) -> Option<Sign1<'a>> {
+    match decode(row) {
+        Err(reason) => {
+            place.put_refused(at, reason, Sha256::digest(row).into());
+            None
+        }
+        Ok((sign1, mut claims)) => {
+            // Not of the row: anyone can turn (r, s) of ECDSA into (r, -s), and a chain must not break by that.
+            let hash = sign1.signed.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+            (claims.row.digest, claims.row.key_row) = (hash.finalize().into(), -1);
+            (claims.row.algorithm, claims.row.kid) = (sign1.algorithm, sign1.kid);
+            place.put(at, &claims.row, &claims.texts);
+            Some(sign1)
+        }
+    }
+}
 
-fn decode(row: &[u8]) -> Decoded<'_> {
+fn decode(row: &[u8]) -> Result<(Sign1<'_>, Claims<'_>), Reason> {
     let sign1 = cose::open(row)?;
     let claims = claims::read(sign1.payload)?;
     Ok((sign1, claims))
 }
 
-fn verify_chunk(table: &KeyTable, data: &[u8], spans: &[(usize, usize)]) -> Columns {
-    let rows: Vec<(&[u8], Decoded<'_>)> = slices(data, spans).map(|row| (row, decode(row))).collect();
-    let found: Vec<Found<'_>> = rows.iter().map(|(_, decoded)| look_up(table, decoded)).collect();
-    let work: Vec<Signed<'_>> = rows
-        .iter()
-        .zip(&found)
-        .filter_map(|((_, decoded), found)| {
-            let (enrolled, sign1) = (found.as_ref().ok()?.1, &decoded.as_ref().ok()?.0);
-            Some(Signed { key: &enrolled.key, signature: sign1.signature, message: sign1.signed })
-        })
-        .collect();
-    let mut verified = signatures::verify_rows(&work).into_iter();
-    let mut columns = Columns::with_capacity(rows.len());
-    for ((row, decoded), found) in rows.into_iter().zip(found) {
-        let verdict = found.map_or_else(
-            |refused| refused,
-            |(number, enrolled)| (judge(verified.next(), &decoded, enrolled), row_number(number)),
-        );
-        put(&mut columns, row, decoded, verdict);
+fn verify_chunk<'a>(table: &KeyTable, rows: impl Iterator<Item = &'a [u8]>, place: &mut Place<'_, 'a>) {
+    let mut found: Vec<(usize, i64, &Enrolled)> = Vec::with_capacity(CHUNK);
+    let mut work: Vec<Signed<'_>> = Vec::with_capacity(CHUNK);
+    for (at, row) in rows.enumerate() {
+        let Some(sign1) = read(place, at, row) else { continue };
+        match look_up(table, &sign1) {
+            Err((reason, number)) => place.judge(at, reason, number),
+            Ok((number, enrolled)) => {
+                found.push((at, number, enrolled));
+                work.push(Signed { key: &enrolled.key, signature: sign1.signature, message: sign1.signed });
+            }
+        }
     }
-    columns
+    for ((at, number, enrolled), verified) in found.into_iter().zip(signatures::verify_rows(&work)) {
+        let same_chip = place.ueid(at) == Some(&enrolled.ueid);
+        place.judge(at, if verified == Met && !same_chip { UeidMismatch } else { verified }, number);
+    }
 }
 
-fn look_up<'a>(table: &'a KeyTable, decoded: &Decoded<'_>) -> Found<'a> {
-    let (sign1, _) = decoded.as_ref().map_err(|&reason| (reason, -1))?;
+/// The key to verify a row with and its number; or why there is none, and the number of a key that does not fit.
+fn look_up<'a>(table: &'a KeyTable, sign1: &Sign1<'_>) -> Result<(i64, &'a Enrolled), (Reason, i64)> {
     let (number, enrolled) = table.find(&sign1.kid).ok_or((KeyUnknown, -1))?;
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
     if Algorithm::from_cose(sign1.algorithm) == Some(enrolled.key.algorithm()) {
         Ok((number, enrolled))
     } else {
-        Err((AlgorithmMismatch, row_number(number)))
-    }
-}
-
-fn judge(signature: Option<Reason>, decoded: &Decoded<'_>, enrolled: &Enrolled) -> Reason {
-    let same_chip = decoded.as_ref().is_ok_and(|(_, claims)| claims.row.ueid == enrolled.ueid);
-    match signature.unwrap_or(Reason::SignatureInvalid) {
-        Met if !same_chip => UeidMismatch,
-        reason => reason,
-    }
-}
-
-fn row_number(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn put(columns: &mut Columns, row: &[u8], decoded: Decoded<'_>, (reason, key_row): (Reason, i64)) {
-    match decoded {
-        Err(reason) => columns.push_refused(reason, Sha256::digest(row).into()),
-        Ok((Sign1 { algorithm, kid, signed, .. }, mut claims)) => {
-            // Not of the row: anyone can turn (r, s) of ECDSA into (r, -s), and a chain must not break by that.
-            let digest = signed.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into();
-            claims.row.reason = reason.code();
-            (claims.row.digest, claims.row.key_row) = (digest, key_row);
-            (claims.row.algorithm, claims.row.kid) = (algorithm, kid);
-            columns.push(&claims.row, &claims.texts);
-        }
+        Err((AlgorithmMismatch, number))
     }
 }

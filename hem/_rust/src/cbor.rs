@@ -1,7 +1,8 @@
-//! Strict deterministic CBOR (RFC 8949, section 4.2.1): one walk that finds every fault, then a cursor that reads.
+//! Strict deterministic CBOR (RFC 8949, section 4.2.1): one walk over a whole item that finds its first fault.
 //!
-//! The walk comes first and over the whole item, so that the reason of a damaged message never depends on which claim
-//! a reader happens to look at. Budgets bound what a hostile message can cost before its signature is known.
+//! What a cursor reads to the end without a fault has none here either, so only a message with a fault is walked: its
+//! reason then never depends on which claim a reader happens to look at. Budgets bound what a hostile message can cost
+//! before its signature is known.
 
 use crate::reason::Reason;
 use crate::reason::Reason::{
@@ -41,22 +42,36 @@ pub struct Head {
 ///
 /// # Errors
 /// `Truncated`, `IndefiniteLength`, `BadSimple` (reserved information), `NotShortest`.
+#[inline]
 pub fn head(data: &[u8]) -> Result<(Head, usize), Reason> {
     let (&first, rest) = data.split_first().ok_or(Truncated)?;
     let (major, info) = (first >> 5, first & 0x1F);
-    let size = match info {
-        0..24 => return Ok((Head { major, info, value: info.into() }, 1)),
-        24..28 => 1_usize << (info - 24),
-        31 => return Err(IndefiniteLength),
-        _ => return Err(BadSimple),
-    };
-    let raw = rest.get(..size).ok_or(Truncated)?;
-    let value = raw.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
-    let least = if size == 1 { 24 } else { 1 << (4 * size) };
+    if info < 24 {
+        return Ok((Head { major, info, value: info.into() }, 1));
+    }
+    let (value, least, size) = argument(info, rest)?;
     if major != SIMPLE && value < least {
         return Err(NotShortest);
     }
-    Ok((Head { major, info, value }, 1 + size))
+    Ok((Head { major, info, value }, size))
+}
+
+/// Returns a long argument, the least one that needs its length, and the bytes of the whole head.
+#[inline]
+fn argument(info: u8, rest: &[u8]) -> Result<(u64, u64, usize), Reason> {
+    match info {
+        24 => Ok((u8::from_be_bytes(bytes(rest)?).into(), 24, 2)),
+        25 => Ok((u16::from_be_bytes(bytes(rest)?).into(), 1 << 8, 3)),
+        26 => Ok((u32::from_be_bytes(bytes(rest)?).into(), 1 << 16, 5)),
+        27 => Ok((u64::from_be_bytes(bytes(rest)?), 1 << 32, 9)),
+        31 => Err(IndefiniteLength),
+        _ => Err(BadSimple),
+    }
+}
+
+#[inline]
+fn bytes<const N: usize>(rest: &[u8]) -> Result<[u8; N], Reason> {
+    rest.first_chunk().copied().ok_or(Truncated)
 }
 
 /// Accepts exactly one deterministic item within all budgets and without a tag, other than an outermost 18.
@@ -150,11 +165,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn utf8(content: &[u8]) -> Result<(), Reason> {
+pub(crate) fn utf8(content: &[u8]) -> Result<(), Reason> {
     std::str::from_utf8(content).map(|_| ()).map_err(|_| BadUtf8)
 }
 
-fn simple(head: Head) -> Result<(), Reason> {
+pub(crate) fn simple(head: Head) -> Result<(), Reason> {
     match head.info {
         20..=22 | HALF => Ok(()),
         SINGLE | DOUBLE if fits_shorter(float(head)) >= head.info => Ok(()),

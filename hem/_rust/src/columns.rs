@@ -61,24 +61,39 @@ macro_rules! table {
             $($name: Vec<$cell>,)*
         }
 
+        /// The same of some rows, to be written.
+        #[derive(Debug)]
+        struct FixedCells<'c> {
+            $($name: &'c mut [$cell],)*
+        }
+
         impl Fixed {
-            fn with_capacity(rows: usize) -> Self {
-                Self { $($name: Vec::with_capacity(rows),)* }
+            fn zeros(rows: usize) -> Self {
+                Self { $($name: vec![Default::default(); rows],)* }
             }
 
-            fn push(&mut self, row: &Row) {
-                $(self.$name.push(row.$name);)*
-            }
-
-            fn append(&mut self, mut later: Self) {
-                $(self.$name.append(&mut later.$name);)*
+            fn chunks(&mut self, rows: usize) -> impl Iterator<Item = FixedCells<'_>> {
+                $(let mut $name = self.$name.chunks_mut(rows);)*
+                std::iter::from_fn(move || Some(FixedCells { $($name: $name.next()?,)* }))
             }
 
             fn into_named(self) -> Named {
                 vec![$((stringify!($name), self.$name.into()),)*]
             }
         }
+
+        impl FixedCells<'_> {
+            fn put(&mut self, at: usize, row: &Row) {
+                $(set(self.$name, at, row.$name);)*
+            }
+        }
     };
+}
+
+fn set<T>(cells: &mut [T], at: usize, value: T) {
+    if let Some(cell) = cells.get_mut(at) {
+        *cell = value;
+    }
 }
 
 table! {
@@ -154,18 +169,42 @@ macro_rules! texts {
             $($name: Vec<u32>,)*
         }
 
+        /// The same of some rows, to be written, and the last string of each column with its code.
+        #[derive(Debug)]
+        struct CodeCells<'c, 'a> {
+            $($name: (&'c mut [u32], &'a [u8], u32),)*
+        }
+
         impl Codes {
-            fn push(&mut self, texts: &Texts<'_>, strings: &mut Strings) {
-                $(self.$name.push(strings.code(texts.$name));)*
+            fn zeros(rows: usize) -> Self {
+                Self { $($name: vec![0; rows],)* }
             }
 
-            fn append(&mut self, later: &Self, map: &[u32]) {
-                let renamed = |code: &u32| map.get(*code as usize).copied().unwrap_or_default();
-                $(self.$name.extend(later.$name.iter().map(renamed));)*
+            fn chunks<'a>(&mut self, rows: usize) -> impl Iterator<Item = CodeCells<'_, 'a>> {
+                $(let mut $name = self.$name.chunks_mut(rows);)*
+                std::iter::from_fn(move || Some(CodeCells { $($name: ($name.next()?, b"", 0),)* }))
             }
 
             fn into_named(self) -> Named {
                 vec![$((stringify!($name), self.$name.into()),)*]
+            }
+        }
+
+        impl<'a> CodeCells<'_, 'a> {
+            /// Most rows say what the row before them said, and then nothing is hashed.
+            fn put(&mut self, at: usize, texts: &Texts<'a>, strings: &mut Strings<'a>) {
+                $({
+                    let (cells, last, code) = &mut self.$name;
+                    if !same(last, texts.$name) {
+                        (*last, *code) = (texts.$name, strings.code(texts.$name));
+                    }
+                    set(cells, at, *code);
+                })*
+            }
+
+            fn rename(&mut self, map: &[u32]) {
+                let renamed = |code: &mut u32| *code = map.get(*code as usize).copied().unwrap_or_default();
+                $(self.$name.0.iter_mut().for_each(renamed);)*
             }
         }
     };
@@ -190,32 +229,40 @@ texts! {
     ranging,
 }
 
+/// Whether two strings are equal. They are of a few bytes, for which the call of memcmp that `==` makes takes longer.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let (words, bytes) = one.as_chunks::<8>();
+    let (others, rest) = other.as_chunks::<8>();
+    one.len() == other.len()
+        && words.iter().zip(others).all(|(a, b)| a == b)
+        && bytes.iter().zip(rest).all(|(a, b)| a == b)
+}
+
 /// A list of distinct strings; number 0 is the empty one. The map is keyed with random state, so that no choice of
 /// strings makes it slow.
 #[derive(Clone, Debug)]
-struct Strings {
-    codes: HashMap<Box<[u8]>, u32>,
-    list: Vec<Box<[u8]>>,
+struct Strings<'a> {
+    codes: HashMap<&'a [u8], u32>,
+    list: Vec<&'a [u8]>,
 }
 
-impl Default for Strings {
+impl Default for Strings<'_> {
     fn default() -> Self {
-        Self { codes: HashMap::new(), list: vec![Box::default()] }
+        Self { codes: HashMap::new(), list: vec![b""] }
     }
 }
 
-impl Strings {
-    fn code(&mut self, string: &[u8]) -> u32 {
+impl<'a> Strings<'a> {
+    fn code(&mut self, string: &'a [u8]) -> u32 {
         if string.is_empty() {
             return 0;
         }
-        if let Some(&code) = self.codes.get(string) {
-            return code;
-        }
         // A row has eight strings, and memory holds fewer than 2^29 rows.
-        let code = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        self.codes.insert(string.into(), code);
-        self.list.push(string.into());
+        let next = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let code = *self.codes.entry(string).or_insert(next);
+        if code == next {
+            self.list.push(string);
+        }
         code
     }
 }
@@ -225,14 +272,41 @@ impl Strings {
 pub struct Columns {
     fixed: Fixed,
     codes: Codes,
-    strings: Strings,
+    strings: Vec<Box<[u8]>>,
+}
+
+/// The place of some rows in the columns. Places do not overlap, so each can be filled on its own thread.
+#[derive(Debug)]
+pub struct Place<'c, 'a> {
+    fixed: FixedCells<'c>,
+    codes: CodeCells<'c, 'a>,
+    strings: Strings<'a>,
 }
 
 impl Columns {
-    /// No rows yet, and room for `rows`.
-    #[must_use]
-    pub fn with_capacity(rows: usize) -> Self {
-        Self { fixed: Fixed::with_capacity(rows), ..Self::default() }
+    /// Returns the columns of `rows` rows, after `fill` has put them: it gets the places of each `size` rows in order.
+    ///
+    /// # Errors
+    /// That of `fill`.
+    pub fn filled<'a, E>(
+        rows: usize,
+        size: usize,
+        fill: impl FnOnce(&mut [Place<'_, 'a>]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let (mut fixed, mut codes) = (Fixed::zeros(rows), Codes::zeros(rows));
+        let cells = fixed.chunks(size).zip(codes.chunks(size));
+        let mut places: Vec<Place<'_, 'a>> =
+            cells.map(|(fixed, codes)| Place { fixed, codes, strings: Strings::default() }).collect();
+        fill(&mut places)?;
+        let mut strings = Strings::default();
+        for place in &mut places {
+            let map: Vec<u32> = place.strings.list.iter().map(|string| strings.code(string)).collect();
+            if map.iter().zip(0..).any(|(&to, from)| to != from) {
+                place.codes.rename(&map);
+            }
+        }
+        let strings = strings.list.into_iter().map(Box::from).collect();
+        Ok(Self { fixed, codes, strings })
     }
 
     /// How many rows there are.
@@ -253,29 +327,36 @@ impl Columns {
         &self.fixed.reason
     }
 
-    /// Adds a row.
-    pub fn push(&mut self, row: &Row, texts: &Texts<'_>) {
-        self.fixed.push(row);
-        self.codes.push(texts, &mut self.strings);
-    }
-
-    /// Adds a row of which nothing but its bytes is known.
-    pub fn push_refused(&mut self, reason: Reason, digest: [u8; 32]) {
-        self.push(&Row { reason: reason.code(), digest, key_row: -1, ..Row::default() }, &Texts::default());
-    }
-
-    /// Adds the rows of `later` after those that are here.
-    pub fn append(&mut self, later: Self) {
-        let map: Vec<u32> = later.strings.list.iter().map(|string| self.strings.code(string)).collect();
-        self.codes.append(&later.codes, &map);
-        self.fixed.append(later.fixed);
-    }
-
     /// The columns by name, and the list that the codes point into.
     #[must_use]
     pub fn into_named(self) -> (Named, Vec<Box<[u8]>>) {
         let mut named = self.fixed.into_named();
         named.extend(self.codes.into_named());
-        (named, self.strings.list)
+        (named, self.strings)
+    }
+}
+
+impl<'a> Place<'_, 'a> {
+    /// Puts row `at` of this place: its values.
+    pub fn put(&mut self, at: usize, row: &Row, texts: &Texts<'a>) {
+        self.fixed.put(at, row);
+        self.codes.put(at, texts, &mut self.strings);
+    }
+
+    /// Puts row `at`, of which nothing but its bytes is known.
+    pub fn put_refused(&mut self, at: usize, reason: Reason, digest: [u8; 32]) {
+        self.put(at, &Row { reason: reason.code(), digest, key_row: -1, ..Row::default() }, &Texts::default());
+    }
+
+    /// Says what came of the signature of row `at`, and which row of the table its key is.
+    pub fn judge(&mut self, at: usize, reason: Reason, key_row: i64) {
+        set(self.fixed.reason, at, reason.code());
+        set(self.fixed.key_row, at, key_row);
+    }
+
+    /// The UEID that row `at` names.
+    #[must_use]
+    pub fn ueid(&self, at: usize) -> Option<&[u8; 17]> {
+        self.fixed.ueid.get(at)
     }
 }

@@ -1,9 +1,11 @@
 //! The envelope: COSE_Sign1 (RFC 9052, section 4.2) as `hem.cddl` narrows it.
 
-use crate::cbor::check;
+use crate::cbor::{MAX_MESSAGE, check};
 use crate::cursor::Cursor;
 use crate::reason::Reason;
-use crate::reason::Reason::{BadHeader, NotSign1, UnknownAlgorithm, UnprotectedHeader, WrongValue};
+use crate::reason::Reason::{
+    BadHeader, NotSign1, TooLarge, TrailingBytes, UnknownAlgorithm, UnprotectedHeader, WrongValue,
+};
 use crate::signatures::Algorithm;
 
 /// `typ` of evidence, application/eat+cwt (RFC 9782).
@@ -37,14 +39,17 @@ pub struct Sign1<'a> {
 /// # Errors
 /// The first fault: of the whole message as an item, its shape, the protected header, the signature size.
 pub fn open(row: &[u8]) -> Result<Sign1<'_>, Reason> {
-    check(row)?;
-    let envelope = shape(row)?;
-    let (algorithm, kid) = header(envelope.protected)?;
+    if row.len() > MAX_MESSAGE {
+        return Err(TooLarge);
+    }
+    // What has the shape is one item without a fault, so it needs no walk of its own.
+    let envelope = shape(row).map_err(|reason| check(row).err().unwrap_or(reason))?;
+    let (algorithm, kid) = plain(envelope.protected).map_or_else(|| header(envelope.protected), Ok)?;
     if !SIGNATURE.contains(&envelope.signature.len()) {
         return Err(WrongValue);
     }
-    // The heads of both strings are reused as they stand: the walk has refused every head but the shortest, which is
-    // the one that a deterministic Sig_structure has.
+    // The heads of both strings are reused as they stand: no head but the shortest was read, which is the one that a
+    // deterministic Sig_structure has.
     let signed = [b"\x84\x6ASignature1".as_slice(), envelope.protected_item, b"\x40".as_slice(), envelope.payload_item];
     Ok(Sign1 { algorithm, kid, payload: envelope.payload, signature: envelope.signature, signed })
 }
@@ -61,6 +66,9 @@ fn shape(row: &[u8]) -> Result<Envelope<'_>, Reason> {
     let inside = row.strip_prefix(b"\xD2\x84").ok_or(NotSign1)?;
     let mut cursor = Cursor::new(inside);
     let envelope = parts(&mut cursor).map_err(|_| NotSign1)?;
+    if !cursor.rest().is_empty() {
+        return Err(TrailingBytes);
+    }
     if envelope.1 != 0 { Err(UnprotectedHeader) } else { Ok(envelope.0) }
 }
 
@@ -76,7 +84,17 @@ fn parts<'a>(cursor: &mut Cursor<'a>) -> Result<(Envelope<'a>, u64), Reason> {
     Ok((Envelope { protected, protected_item, payload, payload_item, signature }, unprotected))
 }
 
-/// Reads alg and kid. All three keys are looked at before any value, and values in the order of keys.
+/// Reads alg and kid out of the one form that a good header has: only alg has more than one size.
+fn plain(protected: &[u8]) -> Option<(i32, [u8; 16])> {
+    let rest = protected.strip_prefix(b"\xA3\x01")?.strip_suffix(b"\x10\x19\x01\x07")?;
+    let (rest, kid) = rest.split_last_chunk()?;
+    let mut cursor = Cursor::new(rest.strip_suffix(b"\x04\x50")?);
+    let algorithm = i32::try_from(cursor.integer().ok()??).ok()?;
+    let known = cursor.rest().is_empty() && Algorithm::from_cose(algorithm).is_some();
+    known.then_some((algorithm, *kid))
+}
+
+/// Reads alg and kid of any header, or says what is wrong with it. All three keys are looked at before any value, and values in the order of keys.
 fn header(protected: &[u8]) -> Result<(i32, [u8; 16]), Reason> {
     check(protected)?;
     let mut cursor = Cursor::new(protected);

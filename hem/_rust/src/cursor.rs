@@ -1,14 +1,16 @@
-//! A reader over bytes that the strict walk has passed: types and ranges, no copies.
+//! A reader of items in order: types and ranges, no copies, and as strict as the walk.
 //!
-//! It trusts nothing for memory safety: every read is bounds-checked again and a surprise is a reason, not a panic.
+//! It reads no head but the shortest, no text but UTF-8, no float but the shortest, and no tag. What it leaves to the
+//! reader of a map is the order of keys, and to the reader of an item what follows it and how large it may be. The
+//! reason it gives for a fault of the encoding is not the walk's: whoever gets one asks `check`.
 
 use std::ops::RangeInclusive;
 
-use crate::cbor::{ARRAY, BYTES, DOUBLE, HALF, Head, MAP, SIMPLE, TEXT, float, head, length_of_item};
+use crate::cbor::{ARRAY, BYTES, DOUBLE, HALF, Head, MAP, SIMPLE, TEXT, float, head, length_of_item, simple, utf8};
 use crate::reason::Reason;
 use crate::reason::Reason::{Truncated, WrongType, WrongValue};
 
-/// A position in a walked item. A read that fails leaves it where it was or just past a head.
+/// A position in an item. A read that fails leaves it where it was or just past a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -27,12 +29,14 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Reason> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    #[inline]
     fn expect(&mut self, major: u8) -> Result<Head, Reason> {
         let (head, size) = head(self.rest)?;
         if head.major != major {
@@ -41,6 +45,7 @@ impl<'a> Cursor<'a> {
         self.take(size).map(|_| head)
     }
 
+    #[inline]
     fn string(&mut self, major: u8, sizes: &RangeInclusive<u64>) -> Result<&'a [u8], Reason> {
         let head = self.expect(major)?;
         if !sizes.contains(&head.value) {
@@ -53,6 +58,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// `WrongType`, `WrongValue`.
+    #[inline]
     pub fn bytes(&mut self, sizes: RangeInclusive<u64>) -> Result<&'a [u8], Reason> {
         self.string(BYTES, &sizes)
     }
@@ -60,15 +66,19 @@ impl<'a> Cursor<'a> {
     /// Reads the UTF-8 content of a text of one of `sizes`, in bytes.
     ///
     /// # Errors
-    /// `WrongType`, `WrongValue`.
+    /// `WrongType`, `WrongValue`, `BadUtf8`.
+    #[inline]
     pub fn text(&mut self, sizes: RangeInclusive<u64>) -> Result<&'a [u8], Reason> {
-        self.string(TEXT, &sizes)
+        let content = self.string(TEXT, &sizes)?;
+        utf8(content)?;
+        Ok(content)
     }
 
     /// Reads a byte string of exactly `N` bytes.
     ///
     /// # Errors
     /// `WrongType`, `WrongValue`.
+    #[inline]
     pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Reason> {
         let size = N as u64;
         self.bytes(size..=size)?.try_into().map_err(|_| WrongValue)
@@ -78,6 +88,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// `WrongType`.
+    #[inline]
     pub fn uint(&mut self) -> Result<u64, Reason> {
         self.expect(0).map(|head| head.value)
     }
@@ -86,6 +97,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// `WrongType`.
+    #[inline]
     pub fn integer(&mut self) -> Result<Option<i64>, Reason> {
         let (head, size) = head(self.rest)?;
         if head.major > 1 {
@@ -99,12 +111,13 @@ impl<'a> Cursor<'a> {
     /// Reads a float within `range`; NaN is in no range.
     ///
     /// # Errors
-    /// `WrongType`, `WrongValue`.
+    /// `WrongType`, `WrongValue`, `NotShortest`.
     pub fn float(&mut self, range: RangeInclusive<f64>) -> Result<f64, Reason> {
         let head = self.expect(SIMPLE)?;
         if !(HALF..=DOUBLE).contains(&head.info) {
             return Err(WrongType);
         }
+        simple(head)?;
         Some(float(head)).filter(|value| range.contains(value)).ok_or(WrongValue)
     }
 
@@ -112,6 +125,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// `WrongType`, `WrongValue`.
+    #[inline]
     pub fn array(&mut self, counts: RangeInclusive<u64>) -> Result<u64, Reason> {
         let head = self.expect(ARRAY)?;
         if counts.contains(&head.value) { Ok(head.value) } else { Err(WrongValue) }

@@ -5,7 +5,7 @@ mod common;
 use common::{Chip, Numbers, array, bytes, claims, head, int, join, map, text};
 use ed25519_dalek::Signer as _;
 use hem_core::columns::Column;
-use hem_core::{Columns, KeyTable, Parts, Reason, Spans, scan, split, verify, verify_signed};
+use hem_core::{Columns, KeyTable, Parts, Reason, Spans, cbor, claims, cose, scan, split, verify, verify_signed};
 
 const NONCE: [u8; 32] = [6; 32];
 
@@ -195,6 +195,68 @@ fn a_row_does_not_depend_on_threads_position_or_neighbors() {
     assert_eq!(one.reasons(), alone);
     let backward: Vec<Vec<u8>> = rows.iter().rev().cloned().collect();
     assert!(verified(&table, &backward, 1).reasons().iter().eq(alone.iter().rev()));
+}
+
+#[test]
+fn a_fault_of_the_encoding_wins_over_any_claim() {
+    let half = |high: u8| vec![0xF9, high, 0];
+    for (key, value, reason) in [
+        (264, map(&[(2, half(0x3C)), (1, half(0x3C))]), Reason::UnsortedKeys),
+        (264, map(&[(1, half(0x3C)), (1, half(0x3C))]), Reason::DuplicateKey),
+        (264, map(&[(1, b"\xFA\x3F\x80\x00\x00".to_vec()), (2, half(0x3C))]), Reason::NotShortest),
+        (264, map(&[(1, b"\xFB\x7F\xF8\0\0\0\0\0\0".to_vec()), (2, half(0x3C))]), Reason::NotShortest),
+        (270, b"\x61\xFF".to_vec(), Reason::BadUtf8),
+        (271, b"\x81\x61\xFF".to_vec(), Reason::BadUtf8),
+        (-80_003, array(&[array(&[b"\x61\xFF".to_vec(), bytes(&[0; 32]), int(1)])]), Reason::BadUtf8),
+        (-80_009, b"\x18\x17".to_vec(), Reason::NotShortest),
+        (-80_009, b"\xC0\x00".to_vec(), Reason::WrongType),
+        (-80_009, b"\x00\x00".to_vec(), Reason::TrailingBytes),
+    ] {
+        assert_eq!(replaced(key, value.clone()), reason, "{key}: {value:02x?}");
+        // The claim before it is not what it should be, and comes first.
+        let earlier = |pairs: &mut Vec<(i64, Vec<u8>)>| {
+            pairs[0].1 = text("nonce");
+            pairs.iter_mut().find(|(at, _)| *at == key).unwrap().1.clone_from(&value);
+        };
+        assert_eq!(decoded(earlier), reason, "{key}: {value:02x?}");
+    }
+    assert_eq!(decoded(|pairs| pairs.swap(0, 1)), Reason::UnsortedKeys);
+    assert_eq!(decoded(|pairs| pairs.swap(18, 19)), Reason::UnsortedKeys);
+    assert_eq!(decoded(|pairs| pairs.insert(21, pairs[20].clone())), Reason::DuplicateKey);
+    assert_eq!(decoded(|pairs| pairs.insert(0, (11, int(0)))), Reason::UnsortedKeys);
+}
+
+#[test]
+fn what_reads_without_a_fault_has_none_as_an_item() {
+    let mut numbers = Numbers(11);
+    let good = Chip::new(1).evidence(&NONCE);
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..200_000 {
+        let mut row = good.clone();
+        for _ in 0..=numbers.below(2) {
+            let (at, with) = (numbers.below(row.len()), numbers.next().to_le_bytes()[0]);
+            match numbers.below(4) {
+                0 => row[at] ^= 1 << (with % 8),
+                1 => row.insert(at, with),
+                2 => drop(row.remove(at)),
+                _ => row[at] = with,
+            }
+        }
+        match cose::open(&row) {
+            Ok(sign1) => {
+                let header = &sign1.signed[1][2..]; // behind the head of a string of 24 to 255 bytes
+                assert_eq!((cbor::check(&row), cbor::check(header)), (Ok(()), Ok(())), "{row:02x?}");
+                let claims = claims::read(sign1.payload);
+                assert!(claims.is_err() || cbor::check(sign1.payload).is_ok(), "{row:02x?}");
+                read += usize::from(claims.is_ok());
+            }
+            Err(reason) => {
+                assert!(cbor::check(&row).err().is_none_or(|fault| fault == reason), "{row:02x?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 10_000 && refused > 10_000, "{read} {refused}");
 }
 
 #[test]
