@@ -1,13 +1,14 @@
-//! Tables of multiples of a point: built in lanes, kept within a budget.
+//! Tables of multiples of a point, built in lanes.
 
 use std::arch::x86_64::{
-    _mm256_and_si256, _mm256_castsi256_pd, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_xor_si256,
+    __m256i, _mm256_and_si256, _mm256_castsi256_pd, _mm256_movemask_pd, _mm256_set1_epi64x, _mm256_slli_epi64,
+    _mm256_srli_epi64, _mm256_xor_si256,
 };
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::digits::{SPAN, TEETH};
-use super::entry::{Entry, words_of};
+use super::Entry;
+use super::entry::words_of;
 use super::fe::{Fe4, Field};
 use super::point::{Affine, Cached, Point, inverted, root_candidate};
 
@@ -28,6 +29,11 @@ pub(super) const WIDE_WIDTH: u32 = 7;
 pub(super) const WIDE_DIGITS: usize = 37;
 pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
 
+/// A comb of one key.
+pub(super) type Comb = [Entry; COMB];
+/// The larger table of one key.
+pub(super) type Wide = [Entry; WIDE_ENTRIES];
+
 /// d of the curve, a square root of -1, and 1 / 2.
 const D: [u64; 4] = [0x75EB_4DCA_1359_78A3, 0x0070_0A4D_4141_D8AB, 0x8CC7_4079_7779_E898, 0x5203_6CEE_2B6F_FE73];
 const ROOT: [u64; 4] = [0xC4EE_1B27_4A0E_A0B0, 0x2F43_1806_AD2F_E478, 0x2B4D_0099_3DFB_D7A7, 0x2B83_2480_4FC1_DF0B];
@@ -39,83 +45,36 @@ const BASE: [u8; 32] = {
     bytes
 };
 
-/// Bytes that tables of keys may take in the whole process, and that they take.
-static LIMIT: AtomicUsize = AtomicUsize::new(1 << 30);
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-/// A table on the heap that counts against the limit until it is dropped.
-#[derive(Debug)]
-pub(super) struct Stored(Box<[Entry]>);
-
-impl Stored {
-    /// Takes the table in, or gives it back if there is no room.
-    pub(super) fn new(entries: Box<[Entry]>) -> Result<Self, Box<[Entry]>> {
-        let more = |taken| fits(taken, size_of_val(&*entries));
-        if TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
-            Ok(Self(entries))
-        } else {
-            Err(entries)
-        }
-    }
-
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.0
-    }
-}
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        TAKEN.fetch_sub(size_of_val(&*self.0), Ordering::Relaxed);
-    }
-}
-
-/// What is taken after `bytes` more, if the limit allows it.
-fn fits(taken: usize, bytes: usize) -> Option<usize> {
-    taken.checked_add(bytes).filter(|&sum| sum <= LIMIT.load(Ordering::Relaxed))
-}
-
-/// Whether one more of the larger tables fits into half of the limit: the other half is kept for combs, so that nobody
-/// can drive the combs of a fleet out with many messages under few keys.
-pub(super) fn room_for_wide() -> bool {
-    let taken = TAKEN.load(Ordering::Relaxed).saturating_mul(2);
-    fits(taken, 2 * WIDE_ENTRIES * size_of::<Entry>()).is_some()
-}
-
-/// Lets tables take `bytes` in all. Those that exist stay.
-pub(crate) fn set_limit(bytes: usize) {
-    LIMIT.store(bytes, Ordering::Relaxed);
-}
-
 /// Numbers that building needs.
-struct Numbers {
-    one: Fe4,
-    d: Fe4,
-    twice_d: Fe4,
-    half: Fe4,
+pub(super) struct Numbers {
+    pub(super) one: Fe4,
+    pub(super) d: Fe4,
+    pub(super) twice_d: Fe4,
+    pub(super) half: Fe4,
     root: Fe4,
 }
 
 impl Numbers {
     #[target_feature(enable = "avx2,fma")]
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let d = Fe4::splat(D);
         let (one, half, root) = (Fe4::splat([1, 0, 0, 0]), Fe4::splat(HALF), Fe4::splat(ROOT));
         Self { one, d, twice_d: d.add(&d).carry(), half, root }
     }
 }
 
-/// The points that four encodings name. Each must be one that is known to be on the curve.
+/// The points with these y, and where the lowest bit of x is that of `odd`; and whether they are on the curve, as bits.
 #[target_feature(enable = "avx2,fma")]
-fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
-    let words = words_of(encodings);
-    let y = Fe4::from_words(&words);
+pub(super) fn decoded(y: Fe4, odd: __m256i, numbers: &Numbers) -> (Point<Fe4>, i32) {
     let (u, v, r) = root_candidate(&y, &numbers.one, &numbers.d);
-    let exact = r.sqr().mul(&v).sub(&u).carry().is_zero();
+    let quotient = r.sqr().mul(&v);
+    let exact = quotient.sub(&u).carry().is_zero();
+    let turned = quotient.add(&u).carry().is_zero();
     let x = r.mul(&numbers.root).or_where(&r, exact);
-    // The sign bit of an encoding is the lowest bit of x.
-    let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
-    let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
-    Point::new(x, y, numbers.one)
+    let wrong = _mm256_xor_si256(x.to_words()[0], odd);
+    let wrong = _mm256_and_si256(_mm256_slli_epi64(wrong, 63), _mm256_set1_epi64x(i64::MIN));
+    let x = x.negated_where(_mm256_castsi256_pd(wrong));
+    (Point::new(x, y, numbers.one), _mm256_movemask_pd(exact) | _mm256_movemask_pd(turned))
 }
 
 /// The entries of points, all divided by their Z with one inversion.
@@ -142,7 +101,7 @@ fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
 
 /// `point` doubled `times` times.
 #[target_feature(enable = "avx2,fma")]
-fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
+pub(super) fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
     for _ in 0..times {
         point.double();
     }
@@ -151,17 +110,22 @@ fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
 
 /// `point` and another.
 #[target_feature(enable = "avx2,fma")]
-fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
+pub(super) fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
     point.add_cached(other);
     point
 }
 
-/// Combs of the negatives of four keys.
+/// The points of four entries.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
+pub(super) fn started(entries: [&Entry; 4], numbers: &Numbers) -> Point<Fe4> {
+    Point::from_affine(&Entry::gathered(entries, [0; 4]), numbers.one)
+}
+
+/// Combs of four points.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn combs(of: [&Entry; 4]) -> [Box<Comb>; 4] {
     let numbers = Numbers::new();
-    let negatives = keys.map(negative);
-    let mut point = decoded(negatives.each_ref(), &numbers);
+    let mut point = started(of, &numbers);
     // Tooth i of block v is at 2^(SPAN i + STEP v).
     let mut teeth = [Vec::new(), Vec::new()];
     for tooth in 0..TEETH {
@@ -172,7 +136,12 @@ pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
     }
     let points: Vec<Point<Fe4>> = teeth.iter().flat_map(|teeth| sums(teeth, &numbers)).collect();
     let entries = entries(&points, &numbers);
-    std::array::from_fn(|lane| entries.iter().map(|four| four[lane]).collect())
+    std::array::from_fn(|lane| boxed(entries.iter().map(|four| four[lane]).collect()))
+}
+
+/// A table on the heap, where it was made: the larger ones are too large for a stack.
+fn boxed<const N: usize>(entries: Box<[Entry]>) -> Box<[Entry; N]> {
+    entries.try_into().unwrap_or_else(|_| unreachable!("of the length of its table"))
 }
 
 /// The last tooth plus or minus each other: bit i of a sum's place says that tooth i is added.
@@ -189,11 +158,9 @@ fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
     sums
 }
 
-/// The odd multiples of 2^(width i) times the point that `encoding` names, for each digit i.
+/// The odd multiples of 2^(width i) times the point, which is in every lane, for each digit i.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[Entry]> {
-    let numbers = Numbers::new();
-    let mut point = decoded([encoding; 4], &numbers);
+fn windows(mut point: Point<Fe4>, width: u32, digits: usize, numbers: &Numbers) -> Box<[Entry]> {
     let mut starts = Vec::with_capacity(digits);
     for _ in 0..digits {
         starts.push(point);
@@ -209,30 +176,32 @@ pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[En
         for at in 1..each {
             points.push(added(points[at - 1], &twice));
         }
-        for (at, four) in entries(&points, &numbers).into_iter().enumerate() {
+        for (at, four) in entries(&points, numbers).into_iter().enumerate() {
             out.chunks_exact_mut(each).zip(four).for_each(|(digit, entry)| digit[at] = entry);
         }
     }
     table.into()
 }
 
-/// The windows of the negative of a key.
+/// The larger table of a point.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn wide(key: &[u8; 32]) -> Box<[Entry]> {
-    windows(&negative(key), WIDE_WIDTH, WIDE_DIGITS)
+pub(super) fn wide(of: &Entry) -> Box<Wide> {
+    let numbers = Numbers::new();
+    boxed(windows(started([of; 4], &numbers), WIDE_WIDTH, WIDE_DIGITS, &numbers))
 }
 
 /// The windows of the base point.
 pub(super) static BASE_TABLE: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
     // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
-    unsafe { windows(&BASE, BASE_WIDTH, BASE_DIGITS) }
+    unsafe { base_table() }
 });
 
-/// The encoding of the negative point: the same y, the other x.
-fn negative(encoding: &[u8; 32]) -> [u8; 32] {
-    let mut negative = *encoding;
-    negative[31] ^= 0x80;
-    negative
+#[target_feature(enable = "avx2,fma")]
+fn base_table() -> Box<[Entry]> {
+    let numbers = Numbers::new();
+    let words = words_of([&BASE; 4]);
+    let (point, _) = decoded(Fe4::from_words(&words), _mm256_srli_epi64(words[3], 63), &numbers);
+    windows(point, BASE_WIDTH, BASE_DIGITS, &numbers)
 }
 
 /// Lane i of the result is the first lane of point i.
