@@ -21,12 +21,13 @@ pub mod merkle;
 pub mod reason;
 pub mod signatures;
 pub mod split;
+pub mod store;
 
 #[cfg(feature = "python")]
 mod py;
 
 pub use batch::{Spans, scan, verify};
 pub use columns::Columns;
-pub use keys::KeyTable;
+pub use keys::{Candidate, KeyTable};
 pub use reason::Reason;
 pub use split::split;

@@ -67,7 +67,10 @@ fn every_kind_of_encoding_in_every_lane() {
             four.insert(lane, kind);
             let expected: Vec<Reason> = four.iter().map(oracle).collect();
             assert_eq!(enrolled(&four), expected, "{kind:02x?} in lane {lane}");
-            assert_eq!(expected.iter().filter(|&&reason| reason == Met).count(), 3 + usize::from(expected[lane] == Met));
+            assert_eq!(
+                expected.iter().filter(|&&reason| reason == Met).count(),
+                3 + usize::from(expected[lane] == Met)
+            );
         }
     }
 }

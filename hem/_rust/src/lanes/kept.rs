@@ -4,8 +4,8 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use super::tables::{Comb, Wide};
 use super::Budget;
+use super::tables::{Comb, Wide};
 
 /// The multiples of one key, as far as they have been built: 32 bytes. A clone starts with none.
 #[derive(Debug)]

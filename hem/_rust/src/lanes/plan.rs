@@ -1,8 +1,8 @@
 //! What is to be added up for four signatures, as a list of steps. A list is made while the one before is worked off,
 //! so that its entries are on their way from memory when they are wanted: a table of a fleet's keys fits no cache.
 
-use super::digits::{self, SPAN};
 use super::Entry;
+use super::digits::{self, SPAN};
 use super::entry::{Digit, index};
 use super::fe::Fe4;
 use super::point::{Affine, Point, Spare};

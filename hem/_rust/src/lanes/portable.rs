@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
-use curve25519_dalek::traits::Identity as _;
 use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::Identity as _;
 use sha2::{Digest as _, Sha512};
 
 use super::{Eighth, Entry, Kernel, Row};

@@ -6,8 +6,8 @@ use std::arch::x86_64::{
 };
 use std::sync::LazyLock;
 
-use super::digits::{SPAN, TEETH};
 use super::Entry;
+use super::digits::{SPAN, TEETH};
 use super::entry::words_of;
 use super::fe::{Fe4, Field};
 use super::point::{Affine, Cached, Point, inverted, root_candidate};
