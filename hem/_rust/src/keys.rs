@@ -64,7 +64,7 @@ impl KeyTable {
     /// # Errors
     /// `InvalidData`: what is wrong with the bytes, and where.
     pub fn prepared(bytes: Vec<u8>, table_bytes: usize) -> io::Result<Self> {
-        Ok(Self { prepared: Prepared::new(bytes.into())?, ..Self::new(table_bytes) })
+        Ok(Self::expecting(Prepared::new(bytes.into())?, table_bytes))
     }
 
     /// Returns a table without rows, prepared with a file, which is mapped and must from now on only be replaced.
@@ -72,7 +72,17 @@ impl KeyTable {
     /// # Errors
     /// The system's; `InvalidData` as in `prepared`.
     pub fn open(path: &Path, table_bytes: usize) -> io::Result<Self> {
-        Ok(Self { prepared: Prepared::new(store::mapped(path)?)?, ..Self::new(table_bytes) })
+        Ok(Self::expecting(Prepared::new(store::mapped(path)?)?, table_bytes))
+    }
+
+    /// With room for all rows of a file, so that none is moved and no name is hashed twice.
+    fn expecting(prepared: Prepared, table_bytes: usize) -> Self {
+        let mut table = Self { prepared, ..Self::new(table_bytes) };
+        let rows = table.prepared.left();
+        table.rows.reserve(rows);
+        table.by_kid.rows.reserve(rows, |_| 0);
+        table.by_ueid.rows.reserve(rows, |_| 0);
+        table
     }
 
     /// How many keys are enrolled.
@@ -104,7 +114,6 @@ impl KeyTable {
     pub fn enroll_many(&mut self, candidates: &[Candidate<'_>]) -> Vec<Reason> {
         let (mut keys, ends) = self.admitted(candidates);
         keys.extend(checked(candidates.get(keys.len()..).unwrap_or_default(), &self.budget));
-        self.rows.reserve(if candidates.len() > self.rows.len() / 2 { candidates.len() } else { 0 });
         let mut ends = ends.into_iter();
         candidates
             .iter()

@@ -141,6 +141,11 @@ impl Prepared {
         self.rows
     }
 
+    /// How many rows may still come to be.
+    pub(crate) const fn left(&self) -> usize {
+        self.left
+    }
+
     /// Takes note that the next row, which ends there, is now a row of the table.
     pub(crate) const fn pass(&mut self, end: usize) {
         if self.left > 0 {
