@@ -4,15 +4,15 @@
 //! bytes of R are the encoding of [s]B - [k]A, with k = SHA-512(R || A || M) mod L. A is checked once, at enrollment:
 //! canonical, on the curve, and of order L. With such an A the comparison leaves no R outside the group of prime order.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use curve25519_dalek::constants::EIGHT_TORSION;
-use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 
 use crate::cose::Parts;
-use crate::lanes::{self, Kernel, Portable, Row, Tables};
+pub use crate::lanes::Budget;
+use crate::lanes::{self, Eighth, Entry, Kernel, Portable, Row, Tables};
 use crate::reason::Reason;
-use crate::reason::Reason::{KeyMalformed, KeyWeak, Met, SignatureInvalid, SignatureMalformed};
+use crate::reason::Reason::{KeyMalformed, Met, SignatureInvalid, SignatureMalformed};
 
 /// Little-endian bytes of p = 2^255 - 19.
 const P: [u8; 32] = {
@@ -25,39 +25,57 @@ const P: [u8; 32] = {
 static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
     LazyLock::new(|| EIGHT_TORSION.map(|point| without_sign(point.compress().to_bytes())));
 
-/// A public key that passed the checks of enrollment.
+/// A public key that passed the checks of enrollment: 160 bytes, 128 of them the key and the rest for its tables.
 #[derive(Clone, Debug)]
 pub struct Key {
     bytes: [u8; 32],
-    minus: EdwardsPoint,
+    /// An `Entry`, at any alignment.
+    entry: [u64; 12],
     tables: Tables,
 }
 
 impl Key {
-    /// Returns the key that `bytes` encode.
+    /// Returns the key that `bytes` encode, whose tables share a budget of `Budget::DEFAULT` with all such keys.
     ///
     /// # Errors
     /// `KeyMalformed`: not 32 bytes, not on the curve, or not the canonical encoding. `KeyWeak`: of small order, or
     /// with a part of small order: such a key would let its holder make signatures on which verifiers disagree.
     pub fn new(bytes: &[u8]) -> Result<Self, Reason> {
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| KeyMalformed)?;
-        let point = CompressedEdwardsY(bytes).decompress().ok_or(KeyMalformed)?;
-        if point.compress().to_bytes() != bytes {
-            return Err(KeyMalformed);
-        }
-        if point.is_small_order() || !point.is_torsion_free() {
-            return Err(KeyWeak);
-        }
-        Ok(Self { bytes, minus: -point, tables: Tables::default() })
+        static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(Arc::default);
+        Self::new_many(&[bytes.try_into().map_err(|_| KeyMalformed)?], &BUDGET).pop().unwrap_or(Err(KeyMalformed))
     }
 
-    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+    /// Returns for each encoding what `new` would, sooner than one by one. Their tables share `budget`.
+    #[must_use]
+    pub fn new_many(encodings: &[[u8; 32]], budget: &Arc<Budget>) -> Vec<Result<Self, Reason>> {
+        let checked = lanes::kernel().enroll(encodings);
+        encodings.iter().zip(checked).map(|(bytes, entry)| Ok(Self::of(*bytes, entry?, budget))).collect()
+    }
+
+    /// Returns for each encoding the key, or None if the eighth beside it, out of a file, does not show that it is one.
+    pub(crate) fn admitted(encodings: &[([u8; 32], Eighth)], budget: &Arc<Budget>) -> Vec<Option<Self>> {
+        let checked = lanes::kernel().admit(encodings);
+        encodings.iter().zip(checked).map(|((bytes, _), entry)| Some(Self::of(*bytes, entry?, budget))).collect()
+    }
+
+    /// Returns what shows that these, which are keys, are keys.
+    pub(crate) fn eighths(encodings: &[[u8; 32]]) -> Vec<Eighth> {
+        lanes::kernel().eighths(encodings)
+    }
+
+    fn of(bytes: [u8; 32], entry: Entry, budget: &Arc<Budget>) -> Self {
+        Self { bytes, entry: entry.into_words(), tables: Tables::new(budget) }
+    }
+
+    /// The encoding.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
         &self.bytes
     }
 
-    /// The negative of the key's point.
-    pub(crate) const fn minus(&self) -> &EdwardsPoint {
-        &self.minus
+    /// The entry of the negative point; `Entry::NONE` if the portable kernel enrolled the key.
+    pub(crate) const fn entry(&self) -> Entry {
+        Entry::from_words(self.entry)
     }
 
     /// What the kernel keeps beside the key.
@@ -133,13 +151,6 @@ pub fn verify_rows_portable_in(mode: Mode, rows: &[Signed<'_>]) -> Vec<Reason> {
 #[must_use]
 pub fn kernel() -> &'static str {
     lanes::kernel().name()
-}
-
-/// Lets the tables of multiples of all keys in this process take `bytes` in all, 1 GiB if this is never called.
-///
-/// With less memory rows of keys without a table take longer; no answer changes. Tables that exist stay.
-pub fn set_table_limit(bytes: usize) {
-    lanes::set_table_limit(bytes);
 }
 
 fn verify_with(kernel: &dyn Kernel, mode: Mode, rows: &[Signed<'_>]) -> Vec<Reason> {

@@ -22,12 +22,13 @@ pub mod merkle;
 pub mod reason;
 pub mod signatures;
 pub mod split;
+pub mod store;
 
 #[cfg(feature = "python")]
 mod py;
 
 pub use batch::{Parts, Spans, scan, verify, verify_signed};
 pub use columns::Columns;
-pub use keys::KeyTable;
+pub use keys::{Candidate, KeyTable};
 pub use reason::Reason;
 pub use split::split;

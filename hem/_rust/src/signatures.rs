@@ -1,5 +1,7 @@
 //! Algorithms and keys under one door. ES256, ES384 and ML-DSA are AWS-LC's, with keys parsed once at enrollment.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{self, SHA256, SHA384};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ML_DSA_44, ML_DSA_65, ML_DSA_87, ParsedPublicKey,
@@ -7,7 +9,8 @@ use aws_lc_rs::signature::{
 };
 
 use crate::cose::Parts;
-use crate::ed25519;
+use crate::ed25519::{self, Budget};
+use crate::lanes::Eighth;
 use crate::reason::Reason;
 use crate::reason::Reason::{KeyMalformed, Met, SignatureInvalid, SignatureMalformed};
 
@@ -29,6 +32,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every algorithm, each at the place that is its number in files.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ed25519, Self::Es256, Self::Es384, Self::MlDsa44, Self::MlDsa65, Self::MlDsa87];
+
     /// Returns the algorithm of a COSE number; None if `hem.cddl` does not list it.
     #[must_use]
     pub fn from_cose(number: i32) -> Option<Self> {
@@ -41,6 +48,23 @@ impl Algorithm {
             -50 => Self::MlDsa87,
             _ => return None,
         })
+    }
+
+    /// The COSE number, of two the older one.
+    pub(crate) const fn cose(self) -> i32 {
+        match self {
+            Self::Ed25519 => -8,
+            Self::Es256 => -7,
+            Self::Es384 => -35,
+            Self::MlDsa44 => -48,
+            Self::MlDsa65 => -49,
+            Self::MlDsa87 => -50,
+        }
+    }
+
+    /// Bytes of a public key.
+    pub(crate) const fn key_bytes(self) -> usize {
+        self.sizes().0
     }
 
     /// Bytes of a public key and of a signature.
@@ -70,28 +94,71 @@ impl Algorithm {
 
 /// A public key that passed the checks of its algorithm.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // a box would cost every key of a fleet an allocation, and each row a miss
 pub enum Key {
     /// Checked by the rule for Ed25519.
-    Ed25519(Box<ed25519::Key>),
+    Ed25519(ed25519::Key),
     /// Parsed by AWS-LC.
     Other(Algorithm, Box<ParsedPublicKey>),
 }
 
 impl Key {
-    /// Returns the key of `bytes`: raw, or an uncompressed SEC 1 point for ES256 and ES384.
+    /// Returns each key of these bytes: raw, or an uncompressed SEC 1 point for ES256 and ES384. Tables of the Ed25519
+    /// keys share `budget`.
     ///
-    /// # Errors
-    /// `KeyMalformed`, or `KeyWeak` (Ed25519).
-    pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, Reason> {
+    /// A key may be `KeyMalformed`, or `KeyWeak` (Ed25519).
+    #[must_use]
+    pub fn new_many(keys: &[(Algorithm, &[u8])], budget: &Arc<Budget>) -> Vec<Result<Self, Reason>> {
+        let encodings: Vec<[u8; 32]> = keys.iter().filter_map(ed25519_bytes).collect();
+        let mut checked = ed25519::Key::new_many(&encodings, budget).into_iter();
+        keys.iter()
+            .map(|key| match ed25519_bytes(key) {
+                Some(_) => checked.next().unwrap_or(Err(KeyMalformed)).map(Self::Ed25519),
+                None => Self::other(*key),
+            })
+            .collect()
+    }
+
+    /// Returns each key that a file shows to be one: an Ed25519 key by its eighth, another by being looked at again.
+    pub(crate) fn admitted(keys: &[(Algorithm, &[u8], Option<&Eighth>)], budget: &Arc<Budget>) -> Vec<Option<Self>> {
+        let known: Vec<([u8; 32], Eighth)> = keys
+            .iter()
+            .filter_map(|&(algorithm, bytes, eighth)| Some((ed25519_bytes(&(algorithm, bytes))?, *eighth?)))
+            .collect();
+        let mut admitted = ed25519::Key::admitted(&known, budget).into_iter();
+        keys.iter()
+            .map(|&(algorithm, bytes, eighth)| match eighth {
+                Some(_) => admitted.next().flatten().map(Self::Ed25519),
+                None => Self::other((algorithm, bytes)).ok(),
+            })
+            .collect()
+    }
+
+    fn other((algorithm, bytes): (Algorithm, &[u8])) -> Result<Self, Reason> {
+        let (verification, _) = algorithm.aws_lc().ok_or(KeyMalformed)?;
         // The length goes first: AWS-LC would also take an X.509 encoding of the key, and one key must have one form.
-        if bytes.len() != algorithm.sizes().0 {
+        if bytes.len() != algorithm.key_bytes() {
             return Err(KeyMalformed);
         }
-        let Some((verification, _)) = algorithm.aws_lc() else {
-            return ed25519::Key::new(bytes).map(|key| Self::Ed25519(Box::new(key)));
-        };
         let parsed = ParsedPublicKey::new(verification, bytes).map_err(|_| KeyMalformed)?;
         Ok(Self::Other(algorithm, Box::new(parsed)))
+    }
+
+    /// The encoding.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Ed25519(key) => key.bytes(),
+            Self::Other(_, key) => (**key).as_ref(),
+        }
+    }
+
+    /// The key, if it is one of Ed25519.
+    pub(crate) const fn ed25519(&self) -> Option<&ed25519::Key> {
+        match self {
+            Self::Ed25519(key) => Some(key),
+            Self::Other(..) => None,
+        }
     }
 
     /// The algorithm of this key, whatever the header of a message says.
@@ -102,6 +169,10 @@ impl Key {
             Self::Other(algorithm, _) => *algorithm,
         }
     }
+}
+
+fn ed25519_bytes((algorithm, bytes): &(Algorithm, &[u8])) -> Option<[u8; 32]> {
+    if *algorithm == Algorithm::Ed25519 { (*bytes).try_into().ok() } else { None }
 }
 
 /// One signature to check.

@@ -8,15 +8,14 @@ use std::arch::x86_64::_mm256_movemask_pd;
 use std::sync::LazyLock;
 
 use super::buckets::{Shape, Term};
-use super::decode::{Decoded, Numbers, decoded_eight};
+use super::decode::{Decoded, Numbers, decoded, decoded_eight, negative};
 use super::digits;
-use super::entry::Entry;
 use super::fe::{Fe4, Field as _};
 use super::kernel::{self, filled};
 use super::order::{Multiplier, Number, Sum};
 use super::point::Point;
-use super::tables::{BASE, negative};
-use super::{Mode, Row, sha512};
+use super::tables::BASE;
+use super::{Entry, Mode, Row, sha512};
 use crate::ed25519::Key;
 
 /// Rows of one equation at most, and from how many on it takes less time than row by row.
@@ -165,36 +164,26 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
 /// The base point as an entry.
 static BASE_ENTRY: LazyLock<Entry> = LazyLock::new(|| {
     // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
-    unsafe { entries_of([&BASE; 8], &Numbers::new())[0] }
+    unsafe { base_entry() }
 });
 
-/// The entries of eight points on the curve.
 #[target_feature(enable = "avx2,fma")]
-fn entries_of([a, b, c, d, e, f, g, h]: [&[u8; 32]; 8], numbers: &Numbers) -> [Entry; 8] {
-    let [low, high] = decoded_eight([[a, b, c, d], [e, f, g, h]], numbers);
-    let [low, high] = [Entry::scattered(&low.affine(numbers)), Entry::scattered(&high.affine(numbers))];
-    std::array::from_fn(|at| if at < 4 { low[at] } else { high[at - 4] })
+fn base_entry() -> Entry {
+    let numbers = Numbers::new();
+    Entry::scattered(&decoded([&BASE; 4], &numbers).affine(&numbers))[0]
 }
 
 /// The sum of [z s]B and of all [z k](-A).
 #[target_feature(enable = "avx2,fma")]
 fn of_keys(coefficients: &Coefficients<'_>, numbers: &Numbers) -> Point<Fe4> {
-    let missing: Vec<&Key> =
-        coefficients.keys.iter().map(|(key, _)| *key).filter(|key| key.tables().minus().get().is_none()).collect();
-    for group in missing.chunks(8) {
-        let negatives: [[u8; 32]; 8] = std::array::from_fn(|lane| negative(group[lane.min(group.len() - 1)].bytes()));
-        for (key, entry) in group.iter().zip(entries_of(negatives.each_ref(), numbers)) {
-            key.tables().minus().get_or_init(|| entry);
-        }
-    }
-    let keys = coefficients.keys.iter().filter_map(|(key, number)| Some((key.tables().minus().get()?, number)));
-    let (entries, sums): (Vec<&Entry>, Vec<&Number>) = keys.chain([(&*BASE_ENTRY, &coefficients.base)]).unzip();
+    let keys = coefficients.keys.iter().map(|(key, number)| (key.entry(), number));
+    let (entries, sums): (Vec<Entry>, Vec<&Number>) = keys.chain([(*BASE_ENTRY, &coefficients.base)]).unzip();
     let shape = Shape::best(256, entries.len());
     let halves: Vec<[u64; 5]> =
         sums.iter().map(|&&[a, b, c, d]| digits::halved(&[a, b, c, d, 0], shape.bits())).collect();
     let mut terms = Vec::with_capacity(entries.len() + 3);
     for group in entries.chunks(4) {
-        terms.extend(Term::scattered(&Entry::gathered(filled(group), [0; 4])));
+        terms.extend(Term::scattered(&Entry::gathered(filled(group).each_ref(), [0; 4])));
     }
     terms.truncate(entries.len());
     shape.sum(&terms, &halves, numbers)

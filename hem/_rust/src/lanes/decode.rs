@@ -1,8 +1,7 @@
 //! Points out of their encodings: a square root in each lane.
 
 use std::arch::x86_64::{
-    __m256d, _mm256_and_si256, _mm256_castsi256_pd, _mm256_or_pd, _mm256_set1_epi64x, _mm256_slli_epi64,
-    _mm256_xor_si256,
+    __m256d, __m256i, _mm256_castsi256_pd, _mm256_or_pd, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_xor_si256,
 };
 
 use super::entry::words_of;
@@ -35,22 +34,21 @@ impl Numbers {
 /// The points of four encodings, which must be canonical.
 #[derive(Clone, Copy)]
 pub(super) struct Decoded {
-    x: Fe4,
-    y: Fe4,
+    pub(super) x: Fe4,
+    pub(super) y: Fe4,
     /// Sign bits set where there is such a point; elsewhere x and y mean nothing.
     pub(super) on_curve: __m256d,
 }
 
 impl Decoded {
-    /// Chooses among the roots that `root_candidate` gives for y, by the sign bits in the last of the words.
+    /// Chooses among the roots that `root_candidate` gives for y, by the lowest bits of `odd`: those of x.
     #[target_feature(enable = "avx2,fma")]
-    fn new(y: Fe4, (u, v, r): (Fe4, Fe4, Fe4), words: &Words, numbers: &Numbers) -> Self {
+    fn new(y: Fe4, (u, v, r): (Fe4, Fe4, Fe4), odd: __m256i, numbers: &Numbers) -> Self {
         let square = r.sqr().mul(&v);
         let (exact, opposite) = (square.sub(&u).carry().is_zero(), square.add(&u).carry().is_zero());
         let x = r.mul(&numbers.root).or_where(&r, exact);
-        // The sign bit of an encoding is the lowest bit of x.
-        let wrong = _mm256_xor_si256(_mm256_slli_epi64(x.to_words()[0], 63), words[3]);
-        let x = x.negated_where(_mm256_castsi256_pd(_mm256_and_si256(wrong, _mm256_set1_epi64x(i64::MIN))));
+        let wrong = _mm256_slli_epi64(_mm256_xor_si256(x.to_words()[0], odd), 63);
+        let x = x.negated_where(_mm256_castsi256_pd(wrong));
         Self { x, y, on_curve: _mm256_or_pd(exact, opposite) }
     }
 
@@ -66,12 +64,30 @@ impl Decoded {
     }
 }
 
-/// The points that four encodings name. Each must be one that is known to be on the curve.
+/// The points with these y, and an x whose lowest bit is that of `odd`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Point<Fe4> {
+pub(super) fn with_y(y: Fe4, odd: __m256i, numbers: &Numbers) -> Decoded {
+    Decoded::new(y, root_candidate(&y, &numbers.one, &numbers.d), odd, numbers)
+}
+
+/// The points of four encodings.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn decoded(encodings: [&[u8; 32]; 4], numbers: &Numbers) -> Decoded {
     let words = words_of(encodings);
-    let y = Fe4::from_words(&words);
-    Decoded::new(y, root_candidate(&y, &numbers.one, &numbers.d), &words, numbers).point(numbers)
+    with_y(Fe4::from_words(&words), sign_bits(&words), numbers)
+}
+
+/// The sign bit of each encoding, which is the lowest bit of x, as a number.
+#[target_feature(enable = "avx2")]
+pub(super) fn sign_bits(words: &Words) -> __m256i {
+    _mm256_srli_epi64(words[3], 63)
+}
+
+/// The encoding of the negative point: the same y, the other x.
+pub(super) fn negative(encoding: &[u8; 32]) -> [u8; 32] {
+    let mut negative = *encoding;
+    negative[31] ^= 0x80;
+    negative
 }
 
 /// The points of eight encodings, if they are any: two square roots side by side take much less than twice one.
@@ -80,5 +96,5 @@ pub(super) fn decoded_eight(encodings: [[&[u8; 32]; 4]; 2], numbers: &Numbers) -
     let words = [words_of(encodings[0]), words_of(encodings[1])];
     let y = [Fe4::from_words(&words[0]), Fe4::from_words(&words[1])];
     let (u, v, r) = root_candidate(&y, &[numbers.one; 2], &[numbers.d; 2]);
-    std::array::from_fn(|half| Decoded::new(y[half], (u[half], v[half], r[half]), &words[half], numbers))
+    std::array::from_fn(|half| Decoded::new(y[half], (u[half], v[half], r[half]), sign_bits(&words[half]), numbers))
 }

@@ -46,7 +46,7 @@ pub(super) fn halved(k: &[u64; 5], bits: usize) -> [u64; 5] {
 }
 
 /// `width` bits, at most 57, from bit `at` on.
-fn bits(words: &[u64; 5], at: usize, width: usize) -> u64 {
+pub(super) fn bits(words: &[u64; 5], at: usize, width: usize) -> u64 {
     let (word, shift) = (at / 64, at % 64);
     let high = if shift == 0 { 0 } else { words.get(word + 1).map_or(0, |next| next << (64 - shift)) };
     (words[word] >> shift | high) & ((1 << width) - 1)

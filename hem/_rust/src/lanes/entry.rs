@@ -6,13 +6,9 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi64,
 };
 
+use super::Entry;
 use super::fe::{Fe4, Words};
 use super::point::Affine;
-
-/// A point as the twelve words of (y + x) / 2, (y - x) / 2 and d x y, each as `Fe4::to_packed` has it.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(32))]
-pub(super) struct Entry([u64; 12]);
 
 /// Of four rows the four columns, and back.
 #[target_feature(enable = "avx2")]

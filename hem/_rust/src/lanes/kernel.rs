@@ -1,18 +1,18 @@
 //! The kernel in lanes: hash, digits, sums of table entries, one inversion for all rows, byte compare.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use curve25519_dalek::scalar::Scalar;
 
-use super::entry::{Entry, numbers, transposed};
+use super::entry::{numbers, transposed};
 use super::fe::{Fe4, Field as _};
 use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
-use super::tables::{self, BASE_TABLE, Stored};
-use super::{Kernel, Mode, Portable, Row, cofactored, sha512};
+use super::tables::{self, BASE_TABLE, Comb};
+use super::{Eighth, Entry, Kernel, Mode, Portable, Row, cofactored, enroll, sha512};
 use crate::ed25519::Key;
+use crate::reason::Reason;
 
 /// Signatures of one key that pay for a larger table, if they come within so many times as many rows: not so the rows of
 /// a fleet, in which no key is much more frequent than another.
@@ -21,38 +21,6 @@ const AMONG: u64 = 1_024;
 
 /// Rows that this process has seen.
 static ROWS: AtomicU64 = AtomicU64::new(0);
-
-/// The multiples of one key, as far as they have been built. A clone starts with none.
-#[derive(Debug, Default)]
-pub(crate) struct Tables {
-    minus: OnceLock<Entry>,
-    comb: OnceLock<Stored>,
-    wide: OnceLock<Stored>,
-    /// Signatures since the row of this process that `since` counts.
-    seen: AtomicU32,
-    since: AtomicU64,
-}
-
-impl Tables {
-    /// The negative of the key's point, once a batch has wanted it.
-    pub(super) const fn minus(&self) -> &OnceLock<Entry> {
-        &self.minus
-    }
-}
-
-#[cfg(test)]
-impl Tables {
-    /// Whether the comb and the larger table have been built.
-    pub(super) fn built(&self) -> (bool, bool) {
-        (self.comb.get().is_some(), self.wide.get().is_some())
-    }
-}
-
-impl Clone for Tables {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
 
 /// Proof that this processor has AVX2 and FMA: only `detect` makes one.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +42,8 @@ impl Kernel for Lanes {
         if rows.is_empty() {
             return Vec::new();
         }
-        if !rounds_to_nearest() {
+        // A key has no entry if it was enrolled by the portable kernel.
+        if !rounds_to_nearest() || rows.iter().any(|row| row.key.entry() == Entry::NONE) {
             return Portable.verify(rows, mode);
         }
         // SAFETY: `Lanes` exists only where AVX2 and FMA were found.
@@ -84,6 +53,31 @@ impl Kernel for Lanes {
                 Mode::Cofactored => cofactored::verify(rows),
             }
         }
+    }
+
+    fn enroll(&self, keys: &[[u8; 32]]) -> Vec<Result<Entry, Reason>> {
+        if !rounds_to_nearest() {
+            return Portable.enroll(keys);
+        }
+        // SAFETY: as above.
+        unsafe { enroll::enrolled(keys) }
+    }
+
+    fn eighths(&self, keys: &[[u8; 32]]) -> Vec<Eighth> {
+        if !rounds_to_nearest() {
+            // Zeros are no eighth of any key: whoever opens the file will check these keys by themselves.
+            return vec![[0; 64]; keys.len()];
+        }
+        // SAFETY: as above.
+        unsafe { enroll::eighths(keys) }
+    }
+
+    fn admit(&self, keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>> {
+        if !rounds_to_nearest() {
+            return vec![None; keys.len()];
+        }
+        // SAFETY: as above.
+        unsafe { enroll::admitted(keys) }
     }
 }
 
@@ -99,7 +93,7 @@ fn rounds_to_nearest() -> bool {
 }
 
 /// Combs that found no room beside their keys, for one call.
-type Fresh = HashMap<*const Key, Box<[Entry]>>;
+type Fresh = HashMap<*const Key, Box<Comb>>;
 
 /// Looks at each row alone. What the exact rule refuses, the cofactored one has a second look at.
 #[target_feature(enable = "avx2,fma")]
@@ -138,11 +132,10 @@ pub(super) fn filled<T: Copy>(group: &[T]) -> [T; 4] {
 /// The best table of a key: beside it, or among the fresh ones, of which `prepare` has made all that are missing.
 fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
     let tables = key.tables();
-    if let Some(wide) = tables.wide.get() {
-        return wide.entries().try_into().ok().map(Table::Wide);
+    if let Some(wide) = tables.wide() {
+        return Some(Table::Wide(wide));
     }
-    let comb = tables.comb.get().map(Stored::entries);
-    comb.or_else(|| Some(fresh.get(&std::ptr::from_ref(key))?))?.try_into().ok().map(Table::Comb)
+    tables.comb().or_else(|| fresh.get(&std::ptr::from_ref(key)).map(|comb| &**comb)).map(Table::Comb)
 }
 
 /// Builds the tables that rows will want: larger ones for keys that have signed often, then combs.
@@ -152,10 +145,10 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
     let mut missing: Vec<&Key> = Vec::new();
     for Row { key, .. } in rows {
         let tables = key.tables();
-        if tables.wide.get().is_some() || widen(key) {
+        if tables.wide().is_some() || widen(key) {
             continue;
         }
-        if tables.comb.get().is_none() {
+        if tables.comb().is_none() {
             missing.push(key);
         }
     }
@@ -163,12 +156,10 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
     missing.dedup_by_key(|key| std::ptr::from_ref(*key));
     let mut fresh = Fresh::new();
     for group in missing.chunks(4) {
-        let combs = tables::combs(filled(group).map(Key::bytes));
-        for (key, comb) in group.iter().zip(combs) {
-            match Stored::new(comb) {
-                // Another thread may have been first, with the same table.
-                Ok(stored) => drop(key.tables().comb.set(stored)),
-                Err(comb) => drop(fresh.insert(std::ptr::from_ref(*key), comb)),
+        let entries = filled(group).map(Key::entry);
+        for (key, comb) in group.iter().zip(tables::combs(entries.each_ref())) {
+            if let Some(comb) = key.tables().keep_comb(comb) {
+                fresh.insert(std::ptr::from_ref(*key), comb);
             }
         }
     }
@@ -182,18 +173,18 @@ fn widen(key: &Key) -> bool {
     if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY {
         return false;
     }
-    let now = ROWS.load(Ordering::Relaxed);
+    let now = thousands(ROWS.load(Ordering::Relaxed));
     let since = tables.since.swap(now, Ordering::Relaxed);
     tables.seen.store(0, Ordering::Relaxed);
-    if now.saturating_sub(since) > u64::from(MANY) * AMONG || !tables::room_for_wide() {
+    if now.saturating_sub(since) > MANY || !tables.has_room_for_wide() {
         return false;
     }
-    let stored = Stored::new(tables::wide(key.bytes()));
-    stored.is_ok_and(|stored| {
-        // Another thread may have been first, with the same table.
-        drop(tables.wide.set(stored));
-        true
-    })
+    tables.keep_wide(tables::wide(&key.entry())).is_none()
+}
+
+/// Rows in units of `AMONG`, which 32 bits hold for 4 * 10^12 rows; after that no larger table is built.
+fn thousands(rows: u64) -> u32 {
+    u32::try_from(rows / AMONG).unwrap_or(u32::MAX)
 }
 
 pub(super) fn pieces<'a>(row: &Row<'a>) -> sha512::Pieces<'a> {
@@ -238,24 +229,31 @@ fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32
 /// The encodings of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
-    let mut before = Vec::with_capacity(sums.len());
-    let mut product = Fe4::splat([1, 0, 0, 0]);
-    for sum in sums {
+    affine(sums).iter().map(|(x, y)| encoded(x, y)).collect()
+}
+
+/// X/Z and Y/Z of points, with one inversion.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn affine(points: &[Point<Fe4>]) -> Vec<(Fe4, Fe4)> {
+    let one = Fe4::splat([1, 0, 0, 0]);
+    let mut before = Vec::with_capacity(points.len());
+    let mut product = one;
+    for point in points {
         before.push(product);
-        product = product.mul(&sum.z);
+        product = product.mul(&point.z);
     }
     let mut inverse = inverted(&product);
-    let mut encodings = vec![[[0; 32]; 4]; sums.len()];
-    for ((sum, before), out) in sums.iter().zip(before).zip(&mut encodings).rev() {
+    let mut affine = vec![(one, one); points.len()];
+    for ((point, before), out) in points.iter().zip(before).zip(&mut affine).rev() {
         let over_z = inverse.mul(&before);
-        inverse = inverse.mul(&sum.z);
-        *out = encoded(&sum.x.mul(&over_z), &sum.y.mul(&over_z));
+        inverse = inverse.mul(&point.z);
+        *out = (point.x.mul(&over_z), point.y.mul(&over_z));
     }
-    encodings
+    affine
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn encoded(x: &Fe4, y: &Fe4) -> [[u8; 32]; 4] {
+pub(super) fn encoded(x: &Fe4, y: &Fe4) -> [[u8; 32]; 4] {
     let odd = numbers(x.to_words()[0]);
     let words = transposed(y.to_words());
     std::array::from_fn(|lane| {

@@ -10,6 +10,7 @@
 mod bounds;
 #[cfg(target_arch = "x86_64")]
 mod buckets;
+mod budget;
 #[cfg(target_arch = "x86_64")]
 mod cofactored;
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -18,11 +19,16 @@ mod cofactored_tests;
 mod decode;
 mod digits;
 #[cfg(target_arch = "x86_64")]
+mod enroll;
+#[cfg(target_arch = "x86_64")]
 mod entry;
 #[cfg(target_arch = "x86_64")]
 mod fe;
 #[cfg(target_arch = "x86_64")]
+mod kept;
+#[cfg(target_arch = "x86_64")]
 mod kernel;
+pub(crate) mod map;
 #[cfg(target_arch = "x86_64")]
 mod order;
 #[cfg(target_arch = "x86_64")]
@@ -43,9 +49,11 @@ use std::sync::LazyLock;
 
 use crate::cose::Parts;
 use crate::ed25519::{Key, Mode};
+use crate::reason::Reason;
 
+pub use budget::Budget;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use kernel::Tables;
+pub(crate) use kept::Tables;
 pub(crate) use portable::Portable;
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) use portable::Tables;
@@ -59,13 +67,47 @@ pub(crate) struct Row<'a> {
     pub(crate) message: Parts<'a>,
 }
 
-/// A way to check the equation of many rows.
+/// A point as the twelve words of (y + x) / 2, (y - x) / 2 and d x y, each packed into 255 bits; all zero, which is
+/// no point, where a kernel has no use for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(32))]
+pub(crate) struct Entry([u64; 12]);
+
+impl Entry {
+    /// What a kernel without entries gives.
+    pub(crate) const NONE: Self = Self([0; 12]);
+
+    /// The words, which need no alignment.
+    pub(crate) const fn into_words(self) -> [u64; 12] {
+        self.0
+    }
+
+    /// The entry that was made into words.
+    pub(crate) const fn from_words(words: [u64; 12]) -> Self {
+        Self(words)
+    }
+}
+
+/// A point that is [1/8](-A), in the form of the kernel that made it. That there is one shows that A has order L or 1:
+/// whatever point is taken 8 times, no part of small order is left.
+pub(crate) type Eighth = [u8; 64];
+
+/// What a kernel does with many keys or rows at once; what one of them gets does not depend on the others.
 pub(crate) trait Kernel: Send + Sync {
     /// The name that reports and benchmarks give it.
     fn name(&self) -> &'static str;
 
     /// Returns for each row whether the equation of the mode holds, whatever the other rows are.
     fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool>;
+
+    /// Returns for each public key the entry of -A, or `KeyMalformed` or `KeyWeak` by the rule of `ed25519`.
+    fn enroll(&self, keys: &[[u8; 32]]) -> Vec<Result<Entry, Reason>>;
+
+    /// Returns the eighth of each key. All must have passed `enroll`.
+    fn eighths(&self, keys: &[[u8; 32]]) -> Vec<Eighth>;
+
+    /// Returns what `enroll` would, sooner, for each key whose eighth this is. Neither need be of any worth.
+    fn admit(&self, keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>>;
 }
 
 /// Returns the kernel of this process.
@@ -89,12 +131,4 @@ fn fastest() -> Box<dyn Kernel> {
 /// Returns whether `bytes` are a number below L.
 pub(crate) fn is_reduced(bytes: &[u8; 32]) -> bool {
     digits::is_reduced(bytes)
-}
-
-/// Lets the tables of all keys of this process take `bytes` in all; a kernel without tables has no use for it.
-pub(crate) fn set_table_limit(bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    tables::set_limit(bytes);
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
 }

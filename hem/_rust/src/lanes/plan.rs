@@ -1,19 +1,20 @@
 //! What is to be added up for four signatures, as a list of steps. A list is made while the one before is worked off,
 //! so that its entries are on their way from memory when they are wanted: a table of a fleet's keys fits no cache.
 
+use super::Entry;
 use super::digits::{self, SPAN};
-use super::entry::{Digit, Entry, index};
+use super::entry::{Digit, index};
 use super::fe::Fe4;
 use super::point::{Affine, Point, Spare};
-use super::tables::{BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, COMB, STEP, WIDE_DIGITS, WIDE_ENTRIES, WIDE_WIDTH};
+use super::tables::{BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, Comb, STEP, WIDE_DIGITS, WIDE_WIDTH, Wide};
 
 /// The table that a key is multiplied with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Table<'a> {
     /// Sums of teeth.
-    Comb(&'a [Entry; COMB]),
+    Comb(&'a Comb),
     /// Odd multiples for every digit.
-    Wide(&'a [Entry; WIDE_ENTRIES]),
+    Wide(&'a Wide),
 }
 
 /// One addition in four lanes.
@@ -50,7 +51,7 @@ impl<'a> Plan<'a> {
         self.0.clear();
     }
 
-    fn comb(&mut self, combs: [&'a [Entry; COMB]; 4], ks: [&[u8; 32]; 4]) {
+    fn comb(&mut self, combs: [&'a Comb; 4], ks: [&[u8; 32]; 4]) {
         let mut columns = [[0; 4]; SPAN];
         ks.into_iter().enumerate().for_each(|(lane, k)| digits::comb(k, lane, &mut columns));
         for at in (0..STEP).rev() {

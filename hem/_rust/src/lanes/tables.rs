@@ -1,11 +1,10 @@
-//! Tables of multiples of a point: built in lanes, kept within a budget.
+//! Tables of multiples of a point, built in lanes.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Entry;
 use super::decode::{Numbers, decoded};
 use super::digits::{SPAN, TEETH};
-use super::entry::Entry;
 use super::fe::{Fe4, Field as _};
 use super::point::{Affine, Cached, Point, inverted};
 
@@ -26,59 +25,17 @@ pub(super) const WIDE_WIDTH: u32 = 7;
 pub(super) const WIDE_DIGITS: usize = 37;
 pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
 
+/// A comb of one key.
+pub(super) type Comb = [Entry; COMB];
+/// The larger table of one key.
+pub(super) type Wide = [Entry; WIDE_ENTRIES];
+
 /// The encoding of the base point: y = 4/5, x even.
 pub(super) const BASE: [u8; 32] = {
     let mut bytes = [0x66; 32];
     bytes[0] = 0x58;
     bytes
 };
-
-/// Bytes that tables of keys may take in the whole process, and that they take.
-static LIMIT: AtomicUsize = AtomicUsize::new(1 << 30);
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-/// A table on the heap that counts against the limit until it is dropped.
-#[derive(Debug)]
-pub(super) struct Stored(Box<[Entry]>);
-
-impl Stored {
-    /// Takes the table in, or gives it back if there is no room.
-    pub(super) fn new(entries: Box<[Entry]>) -> Result<Self, Box<[Entry]>> {
-        let more = |taken| fits(taken, size_of_val(&*entries));
-        if TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
-            Ok(Self(entries))
-        } else {
-            Err(entries)
-        }
-    }
-
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.0
-    }
-}
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        TAKEN.fetch_sub(size_of_val(&*self.0), Ordering::Relaxed);
-    }
-}
-
-/// What is taken after `bytes` more, if the limit allows it.
-fn fits(taken: usize, bytes: usize) -> Option<usize> {
-    taken.checked_add(bytes).filter(|&sum| sum <= LIMIT.load(Ordering::Relaxed))
-}
-
-/// Whether one more of the larger tables fits into half of the limit: the other half is kept for combs, so that nobody
-/// can drive the combs of a fleet out with many messages under few keys.
-pub(super) fn room_for_wide() -> bool {
-    let taken = TAKEN.load(Ordering::Relaxed).saturating_mul(2);
-    fits(taken, 2 * WIDE_ENTRIES * size_of::<Entry>()).is_some()
-}
-
-/// Lets tables take `bytes` in all. Those that exist stay.
-pub(crate) fn set_limit(bytes: usize) {
-    LIMIT.store(bytes, Ordering::Relaxed);
-}
 
 /// The entries of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
@@ -104,7 +61,7 @@ fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
 
 /// `point` doubled `times` times.
 #[target_feature(enable = "avx2,fma")]
-fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
+pub(super) fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
     for _ in 0..times {
         point.double();
     }
@@ -113,17 +70,22 @@ fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
 
 /// `point` and another.
 #[target_feature(enable = "avx2,fma")]
-fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
+pub(super) fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
     point.add_cached(other);
     point
 }
 
-/// Combs of the negatives of four keys.
+/// The points of four entries.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
+pub(super) fn started(entries: [&Entry; 4], numbers: &Numbers) -> Point<Fe4> {
+    Point::from_affine(&Entry::gathered(entries, [0; 4]), numbers.one)
+}
+
+/// Combs of four points.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn combs(of: [&Entry; 4]) -> [Box<Comb>; 4] {
     let numbers = Numbers::new();
-    let negatives = keys.map(negative);
-    let mut point = decoded(negatives.each_ref(), &numbers);
+    let mut point = started(of, &numbers);
     // Tooth i of block v is at 2^(SPAN i + STEP v).
     let mut teeth = [Vec::new(), Vec::new()];
     for tooth in 0..TEETH {
@@ -134,7 +96,12 @@ pub(super) fn combs(keys: [&[u8; 32]; 4]) -> [Box<[Entry]>; 4] {
     }
     let points: Vec<Point<Fe4>> = teeth.iter().flat_map(|teeth| sums(teeth, &numbers)).collect();
     let entries = entries(&points, &numbers);
-    std::array::from_fn(|lane| entries.iter().map(|four| four[lane]).collect())
+    std::array::from_fn(|lane| boxed(entries.iter().map(|four| four[lane]).collect()))
+}
+
+/// A table on the heap, where it was made: the larger ones are too large for a stack.
+fn boxed<const N: usize>(entries: Box<[Entry]>) -> Box<[Entry; N]> {
+    entries.try_into().unwrap_or_else(|_| unreachable!("of the length of its table"))
 }
 
 /// The last tooth plus or minus each other: bit i of a sum's place says that tooth i is added.
@@ -151,11 +118,9 @@ fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
     sums
 }
 
-/// The odd multiples of 2^(width i) times the point that `encoding` names, for each digit i.
+/// The odd multiples of 2^(width i) times the point, which is in every lane, for each digit i.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[Entry]> {
-    let numbers = Numbers::new();
-    let mut point = decoded([encoding; 4], &numbers);
+fn windows(mut point: Point<Fe4>, width: u32, digits: usize, numbers: &Numbers) -> Box<[Entry]> {
     let mut starts = Vec::with_capacity(digits);
     for _ in 0..digits {
         starts.push(point);
@@ -171,30 +136,30 @@ pub(super) fn windows(encoding: &[u8; 32], width: u32, digits: usize) -> Box<[En
         for at in 1..each {
             points.push(added(points[at - 1], &twice));
         }
-        for (at, four) in entries(&points, &numbers).into_iter().enumerate() {
+        for (at, four) in entries(&points, numbers).into_iter().enumerate() {
             out.chunks_exact_mut(each).zip(four).for_each(|(digit, entry)| digit[at] = entry);
         }
     }
     table.into()
 }
 
-/// The windows of the negative of a key.
+/// The larger table of a point.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn wide(key: &[u8; 32]) -> Box<[Entry]> {
-    windows(&negative(key), WIDE_WIDTH, WIDE_DIGITS)
+pub(super) fn wide(of: &Entry) -> Box<Wide> {
+    let numbers = Numbers::new();
+    boxed(windows(started([of; 4], &numbers), WIDE_WIDTH, WIDE_DIGITS, &numbers))
 }
 
 /// The windows of the base point.
 pub(super) static BASE_TABLE: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
     // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
-    unsafe { windows(&BASE, BASE_WIDTH, BASE_DIGITS) }
+    unsafe { base_table() }
 });
 
-/// The encoding of the negative point: the same y, the other x.
-pub(super) fn negative(encoding: &[u8; 32]) -> [u8; 32] {
-    let mut negative = *encoding;
-    negative[31] ^= 0x80;
-    negative
+#[target_feature(enable = "avx2,fma")]
+fn base_table() -> Box<[Entry]> {
+    let numbers = Numbers::new();
+    windows(decoded([&BASE; 4], &numbers).point(&numbers), BASE_WIDTH, BASE_DIGITS, &numbers)
 }
 
 /// Lane i of the result is the first lane of point i.

@@ -12,7 +12,7 @@ use super::fe::{Fe4, Field as _, Words};
 use super::kernel::Lanes;
 use super::sha512;
 use super::tables::{BASE_DIGITS, BASE_WIDTH};
-use super::{Kernel as _, Row};
+use super::{Entry, Kernel as _, Row};
 use crate::ed25519::{Key, Mode};
 
 /// A number below 2^256, for arithmetic modulo p by the book.
@@ -298,19 +298,27 @@ fn only_numbers_below_the_order_are_reduced() {
     assert!(!digits::is_reduced(&order) && !digits::is_reduced(&[0xFF; 32]));
 }
 
+/// Whether the comb and the larger table have been built.
+fn built(key: &Key) -> (bool, bool) {
+    (key.tables().comb().is_some(), key.tables().wide().is_some())
+}
+
 #[test]
 fn a_comb_comes_first_and_the_larger_table_with_many_rows() {
     let Some(lanes) = Lanes::detect() else { return };
     let signing = SigningKey::from_bytes(&[9; 32]);
     let key = Key::new(signing.verifying_key().as_bytes()).unwrap();
+    if key.entry() == Entry::NONE {
+        return; // enrolled by the portable kernel, on which the environment insists
+    }
     let signature = signing.sign(b"row").to_bytes();
     let (r, s) = signature.split_first_chunk::<32>().unwrap();
     let row = Row { key: &key, r, s: s.try_into().unwrap(), message: [b"row", b"", b"", b""] };
-    assert_eq!(key.tables().built(), (false, false));
+    assert_eq!(built(&key), (false, false));
     assert_eq!(lanes.verify(&[row], Mode::Exact), [true]);
-    assert_eq!(key.tables().built(), (true, false));
+    assert_eq!(built(&key), (true, false));
     assert_eq!(lanes.verify(&[row; 300], Mode::Exact), [true; 300]);
-    assert_eq!(key.tables().built(), (true, true));
+    assert_eq!(built(&key), (true, true));
     let other = Row { s: &[7; 32], ..row };
     assert_eq!(lanes.verify(&[row, other, row], Mode::Exact), [true, false, true]);
 }

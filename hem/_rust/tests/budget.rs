@@ -1,19 +1,22 @@
-//! The limit on tables, alone in its process: it may cost time, never an answer.
+//! The budget of tables: it may cost time, never an answer.
 
 mod common;
+
+use std::sync::Arc;
 
 use common::Numbers;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hem_core::Reason::{Met, SignatureInvalid};
-use hem_core::ed25519::{Key, Signed, set_table_limit, verify_rows};
+use hem_core::ed25519::{Budget, Key, Signed, verify_rows};
 
 #[test]
-fn answers_are_the_same_under_any_limit() {
+fn answers_are_the_same_within_any_budget() {
     let mut numbers = Numbers(1);
     for limit in [0, 10_000, 300_000, 1 << 30] {
-        set_table_limit(limit);
+        let budget = Arc::new(Budget::new(limit));
         let signers: Vec<SigningKey> = (0..11).map(|_| SigningKey::from_bytes(&numbers.bytes())).collect();
-        let keys: Vec<Key> = signers.iter().map(|key| Key::new(key.verifying_key().as_bytes()).unwrap()).collect();
+        let public: Vec<[u8; 32]> = signers.iter().map(|key| key.verifying_key().to_bytes()).collect();
+        let keys: Vec<Key> = Key::new_many(&public, &budget).into_iter().map(|key| key.unwrap()).collect();
         for round in 0..40 {
             let messages: Vec<[u8; 32]> = signers.iter().map(|_| numbers.bytes()).collect();
             let mut signatures: Vec<[u8; 64]> =
