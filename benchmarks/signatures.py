@@ -7,7 +7,6 @@ whole messages, so decoding, key look-up, digests and claim columns are in them 
 """
 
 import argparse
-import inspect
 import sys
 import tempfile
 import time
@@ -35,8 +34,7 @@ AUDIT_KEYS = 64
 PYTHON_ROWS = 1_000  # a loop in Python takes as long per row for any number
 LIMITS, QUICK_LIMITS = Limits(400, 9, 31), Limits(26, 3, 15)
 FORGED = {"1pct": 100, "50pct": 2, "100pct": 1}  # one in so many rows
-COFACTORED = "ed25519-cofactored"
-Verify = Callable[..., NDArray[np.uint16]]
+MODES = {"": core.EXACT, "_cofactored": core.COFACTORED}  # by what their figures are called after
 Judge = Callable[[], NDArray[np.uint16]]
 
 
@@ -73,15 +71,6 @@ def _new_file(text: str) -> Path:
     return path
 
 
-def modes() -> dict[str, Verify]:
-    """Return the ways in which the core can verify parts, by what their figures are called after."""
-    exact: Verify = core.verify_signed
-    found = {"": exact}
-    if "mode" in inspect.signature(exact).parameters:
-        found["_cofactored"] = partial(exact, mode=COFACTORED)
-    return found
-
-
 def whole(table: core.KeyTable, rows: core.Rows, *, threads: int) -> NDArray[np.uint16]:
     """Return the reasons of whole messages, all else that comes of them thrown away."""
     return core.verify(table, rows, threads=threads).reason
@@ -113,8 +102,8 @@ def ours(sets: dict[str, Signed], asked: Asked) -> Iterator[Contender]:
     n = asked.devices
     for name, signed in sets.items():
         for size in sorted({*asked.sizes, n}):
-            for suffix, verify in modes().items():
-                judge = partial(verify, signed.table, *signed.parts(size), threads=1)
+            for suffix, mode in MODES.items():
+                judge = partial(core.verify_signed, signed.table, *signed.parts(size), mode=mode, threads=1)
                 yield Contender(f"hem_{name}{suffix}", size, hem(judge))
         judge = partial(whole, signed.table, signed.packed.part(0, n), threads=1)
         yield Contender(f"hem_{name}_messages", n, hem(judge))
@@ -188,15 +177,11 @@ def compared(median: dict[str, dict[str, float]], asked: Asked) -> dict[str, tup
 
 def ratios(
     median: dict[str, dict[str, float]], asked: Asked
-) -> tuple[dict[str, float | None], dict[str, list[list[str | int]] | None]]:
-    """Return each ratio, and the two figures it is of; None where the core does not offer the mode."""
-    found: dict[str, float | None] = {}
-    of: dict[str, list[list[str | int]] | None] = {}
-    for name, (over, under) in compared(median, asked).items():
-        offered = all(who in median.get(n, {}) for who, n in (over, under))
-        found[name] = round(median[over[1]][over[0]] / median[under[1]][under[0]], 3) if offered else None
-        of[name] = [[who, int(n)] for who, n in (over, under)] if offered else None
-    return found, of
+) -> tuple[dict[str, float], dict[str, list[list[str | int]]]]:
+    """Return each ratio, and the two figures it is of."""
+    pairs = compared(median, asked)
+    found = {name: round(median[n][who] / median[m][other], 3) for name, ((who, n), (other, m)) in pairs.items()}
+    return found, {name: [[who, int(n)] for who, n in pair] for name, pair in pairs.items()}
 
 
 def entered(directory: Path, asked: Asked) -> tuple[dict[str, Signed], dict[str, Path]]:
@@ -257,8 +242,6 @@ def notes(asked: Asked) -> list[str]:
     ]
     if not asked.native:
         told.append("the Rust peers are built for any CPU, as hem's wheel is; --native-peers builds them for this one")
-    if len(modes()) == 1:
-        told.append(f"the core does not offer {COFACTORED} here, so its figures are absent and its ratios null")
     return told
 
 
@@ -284,9 +267,8 @@ def _figures(result: dict[str, Any]) -> Table:
 def _ratios(result: dict[str, Any]) -> Table:
     table = Table("ratio", "value", "of", title="ratios of medians")
     for name, value in result["ratios"].items():
-        of = result["ratio_of"][name]
-        sides = "\nover ".join(f"{who}, n = {n:,}" for who, n in of) if of else "not offered"
-        table.add_row(name, "-" if value is None else f"{value:.2f}", sides)
+        sides = "\nover ".join(f"{who}, n = {n:,}" for who, n in result["ratio_of"][name])
+        table.add_row(name, f"{value:.2f}", sides)
     return table
 
 

@@ -24,9 +24,9 @@ __version__: str
 class KeyTable:
     """Enrolled attestation keys; the row number of a key is its chip's row number."""
 
-    def __new__(cls, *, table_bytes: int = 1 << 30) -> KeyTable: ...
+    def __new__(cls, *, table_bytes: int = ...) -> KeyTable: ...
     @staticmethod
-    def open(path: str, *, table_bytes: int = 1 << 30) -> KeyTable: ...
+    def open(path: str, *, table_bytes: int = ...) -> KeyTable: ...
     def __len__(self) -> int: ...
     @property
     def unsaved(self) -> int: ...
@@ -47,6 +47,7 @@ def verify(
     ends: NDArray[np.uint64],
     /,
     *,
+    mode: str,
     threads: int,
 ) -> dict[str, object]: ...
 def verify_signed(
@@ -56,6 +57,7 @@ def verify_signed(
     signatures: tuple[bytes | NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]],
     /,
     *,
+    mode: str,
     threads: int,
 ) -> NDArray[np.uint16]: ...
 def leaf_hashes(

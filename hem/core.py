@@ -12,6 +12,8 @@ from hem import _core
 from hem._core import KeyTable, level_hashes
 
 __all__ = [
+    "COFACTORED",
+    "EXACT",
     "ArrowArray",
     "Columns",
     "KeyTable",
@@ -26,6 +28,9 @@ __all__ = [
     "verify",
     "verify_signed",
 ]
+
+# Rules for Ed25519, by the names that results carry.
+EXACT, COFACTORED = "ed25519", "ed25519-cofactored"
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -189,15 +194,21 @@ def scan(rows: Rows) -> Columns:
     return Columns.from_core(_core.scan(_lent(rows), rows.starts, rows.ends))
 
 
-def verify(table: KeyTable, rows: Rows, *, threads: int = 0) -> Columns:
+def verify(table: KeyTable, rows: Rows, *, mode: str = EXACT, threads: int = 0) -> Columns:
     """Return the columns of `rows`; `reason` is 0 where decoding, key, signature and UEID all hold.
 
-    One call for the whole batch, on `threads` threads (0: one a core), without the GIL.
+    One call for the whole batch, on `threads` threads (0: one a core), without the GIL. `mode` is the rule for Ed25519:
+    EXACT, or COFACTORED for batches of thousands (`protocols/decisions/0008-cofactored-mode.md`).
+
+    Raises:
+        ValueError: there is no such mode.
     """
-    return Columns.from_core(_core.verify(table, _lent(rows), rows.starts, rows.ends, threads=threads))
+    return Columns.from_core(_core.verify(table, _lent(rows), rows.starts, rows.ends, mode=mode, threads=threads))
 
 
-def verify_signed(table: KeyTable, key_rows: I64, messages: Rows, signatures: Rows | U8, *, threads: int = 0) -> U16:
+def verify_signed(
+    table: KeyTable, key_rows: I64, messages: Rows, signatures: Rows | U8, *, mode: str = EXACT, threads: int = 0
+) -> U16:
     """Return a reason for each of N signatures of messages of any form: nothing is decoded, and 0 is a good one.
 
     Args:
@@ -205,14 +216,15 @@ def verify_signed(table: KeyTable, key_rows: I64, messages: Rows, signatures: Ro
         key_rows: (N,) the row of each signer's key; -1, or a row that the table does not have, is KEY_UNKNOWN.
         messages: N rows, each exactly what is signed.
         signatures: N rows, or (N, size) where all have one size.
+        mode: as in `verify`.
         threads: as in `verify`, and with the same promises.
 
     Raises:
-        ValueError: not as many of each, or a row that is not a span of its data.
+        ValueError: not as many of each, a row that is not a span of its data, or no such mode.
     """
     given = signatures if isinstance(signatures, Rows) else _rows_of_array(signatures)
     sides = ((_lent(rows), rows.starts, rows.ends) for rows in (messages, given))
-    return _core.verify_signed(table, key_rows, *sides, threads=threads)
+    return _core.verify_signed(table, key_rows, *sides, mode=mode, threads=threads)
 
 
 def _rows_of_array(cells: U8) -> Rows:

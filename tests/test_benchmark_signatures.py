@@ -144,30 +144,13 @@ def test_rounds_stay_between_their_limits(seconds, rounds):
     assert compete([one], Limits(seconds, 3, 7))[0] == rounds
 
 
-def test_a_second_mode_is_asked_for_by_name(monkeypatch):
-    met = []
-
-    def verify(table, rows, *, threads=0, mode="ed25519"):
-        met.append((rows, threads, mode))
-
-    assert signatures.modes().keys() >= {""}
-    monkeypatch.setattr(core, "verify_signed", verify)
-    for run in signatures.modes().values():
-        run(None, "rows", threads=1)
-    assert met == [("rows", 1, "ed25519"), ("rows", 1, "ed25519-cofactored")]
-
-
 def test_cofactored_ratios_are_at_the_largest_n_against_the_best_of_the_peer():
     asked = signatures.Asked((64, 4_096), quick=True, json=True, native=False, svg=None)
     batches = ("dalek_batch_fleet", "zebra_batch_fleet", "zebra_batch_audit")
     median = {"64": dict.fromkeys(batches, 8.0), "4096": dict.fromkeys(batches, 12.0)}
-    found, of = signatures.ratios(median, asked)
-    assert [one for one in [*found.values(), *of.values()] if one is not None] == []
-    median["4096"] |= {"hem_fleet_cofactored": 4.0, "hem_audit_cofactored": 2.0}
-    found, of = signatures.ratios(median, asked)
-    assert found["cofactored_vs_dalek_batch"] == 3.0
-    assert found["cofactored_audit_vs_zebra_batch"] == 4.0
-    assert of["cofactored_audit_vs_zebra_batch"] == [["zebra_batch_audit", 64], ["hem_audit_cofactored", 4_096]]
+    pairs = signatures.compared(median, asked)
+    assert pairs["cofactored_vs_dalek_batch"] == (("dalek_batch_fleet", "4096"), ("hem_fleet_cofactored", "4096"))
+    assert pairs["cofactored_audit_vs_zebra_batch"] == (("zebra_batch_audit", "64"), ("hem_audit_cofactored", "4096"))
 
 
 def result_of(median):

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use common::{Numbers, claims, join, map};
 use ed25519_dalek::{Signer as _, SigningKey};
+use hem_core::ed25519::Mode;
 use hem_core::ed25519::{Key, Signed, kernel, verify_rows};
 use hem_core::{KeyTable, Reason, Spans};
 
@@ -137,10 +138,10 @@ fn messages(mode: &str) -> (usize, usize) {
     }
     let (data, spans) = join(&rows);
     let spans = Spans::new(&data, spans).expect("rows lie inside their own buffer");
-    hem_core::verify(&table, &spans, 1).expect("no thread is needed");
+    hem_core::verify(&table, &spans, Mode::Exact, 1).expect("no thread is needed");
     let columns = measured(|| match mode {
         "scan" => hem_core::scan(&spans),
-        _ => hem_core::verify(&table, &spans, 1).expect("no thread is needed"),
+        _ => hem_core::verify(&table, &spans, Mode::Exact, 1).expect("no thread is needed"),
     });
     (rows.len(), columns.reasons().iter().filter(|&&reason| reason == 0).count())
 }

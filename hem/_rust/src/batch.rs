@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::claims::{self, Claims};
 use crate::columns::{Columns, Place};
 use crate::cose::{self, Sign1};
+use crate::ed25519::Mode;
 use crate::keys::{Enrolled, KeyTable};
 use crate::reason::Reason;
 use crate::reason::Reason::{AlgorithmMismatch, KeyUnknown, Met, UeidMismatch};
@@ -14,6 +15,8 @@ use crate::signatures::{self, Algorithm, Signed};
 
 /// Rows of one unit of work: enough to share an inversion and little enough to stay in the second-level cache.
 const CHUNK: usize = 256;
+/// Rows of one unit at most where all rows of a unit satisfy one equation: the more, the less each of them takes.
+const ONE_EQUATION: usize = 65_536;
 
 /// Rows within one buffer, each known to lie inside it.
 #[derive(Clone, Debug)]
@@ -66,11 +69,28 @@ pub fn scan(spans: &Spans<'_>) -> Columns {
 ///
 /// # Errors
 /// The system gave no thread. `threads` 0 means one for each core.
-pub fn verify(table: &KeyTable, spans: &Spans<'_>, threads: usize) -> Result<Columns, ThreadPoolBuildError> {
-    Columns::filled(spans.spans.len(), CHUNK, |places| {
-        let work = places.iter_mut().zip(spans.spans.chunks(CHUNK)).collect();
-        each(work, threads, |(place, chunk)| verify_chunk(table, slices(spans.data, chunk), place))
+pub fn verify(
+    table: &KeyTable,
+    spans: &Spans<'_>,
+    mode: Mode,
+    threads: usize,
+) -> Result<Columns, ThreadPoolBuildError> {
+    let (threads, unit) = division(mode, spans.spans.len(), threads);
+    Columns::filled(spans.spans.len(), unit, |places| {
+        let work = places.iter_mut().zip(spans.spans.chunks(unit)).collect();
+        each(work, threads, |(place, chunk)| verify_chunk(table, slices(spans.data, chunk), mode, place))
     })
+}
+
+/// Threads, and rows of one unit of work: where large units pay, each thread has as many as any other.
+fn division(mode: Mode, rows: usize, threads: usize) -> (usize, usize) {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = if threads == 0 { cores() } else { threads };
+    let unit = match mode {
+        Mode::Exact => CHUNK,
+        Mode::Cofactored => rows.div_ceil(threads * rows.div_ceil(threads * ONE_EQUATION).max(1)).max(CHUNK),
+    };
+    (threads, unit)
 }
 
 /// Signatures in parts: whose each should be, what it should cover, and the signature itself.
@@ -97,12 +117,18 @@ impl<'a> Parts<'a> {
 ///
 /// # Errors
 /// The system gave no thread. `threads` 0 means one for each core.
-pub fn verify_signed(table: &KeyTable, parts: &Parts<'_>, threads: usize) -> Result<Vec<u16>, ThreadPoolBuildError> {
+pub fn verify_signed(
+    table: &KeyTable,
+    parts: &Parts<'_>,
+    mode: Mode,
+    threads: usize,
+) -> Result<Vec<u16>, ThreadPoolBuildError> {
+    let (threads, unit) = division(mode, parts.key_rows.len(), threads);
     let mut reasons = vec![KeyUnknown.code(); parts.key_rows.len()];
-    let messages = parts.messages.spans.chunks(CHUNK).map(|spans| slices(parts.messages.data, spans));
-    let signatures = parts.signatures.spans.chunks(CHUNK).map(|spans| slices(parts.signatures.data, spans));
-    let chunks = parts.key_rows.chunks(CHUNK).zip(messages.zip(signatures));
-    let work = reasons.chunks_mut(CHUNK).zip(chunks).collect();
+    let messages = parts.messages.spans.chunks(unit).map(|spans| slices(parts.messages.data, spans));
+    let signatures = parts.signatures.spans.chunks(unit).map(|spans| slices(parts.signatures.data, spans));
+    let chunks = parts.key_rows.chunks(unit).zip(messages.zip(signatures));
+    let work = reasons.chunks_mut(unit).zip(chunks).collect();
     each(work, threads, |(reasons, (key_rows, (messages, signatures)))| {
         let keys = key_rows.iter().map(|&row| table.row(usize::try_from(row).ok()?));
         let rows = reasons.iter_mut().zip(keys).zip(messages.zip(signatures));
@@ -111,7 +137,7 @@ pub fn verify_signed(table: &KeyTable, parts: &Parts<'_>, threads: usize) -> Res
                 Some((reason, Signed { key: &enrolled?.key, signature, message: [message, b"", b"", b""] }))
             })
             .unzip();
-        for (reason, verified) in known.into_iter().zip(signatures::verify_rows(&signed)) {
+        for (reason, verified) in known.into_iter().zip(signatures::verify_rows(mode, &signed)) {
             *reason = verified.code();
         }
     })?;
@@ -126,9 +152,7 @@ fn each<T: Send>(pieces: Vec<T>, threads: usize, work: impl Fn(T) + Sync + Send)
         return Ok(());
     }
     // A pool of this call's own: a global one would be dead in a child process after a fork, and would hang it.
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let wanted = if threads == 0 { cores() } else { threads };
-    let pool = ThreadPoolBuilder::new().num_threads(wanted.min(pieces.len())).build()?;
+    let pool = ThreadPoolBuilder::new().num_threads(threads.min(pieces.len())).build()?;
     pool.install(|| pieces.into_par_iter().for_each(work));
     Ok(())
 }
@@ -157,7 +181,7 @@ fn decode(row: &[u8]) -> Result<(Sign1<'_>, Claims<'_>), Reason> {
     Ok((sign1, claims))
 }
 
-fn verify_chunk<'a>(table: &KeyTable, rows: impl Iterator<Item = &'a [u8]>, place: &mut Place<'_, 'a>) {
+fn verify_chunk<'a>(table: &KeyTable, rows: impl Iterator<Item = &'a [u8]>, mode: Mode, place: &mut Place<'_, 'a>) {
     let mut found: Vec<(usize, i64, &Enrolled)> = Vec::with_capacity(CHUNK);
     let mut work: Vec<Signed<'_>> = Vec::with_capacity(CHUNK);
     for (at, row) in rows.enumerate() {
@@ -170,7 +194,7 @@ fn verify_chunk<'a>(table: &KeyTable, rows: impl Iterator<Item = &'a [u8]>, plac
             }
         }
     }
-    for ((at, number, enrolled), verified) in found.into_iter().zip(signatures::verify_rows(&work)) {
+    for ((at, number, enrolled), verified) in found.into_iter().zip(signatures::verify_rows(mode, &work)) {
         let same_chip = place.ueid(at) == Some(&enrolled.ueid);
         place.judge(at, if verified == Met && !same_chip { UeidMismatch } else { verified }, number);
     }

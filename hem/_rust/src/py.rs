@@ -14,6 +14,7 @@ use rayon::ThreadPoolBuildError;
 use crate::batch::{self, Parts, Spans};
 use crate::columns::{Column, Columns};
 use crate::ed25519::Budget;
+use crate::ed25519::Mode;
 use crate::keys::{self, Candidate};
 use crate::reason::Reason;
 use crate::{merkle, split as rows_of};
@@ -177,6 +178,19 @@ impl Lent<'_> {
     }
 }
 
+/// The mode of a name.
+struct Named(Mode);
+
+impl FromPyObject<'_, '_> for Named {
+    type Error = PyErr;
+
+    fn extract(name: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let name: String = name.extract()?;
+        let wrong = || PyValueError::new_err(format!("no mode {name:?}, expected 'ed25519' or 'ed25519-cofactored'"));
+        Mode::from_name(&name).map(Self).ok_or_else(wrong)
+    }
+}
+
 /// Return the start and the end of each row of a file, and a reason that is not 0 if its last row is damaged.
 ///
 /// `data` is a CBOR sequence: byte strings that each wrap one message, or bare messages (first byte 0xd2). From the
@@ -231,24 +245,26 @@ fn scan<'py>(
 /// Return the columns of the rows of `data`, each decoded, matched with its key, and verified.
 ///
 /// `reason` is 0 only for a row whose signature is that of the enrolled key of the chip it names. Rows refused after
-/// decoding keep their values. `threads` 0 means one for each core; the answers are the same for any number.
+/// decoding keep their values. `threads` 0 means one for each core; the answers are the same for any number. `mode` is "ed25519" or
+/// "ed25519-cofactored".
 ///
 /// Raises:
 ///     ValueError: a row is not a span of `data`, or `data` can be written to.
 ///     RuntimeError: the system gave no thread.
 #[pyfunction]
-#[pyo3(signature = (table, data, starts, ends, /, *, threads))]
+#[pyo3(signature = (table, data, starts, ends, /, *, mode, threads))]
 fn verify<'py>(
     py: Python<'py>,
     table: &Bound<'py, KeyTable>,
     data: Lent<'py>,
     starts: PyReadonlyArray1<'_, u64>,
     ends: PyReadonlyArray1<'_, u64>,
+    mode: Named,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let spans = spans(data.bytes()?, &starts, &ends)?;
     let table = table.get();
-    let columns = py.detach(|| batch::verify(&table.read(), &spans, threads));
+    let columns = py.detach(|| batch::verify(&table.read(), &spans, mode.0, threads));
     named(py, columns.map_err(no_thread)?)
 }
 
@@ -256,19 +272,21 @@ fn verify<'py>(
 ///
 /// `key_rows` are int64; a row that the table does not have gets the reason `KEY_UNKNOWN`. `messages` and `signatures`
 /// are each (data, starts, ends). The reason is 0 only for the signature of that key over exactly those bytes.
-/// `threads` 0 means one for each core; the answers are the same for any number.
+/// `threads` 0 means one for each core; the answers are the same for any number. `mode` is "ed25519" or
+/// "ed25519-cofactored".
 ///
 /// Raises:
 ///     ValueError: not as many keys, messages and signatures; a row is not a span of its data; data can be written to.
 ///     RuntimeError: the system gave no thread.
 #[pyfunction]
-#[pyo3(signature = (table, key_rows, messages, signatures, /, *, threads))]
+#[pyo3(signature = (table, key_rows, messages, signatures, /, *, mode, threads))]
 fn verify_signed<'py>(
     py: Python<'py>,
     table: &Bound<'py, KeyTable>,
     key_rows: PyReadonlyArray1<'_, i64>,
     messages: Given<'py>,
     signatures: Given<'py>,
+    mode: Named,
     threads: usize,
 ) -> PyResult<Bound<'py, PyArray1<u16>>> {
     let key_rows: Vec<i64> = key_rows.as_array().iter().copied().collect();
@@ -277,7 +295,7 @@ fn verify_signed<'py>(
     let parts = Parts::new(key_rows, messages, signatures)
         .ok_or_else(|| PyValueError::new_err(format!("{counts}, expected as many of each")))?;
     let table = table.get();
-    let reasons = py.detach(|| batch::verify_signed(&table.read(), &parts, threads));
+    let reasons = py.detach(|| batch::verify_signed(&table.read(), &parts, mode.0, threads));
     Ok(reasons.map_err(no_thread)?.into_pyarray(py))
 }
 

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 
 use crate::cose::Parts;
-use crate::ed25519::{self, Budget};
+use crate::ed25519::{self, Budget, Mode};
 use crate::lanes::Eighth;
 use crate::reason::Reason;
 use crate::reason::Reason::{KeyMalformed, Met, SignatureInvalid, SignatureMalformed};
@@ -193,11 +193,11 @@ fn lane<'a>(signed: &Signed<'a>) -> Option<ed25519::Signed<'a>> {
     }
 }
 
-/// Returns a reason for each signature, in order.
+/// Returns a reason for each signature, in order. The mode is about those of Ed25519 alone.
 #[must_use]
-pub fn verify_rows(rows: &[Signed<'_>]) -> Vec<Reason> {
+pub fn verify_rows(mode: Mode, rows: &[Signed<'_>]) -> Vec<Reason> {
     let lanes: Vec<ed25519::Signed<'_>> = rows.iter().filter_map(lane).collect();
-    let mut verified = ed25519::verify_rows(&lanes).into_iter();
+    let mut verified = ed25519::verify_rows_in(mode, &lanes).into_iter();
     rows.iter()
         .map(|signed| match signed.key {
             Key::Ed25519(_) => verified.next().unwrap_or(SignatureInvalid),

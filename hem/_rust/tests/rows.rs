@@ -5,6 +5,7 @@ mod common;
 use common::{Chip, Numbers, array, bytes, claims, head, int, join, map, text};
 use ed25519_dalek::Signer as _;
 use hem_core::columns::Column;
+use hem_core::ed25519::Mode;
 use hem_core::{Columns, KeyTable, Parts, Reason, Spans, cbor, claims, cose, scan, split, verify, verify_signed};
 
 const NONCE: [u8; 32] = [6; 32];
@@ -19,7 +20,7 @@ fn table(chips: &[Chip]) -> KeyTable {
 
 fn verified(table: &KeyTable, rows: &[Vec<u8>], threads: usize) -> Columns {
     let (data, spans) = join(rows);
-    verify(table, &Spans::new(&data, spans).unwrap(), threads).unwrap()
+    verify(table, &Spans::new(&data, spans).unwrap(), Mode::Exact, threads).unwrap()
 }
 
 fn codes(reasons: &[Reason]) -> Vec<u16> {
@@ -280,7 +281,7 @@ fn parts_get_the_verdict_of_their_signature() {
     assert!(Parts::new(key_rows[1..].to_vec(), messages.clone(), signatures.clone()).is_none());
     let parts = Parts::new(key_rows, messages, signatures).unwrap();
     for threads in [1, 2, 0] {
-        let reasons = verify_signed(&table, &parts, threads).unwrap();
+        let reasons = verify_signed(&table, &parts, Mode::Exact, threads).unwrap();
         assert_eq!(reasons, codes(&(0..600).map(expected).collect::<Vec<Reason>>()));
     }
 }
