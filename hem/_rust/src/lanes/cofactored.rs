@@ -20,7 +20,7 @@ use crate::ed25519::Key;
 
 /// Rows of one equation at most, and from how many on it takes less time than row by row.
 const MOST: usize = 65_536;
-const LEAST: usize = 1_024;
+const LEAST: usize = 2_048;
 /// Rows that are hashed, or looked at alone, together: what they need stays in the second-level cache.
 const CHUNK: usize = 256;
 

@@ -153,11 +153,17 @@ fn four(messages: [&Pieces<'_>; 4], blocks: [usize; 4], longest: usize, buffer: 
         pad(&mut lane[..blocks * BLOCK], message);
     }
     let lanes: [&[u8]; 4] = std::array::from_fn(|lane| &buffer[lane * longest * BLOCK..(lane + 1) * longest * BLOCK]);
+    let rotations = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
     let mut state = START.map(|word| _mm256_set1_epi64x(word.cast_signed()));
     for block in 0..longest {
         let before = state;
         let mut words = load(lanes.map(|lane| &lane[block * BLOCK..(block + 1) * BLOCK]));
-        compress(&mut state, &mut words);
+        if rotations {
+            // SAFETY: AVX-512F and AVX-512VL were found.
+            unsafe { compress_with_rotations(&mut state, &mut words) }
+        } else {
+            compress(&mut state, &mut words);
+        }
         if blocks.iter().any(|&blocks| block >= blocks) {
             // What a lane holds behind the end of its message must not be hashed.
             let [a, b, c, d] = blocks.map(|blocks| if block < blocks { -1 } else { 0 });
@@ -237,38 +243,46 @@ macro_rules! round {
     };
 }
 
-/// One block in each lane.
-#[target_feature(enable = "avx2")]
-fn compress(state: &mut [__m256i; 8], words: &mut [__m256i; 16]) {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-    for (at, constants) in K.chunks_exact(16).enumerate() {
-        if at > 0 {
-            schedule(words);
+/// The next 16 words from the last 16.
+macro_rules! schedule {
+    ($words:ident) => {
+        for at in 0..16 {
+            let (early, late) = ($words[(at + 1) % 16], $words[(at + 14) % 16]);
+            let low = xor!(turn!(early, 1), turn!(early, 8), _mm256_srli_epi64(early, 7));
+            let high = xor!(turn!(late, 19), turn!(late, 61), _mm256_srli_epi64(late, 6));
+            $words[at] = sum!($words[at], low, sum!($words[(at + 9) % 16], high));
         }
-        for (words, constants) in words.chunks_exact(8).zip(constants.chunks_exact(8)) {
-            round!(a b c d e f g h, words[0], constants[0]);
-            round!(h a b c d e f g, words[1], constants[1]);
-            round!(g h a b c d e f, words[2], constants[2]);
-            round!(f g h a b c d e, words[3], constants[3]);
-            round!(e f g h a b c d, words[4], constants[4]);
-            round!(d e f g h a b c, words[5], constants[5]);
-            round!(c d e f g h a b, words[6], constants[6]);
-            round!(b c d e f g h a, words[7], constants[7]);
-        }
-    }
-    for (state, word) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
-        *state = _mm256_add_epi64(*state, word);
-    }
+    };
 }
 
-/// The next 16 words from the last 16.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn schedule(words: &mut [__m256i; 16]) {
-    for at in 0..16 {
-        let (early, late) = (words[(at + 1) % 16], words[(at + 14) % 16]);
-        let low = xor!(turn!(early, 1), turn!(early, 8), _mm256_srli_epi64(early, 7));
-        let high = xor!(turn!(late, 19), turn!(late, 61), _mm256_srli_epi64(late, 6));
-        words[at] = sum!(words[at], low, sum!(words[(at + 9) % 16], high));
-    }
+/// One block in each lane, compiled for some features of the processor.
+macro_rules! compression {
+    ($name:ident, $features:literal) => {
+        #[target_feature(enable = $features)]
+        pub(super) fn $name(state: &mut [__m256i; 8], words: &mut [__m256i; 16]) {
+            let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+            for (at, constants) in K.chunks_exact(16).enumerate() {
+                if at > 0 {
+                    schedule!(words);
+                }
+                for (words, constants) in words.chunks_exact(8).zip(constants.chunks_exact(8)) {
+                    round!(a b c d e f g h, words[0], constants[0]);
+                    round!(h a b c d e f g, words[1], constants[1]);
+                    round!(g h a b c d e f, words[2], constants[2]);
+                    round!(f g h a b c d e, words[3], constants[3]);
+                    round!(e f g h a b c d, words[4], constants[4]);
+                    round!(d e f g h a b c, words[5], constants[5]);
+                    round!(c d e f g h a b, words[6], constants[6]);
+                    round!(b c d e f g h a, words[7], constants[7]);
+                }
+            }
+            for (state, word) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
+                *state = _mm256_add_epi64(*state, word);
+            }
+        }
+    };
 }
+
+compression!(compress, "avx2");
+// With AVX-512VL a compiler makes one instruction of the three of a rotation, and of each function of three words.
+compression!(compress_with_rotations, "avx2,avx512f,avx512vl");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that finds None fails
 
+use std::arch::x86_64::{__m256i, _mm256_set_epi64x};
+
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
@@ -253,6 +255,27 @@ fn hashes_of_any_mix_of_lengths() {
         let expected: Vec<[u8; 64]> = lengths.iter().map(|&length| Sha512::digest(&bytes[..length]).into()).collect();
         assert_eq!(digests, expected);
     }
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512vl")]
+fn check_compressions(numbers: &mut Seeded) {
+    let mut any = || _mm256_set_epi64x(numbers.next().cast_signed(), numbers.next().cast_signed(), 3, -4);
+    let (mut state, mut words): ([__m256i; 8], [__m256i; 16]) =
+        (std::array::from_fn(|_| any()), std::array::from_fn(|_| any()));
+    let (mut same, mut again) = (state, words);
+    sha512::compress(&mut state, &mut words);
+    sha512::compress_with_rotations(&mut same, &mut again);
+    assert_eq!(state.map(|vector| super::entry::numbers(vector)), same.map(|vector| super::entry::numbers(vector)));
+}
+
+#[test]
+fn both_ways_to_compress_are_one() {
+    if !here() || !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512vl") {
+        return;
+    }
+    let mut numbers = Seeded(80);
+    // SAFETY: AVX2, AVX-512F and AVX-512VL were found.
+    (0..200).for_each(|_| unsafe { check_compressions(&mut numbers) });
 }
 
 fn power_of_two(bits: usize) -> Scalar {
