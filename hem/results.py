@@ -1,6 +1,6 @@
 """Stage: results as log entries, as counts, and in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from hem.errors import REASONS, Reason, Verdict
 from hem.model import METERS, AttestationResults
 from hem.trust import Trust
+from protocols.cbor import MAX_MESSAGE
 from protocols.entries import Kind, encode
 
 CLASS_NAMES = ("simulated", "dev", "production")
@@ -44,7 +45,7 @@ def entries_of(results: AttestationResults) -> list[bytes]:
     ]
 
 
-def outcomes(parts: Sequence[AttestationResults]) -> list[Outcome]:
+def outcomes(parts: Iterable[AttestationResults]) -> list[Outcome]:
     """Return the counts by tier and reason over all parts, the largest first."""
     counts: dict[tuple[int, int], int] = {}
     for part in parts:
@@ -186,7 +187,9 @@ def _kid(case: _Case) -> str:
 
 
 def _bytes(case: _Case) -> str:
-    return f"{case.size()} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
+    # Of a longer row no more is kept than shows that it is.
+    size = f"more than {MAX_MESSAGE}" if case.size() > MAX_MESSAGE else f"{case.size()}"
+    return f"{size} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
 
 
 _GOT: dict[Reason, Callable[[_Case], str]] = {
