@@ -11,7 +11,7 @@ from hem.errors import REASONS, Reason, Verdict
 from hem.model import METERS, AttestationResults
 from hem.trust import Trust
 from protocols.cbor import MAX_MESSAGE
-from protocols.entries import Kind, encode
+from protocols.entries import encode_evidence
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -38,11 +38,11 @@ class Outcome(NamedTuple):
 
 def entries_of(results: AttestationResults) -> list[bytes]:
     """Return the log entries of the rows on record, in order; what strangers can send at will leaves none."""
-    codes = results.terms.astype(">u2")
-    return [
-        encode(Kind.EVIDENCE, results.now, results.evidence.rows[int(row)], codes[row].tobytes())
-        for row in np.flatnonzero(results.recorded)
-    ]
+    recorded, rows = np.flatnonzero(results.recorded), results.evidence.rows
+    spans = zip(rows.starts[recorded].tolist(), rows.ends[recorded].tolist(), strict=True)
+    messages = (bytes(rows.data[start:end]) for start, end in spans)
+    codes = results.terms[recorded].astype(">u2").view(f"V{2 * results.terms.shape[1]}").ravel()
+    return encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
 
 
 def outcomes(parts: Iterable[AttestationResults]) -> list[Outcome]:
