@@ -66,11 +66,8 @@ def once(case: Case, directory: Path) -> dict[str, float]:
     verifier, restarted = case.verifier(watch), case.verifier(Stopwatch())
     Log.create(directory, SIGNER)
     with Log.open(directory, SIGNER) as log:
-        with watch.stage("decode"):
-            items = decode(case.file)
-        parts = verifier.run(items, log, now=fleet.NOW)
-    for part in parts:
-        part.require()
+        for part in verifier.run(decode(case.file), log, now=fleet.NOW):
+            part.require()
     with watch.stage("fold"):
         restarted.fold(Log.read(directory, SIGNER.verifier).entries())
     chips = np.arange(len(case.fleet.chips))
@@ -108,10 +105,11 @@ def against_loop(case: Case, size: int, times: int) -> tuple[int, Samples]:
     samples = Samples()
     for _ in range(times):
         with samples.timed("line"):
-            results, _ = verifier.appraise(decode(file), now=fleet.NOW)
+            results = [verifier.appraise(part, now=fleet.NOW)[0] for part in decode(file)]
         with samples.timed("python_loop"):
             verdicts = peer.judge(messages, known, fleet.nonce(2))
-        results.require()
+        for part in results:
+            part.require()
         if not all(verdicts):
             raise RuntimeError(f"the loop refused {verdicts.count(False)} of {len(verdicts)} honest messages")
     return len(messages), samples

@@ -48,7 +48,7 @@ class Judged:
     def __init__(self, made: Fleet) -> None:
         self.fleet = made
         self.verifier: Verifier = made.verifier(threads=1)
-        self.items = evidence.decode(made.file())
+        (self.items,) = evidence.decode(made.file())
         judged: tuple[AttestationResults, Step] = self.verifier.appraise(self.items, now=fleet.NOW)
         self.results, self.step = judged
         self.claims: Claims = self.results.claims
@@ -85,8 +85,9 @@ def in_rounds(benchmark: BenchmarkFixture, run: Callable[..., T], setup: Callabl
 
 def test_split(benchmark: BenchmarkFixture, judged: Judged) -> None:
     """Cut an evidence file into rows."""
-    found, tail = benchmark(core.split, judged.fleet.file())
-    assert (len(found), tail) == (len(judged), 0)
+    file = judged.fleet.file()
+    found, tail, end = benchmark(core.split, file)
+    assert (len(found), tail, end) == (len(judged), 0, len(file))
 
 
 def test_scan(benchmark: BenchmarkFixture, judged: Judged) -> None:
@@ -100,7 +101,7 @@ def test_scan(benchmark: BenchmarkFixture, judged: Judged) -> None:
 def test_verify(benchmark: BenchmarkFixture, rows: int, algorithm: int) -> None:
     """Decode and verify all rows on one thread: distinct keys, all good."""
     made = fleet.make(rows // (1 if algorithm == keys.EDDSA else 4), algorithm)
-    items, table = evidence.decode(made.file()), made.verifier().trust.table
+    (items,), table = evidence.decode(made.file()), made.verifier().trust.table
     claims = benchmark(evidence.verify, items, table, threads=1)
     assert claims.chip.tolist() == list(range(len(items)))
 

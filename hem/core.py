@@ -183,10 +183,21 @@ def _lent(rows: Rows) -> bytes | U8:
     return rows.data if isinstance(rows.data, bytes) else np.frombuffer(rows.data, np.uint8)
 
 
-def split(data: bytes) -> tuple[Rows, int]:
-    """Return the rows of a file and the reason (0 for none) why its last row is the undivided rest."""
-    starts, ends, tail = _core.split(data)
-    return Rows(data, starts, ends), tail
+def split(data: bytes, start: int = 0, *, limit: int = 1 << 62, last: bool = True) -> tuple[Rows, int, int]:
+    """Return rows of a file, the reason (0 for none) why the last one is the undivided rest, and where to go on.
+
+    Args:
+        data: a file, or a piece of one.
+        start: of the first row in `data`.
+        limit: the most rows; where there may be more, the next call starts where this one ended.
+        last: whether the end of `data` is that of the file. If not, rows end where only more bytes can tell, and the
+            next piece has to begin there and have 1 MiB, or be the last. A place behind the end of `data` says how many
+            bytes of the file to pass over.
+
+    Of a row or a rest of more bytes than a message may have, one byte more than that is kept: enough to refuse it.
+    """
+    starts, ends, tail, end = _core.split(data, start, limit=limit, last=last)
+    return Rows(data, starts, ends), tail, end
 
 
 def scan(rows: Rows) -> Columns:

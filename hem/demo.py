@@ -8,14 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from hem import owner
 from hem.board import Board
@@ -128,7 +126,8 @@ class _Demo:
             self._license(opened, chips)
             with self._serial_chip() as port:
                 self.say("commissioning sweep: the first evidence of every chip")
-                self._sweep(opened, port, "commissioning", attack=False)
+                commissioned, _ = self._sweep(opened, port, "commissioning", attack=False)
+                outcomes(commissioned)  # nothing is judged and logged before it is asked for
                 self.watch = Stopwatch(self.watch.seconds["enroll"])  # of the two sweeps the second is measured
                 opened.verifier.trace = self.watch
                 time.sleep(WORK_S)  # the chips run for this long between the sweeps, so the clock must too
@@ -188,8 +187,8 @@ class _Demo:
 
     def _sweep(
         self, opened: Workspace, port: str, name: str, *, attack: bool
-    ) -> tuple[list[AttestationResults], list[dict[str, Any]]]:
-        """Challenge the fleet and the serial chip, judge all answers in one batch; return results and attacks."""
+    ) -> tuple[Iterator[AttestationResults], list[dict[str, Any]]]:
+        """Challenge the fleet and the serial chip, return the results of all answers in one batch, and the attacks."""
         ask, answers = self.directory / f"{name}-challenge.cbor", self.directory / f"{name}-evidence.cbor"
         with self.watch.stage("challenge"), Board.open(port) as board:
             ueid = board.hello().ueid
@@ -200,28 +199,39 @@ class _Demo:
             told = self._simulator("answer", "--challenge", ask, "--out", answers, "--work", WORK_S, *flags)
             serial = board.attest(serial_ask)
         (self.directory / f"{name}-attacks.json").write_text(json.dumps(told["attacks"]))
-        self.watch("decode")
         items = decode(answers.read_bytes(), join([serial]))
-        self.watch("done")
         return opened.appraise(items, now=_now()), told["attacks"]
 
-    def _judge(self, opened: Workspace, parts: Sequence[AttestationResults], attacks: list[dict[str, Any]]) -> None:
+    def _judge(self, opened: Workspace, parts: Iterable[AttestationResults], attacks: list[dict[str, Any]]) -> None:
         """Compare the verdicts with what the simulator says it did."""
-        places = [(part, row) for part in parts for row in range(len(part))]
-        refused = np.concatenate([part.tier for part in parts]) == Tier.CONTRAINDICATED
-        refused[[attack["row"] for attack in attacks]] = False
-        self.report.honest_refused = int(refused.sum())
-        for attack in sorted(attacks, key=lambda one: one["attacker"]):
-            part, row = places[attack["row"]]
-            got = Reason(part.reason[row]).name
-            caught = bool(part.tier[row] == Tier.CONTRAINDICATED) and got == attack["expected_reason"]
-            self.report.attackers.append(Attack(attack["attacker"], attack["expected_reason"], got, caught))
-            if attack["attacker"] == EXPLAINED:
-                self.report.explained = explain(part, row, opened.verifier.trust)
-                self.report.explained_title = f"{EXPLAINED}, chip {attack['ueid']}"
-        self.report.counts = outcomes(parts)
-        rates = self.watch.seconds.items()
-        self.report.stages = {n: {"seconds": s, "chips_per_s": len(places) / s if s else 0.0} for n, s in rates}
+        self.report.counts = outcomes(self._compared(opened, parts, attacks))
+        self.report.attackers.sort(key=lambda one: one.name)
+        rows, rates = sum(one.rows for one in self.report.counts), self.watch.seconds.items()
+        self.report.stages = {n: {"seconds": s, "chips_per_s": rows / s if s else 0.0} for n, s in rates}
+
+    def _compared(
+        self, opened: Workspace, parts: Iterable[AttestationResults], attacks: list[dict[str, Any]]
+    ) -> Iterator[AttestationResults]:
+        """Yield each part again, with its attackers and its honest chips that were refused taken down."""
+        start = 0
+        for part in parts:
+            refused = part.tier == Tier.CONTRAINDICATED
+            for attack in attacks:
+                row = attack["row"] - start
+                if 0 <= row < len(part):
+                    self._attacked(opened, part, row, attack)
+                    refused[row] = False
+            self.report.honest_refused += int(refused.sum())
+            start += len(part)
+            yield part
+
+    def _attacked(self, opened: Workspace, part: AttestationResults, row: int, attack: dict[str, Any]) -> None:
+        got = Reason(part.reason[row]).name
+        caught = bool(part.tier[row] == Tier.CONTRAINDICATED) and got == attack["expected_reason"]
+        self.report.attackers.append(Attack(attack["attacker"], attack["expected_reason"], got, caught))
+        if attack["attacker"] == EXPLAINED:
+            self.report.explained = explain(part, row, opened.verifier.trust)
+            self.report.explained_title = f"{EXPLAINED}, chip {attack['ueid']}"
 
 
 def _terms(group: str, sites: list[dict[str, Any]], budget: int) -> LicenseText:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from hem.core import Columns, Rows
 from hem.errors import REASONS, HemError, Reason, Verdict
 
+CHUNK = 16_384  # rows that are judged at once: they bound the memory
+
 
 class Term(IntEnum):
     """What a verdict is made of, in the order in which the first failure names the row."""
@@ -88,6 +90,15 @@ class Evidence:
     def __len__(self) -> int:
         """Return N."""
         return len(self.preset)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes from the start of the first row to the end of the last."""
+        return int(self.rows.ends[-1] - self.rows.starts[0]) if len(self) else 0
+
+    def part(self, start: int, stop: int) -> "Evidence":
+        """Return rows `start` to `stop` over the same buffer."""
+        return Evidence(self.rows.part(start, stop), self.preset[start:stop])
 
 
 _SEAL = object()

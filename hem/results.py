@@ -1,6 +1,6 @@
 """Stage: results as log entries, as counts, and in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,7 +10,8 @@ import numpy as np
 from hem.errors import REASONS, Reason, Verdict
 from hem.model import METERS, AttestationResults
 from hem.trust import Trust
-from protocols.entries import Kind, encode
+from protocols.cbor import MAX_MESSAGE
+from protocols.entries import encode_evidence
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -37,14 +38,14 @@ class Outcome(NamedTuple):
 
 def entries_of(results: AttestationResults) -> list[bytes]:
     """Return the log entries of the rows on record, in order; what strangers can send at will leaves none."""
-    codes = results.terms.astype(">u2")
-    return [
-        encode(Kind.EVIDENCE, results.now, results.evidence.rows[int(row)], codes[row].tobytes())
-        for row in np.flatnonzero(results.recorded)
-    ]
+    recorded, rows = np.flatnonzero(results.recorded), results.evidence.rows
+    spans = zip(rows.starts[recorded].tolist(), rows.ends[recorded].tolist(), strict=True)
+    messages = (bytes(rows.data[start:end]) for start, end in spans)
+    codes = results.terms[recorded].astype(">u2").view(f"V{2 * results.terms.shape[1]}").ravel()
+    return encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
 
 
-def outcomes(parts: Sequence[AttestationResults]) -> list[Outcome]:
+def outcomes(parts: Iterable[AttestationResults]) -> list[Outcome]:
     """Return the counts by tier and reason over all parts, the largest first."""
     counts: dict[tuple[int, int], int] = {}
     for part in parts:
@@ -186,7 +187,9 @@ def _kid(case: _Case) -> str:
 
 
 def _bytes(case: _Case) -> str:
-    return f"{case.size()} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
+    # Of a longer row no more is kept than shows that it is.
+    size = f"more than {MAX_MESSAGE}" if case.size() > MAX_MESSAGE else f"{case.size()}"
+    return f"{size} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
 
 
 _GOT: dict[Reason, Callable[[_Case], str]] = {

@@ -3,7 +3,7 @@
 bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage, location - results - log
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, location, usage  # noqa: A004 - a room of this house
 from hem.core import rows_of, scan
 from hem.errors import Reason
-from hem.model import AttestationResults, Claims, Evidence, Term
+from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
 from protocols.entries import Entry, Kind, decode
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
-
-CHUNK = 16_384
 
 
 class Ledger(Protocol):
@@ -85,23 +83,24 @@ class Verifier:
         recorded = claims.authentic & ~step.repeated
         return AttestationResults(items, claims, table, before, standing, asked, recorded, now), step
 
-    def run(self, items: Evidence, log: Ledger, *, now: int) -> list[AttestationResults]:
-        """Return the results of all rows, each chunk durable in `log` before the next is judged.
+    def run(self, evidence: Iterable[Evidence], log: Ledger, *, now: int) -> Iterator[AttestationResults]:
+        """Yield the results of all rows, each chunk durable in `log` before it is yielded and the next is read.
 
-        Chunks bound the memory. A crash between append and commit loses nothing: the entries are in the log, and the
-        next start folds them.
+        Nothing is judged that is not asked for. Chunks bound the memory, if results are let go. A crash between append
+        and commit loses nothing: the entries are in the log, and the next start folds them.
         """
-        results = []
-        for start in range(0, len(items), CHUNK):
-            stop = start + CHUNK
-            part = Evidence(items.rows.part(start, stop), items.preset[start:stop])
-            judged, step = self.appraise(part, now=now)
-            self.trace("log")
-            log.append(entries_of(judged))
-            self.state.commit(step, now)
-            self.trace("done")
-            results.append(judged)
-        return results
+        self.trace("decode")
+        for items in evidence:
+            for start in range(0, len(items), CHUNK):
+                judged, step = self.appraise(items.part(start, start + CHUNK), now=now)
+                self.trace("log")
+                log.append(entries_of(judged))
+                self.state.commit(step, now)
+                self.trace("done")
+                yield judged
+                del judged, step  # or two chunks would be in memory at once
+                self.trace("decode")
+        self.trace("done")
 
     def _fold_entry(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)

@@ -129,9 +129,9 @@ class Workspace:
         self.log.append(list(new))
         self.verifier.fold(new)
 
-    def appraise(self, items: Evidence, *, now: int) -> list[AttestationResults]:
-        """Judge evidence and log it (see `Verifier.run`)."""
-        return self.verifier.run(items, self.log, now=now)
+    def appraise(self, evidence: Iterable[Evidence], *, now: int) -> Iterator[AttestationResults]:
+        """Judge evidence and log it, chunk by chunk as results are asked for (see `Verifier.run`)."""
+        return self.verifier.run(evidence, self.log, now=now)
 
 
 def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:

@@ -1,6 +1,8 @@
 """Log entries and endorsements of `hem.cddl`: arrays that start with a kind and the verifier's time."""
 
+from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from protocols.cbor import WireError, dumps, loads
@@ -22,6 +24,8 @@ from protocols.messages import PRODUCTION
 
 MAX_ENTRY = 65_535
 UEIDS_A_PIECE = 3_600
+_REASONS, _REASONS_HEAD = 16, b"\x50"  # bytes of the reasons in an evidence entry
+_SIZE_HEAD = {b"\x58": 2, b"\x59": 3}  # bytes of the head of a message of 24 bytes or more
 
 
 class Kind(IntEnum):
@@ -92,8 +96,44 @@ def encode(kind: Kind, time: int, *fields: Any) -> bytes:
     return data
 
 
+@lru_cache(maxsize=4_096)
+def _before(time: int, size: int) -> bytes:
+    """Return what stands before a message of `size` bytes in an evidence entry: the same for most of a batch."""
+    return dumps([int(Kind.EVIDENCE), time, bytes(size), bytes(_REASONS)])[: -size - 1 - _REASONS]
+
+
+def encode_evidence(time: int, judged: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return what `encode` would for the evidence and reasons of each row, in a fraction of the time.
+
+    Raises:
+        WireError: an entry would be over 65,535 bytes, or the reasons of a row are not 16 bytes.
+    """
+    entries = []
+    for message, reasons in judged:
+        entry = b"".join((_before(time, len(message)), message, _REASONS_HEAD, reasons))
+        if len(entry) > MAX_ENTRY or len(reasons) != _REASONS:
+            entry = encode(Kind.EVIDENCE, time, message, octets(_REASONS)(reasons, "log entry: reasons"))
+        entries.append(entry)
+    return entries
+
+
+def _decode_evidence(data: bytes) -> Entry | None:
+    """Return the entry if it is what `encode_evidence` makes; None leaves it to the readers of all entries."""
+    at = 11 + _SIZE_HEAD.get(data[11:12], 0)
+    time, size, reasons = int.from_bytes(data[3:11], "big"), len(data) - at - 1 - _REASONS, data[-_REASONS:]
+    if at == 11 or size < 0 or len(data) > MAX_ENTRY or time > SAFE:
+        return None
+    message = data[at : at + size]
+    # Equal to the one encoding of what was taken out of it, so whatever the readers would check holds.
+    if data[:at] != _before(time, size) or data[at + size :] != _REASONS_HEAD + reasons:
+        return None
+    return Entry(Kind.EVIDENCE, time, (message, reasons))
+
+
 def decode(data: bytes) -> Entry:
     """Return the entry of `data`; raises WireError on anything that `hem.cddl` does not allow."""
+    if (evidence := _decode_evidence(data)) is not None:
+        return evidence
     values = array(loads(data, where="log entry", limit=MAX_ENTRY), "log entry")
     if len(values) < 2 or type(values[0]) is not int or values[0] not in Kind.__members__.values():
         raise WireError("WRONG_VALUE", "log entry: no known kind")

@@ -4,18 +4,22 @@ Prints one line of JSON: the bytes and rows of the load, by how much the memory 
 the rows were judged, and how many rows were refused.
 """
 
+import contextlib
 import json
+import re
 import resource
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 import nanoarrow
 import numpy as np
 
-from hem import core, evidence
-from hem.model import Evidence
-from hem.results import entries_of
-from hem.verifier import CHUNK
+from hem import cli, core, evidence
+from hem.workspace import Workspace
 from protocols import cbor
+from protocols.entries import Policy
 from tests.small import Chip, World, seeded_key
 
 BYTES = 200_000_000
@@ -47,7 +51,18 @@ def longest(world):
     return cbor.join([b"\x5a" * LONGEST, b"\xd2" * (LONGEST + 1)])
 
 
-MAKERS = {maker.__name__: maker for maker in (honest, forged, strangers, longest)}
+def empties(_):
+    """Return rows of no byte, each of which takes one byte of a file."""
+    return b"\x40" * 10_000
+
+
+def endless(_):
+    """Return one row that is as long as all of the load, which is never kept."""
+    return b"\x5b" + (1 << 40).to_bytes(8, "big") + bytes(BYTES)
+
+
+MAKERS = {maker.__name__: maker for maker in (honest, forged, strangers, longest, empties, endless)}
+SIZES = {"empties": 4_000_000, "command": 400_000}
 
 
 def peak():
@@ -55,21 +70,38 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def judged(world, items, kept=None):
-    """Judge rows chunk by chunk as `Verifier.run` does and return how many were refused.
+class Nowhere:
+    """A log that keeps nothing."""
+
+    def append(self, entries):
+        """Let the entries go."""
+
+
+def judged(world, file, kept=None):
+    """Judge a file and return how many rows it has and how many were refused.
 
     Nothing of a chunk is kept, except in the list `kept` where one is given.
     """
-    refused = 0
-    for start in range(0, len(items), CHUNK):
-        part = Evidence(items.rows.part(start, start + CHUNK), items.preset[start : start + CHUNK])
-        results, step = world.verifier.appraise(part, now=world.now)
-        entries_of(results)
-        world.verifier.state.commit(step, world.now)
+    rows = refused = 0
+    for results in world.verifier.run(evidence.decode(file), Nowhere(), now=world.now):
+        rows += len(results)
         refused += int((~results.claims.authentic).sum())
         if kept is not None:
             kept.append(results)
-    return refused
+    return rows, refused
+
+
+def command(path, folder):
+    """Have `hem verify --json` judge a file in a new workspace, and return how many rows it has and refuses."""
+    now = time.time_ns() // 10**6
+    Workspace.create(folder / "w", "load", now=now, policy=Policy())
+    told = folder / "told.json"
+    with told.open("w") as out, contextlib.redirect_stdout(out):
+        code = cli.run(["verify", str(path), "-w", str(folder / "w"), "--json"])
+    with told.open() as said:
+        head = said.read(200)
+    rows = int(re.match(r'\{"rows": (\d+),', head)[1])
+    return rows, rows if code == 1 else 0
 
 
 def lent():
@@ -79,22 +111,35 @@ def lent():
     return nanoarrow.c_array_from_buffers(nanoarrow.binary(), len(offsets) - 1, [None, offsets, data])
 
 
+def write(path, some, size):
+    """Write `some` over and over, until there are `size` bytes."""
+    with path.open("wb") as file:
+        for _ in range(size // len(some) + 1):
+            file.write(some)
+
+
 def main(kind):
-    """Run one load and say what it took: of one of the makers, "arrow", or "kept" (honest, and no result let go)."""
+    """Run one load: of one of the makers, "arrow", "command" (empty rows, on the command line), or "kept" (honest).
+
+    Says what it took. Of "kept" no result is let go.
+    """
     world = World(100, threads=2)
-    judged(world, evidence.decode(honest(world)))
-    if kind == "arrow":
-        array = lent()
+    judged(world, honest(world))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "evidence"
+        size = SIZES.get(kind, BYTES)
+        some = MAKERS.get(kind, empties if kind == "command" else honest)(world)
+        array = lent() if kind == "arrow" else write(path, some, size)
         before = peak()
-        columns = core.verify(world.verifier.trust.table, core.rows_of_arrow(array), threads=2)
-        rows, refused = len(columns), int((columns.reason != 0).sum())
-    else:
-        some = MAKERS["honest" if kind == "kept" else kind](world)
-        data = some * (BYTES // len(some) + 1)
-        before = peak()
-        items = evidence.decode(data)
-        rows, refused = len(items), judged(world, items, [] if kind == "kept" else None)
-    print(json.dumps({"bytes": BYTES, "rows": rows, "refused": refused, "grown": peak() - before}))  # noqa: T201
+        if kind == "arrow":
+            columns = core.verify(world.verifier.trust.table, core.rows_of_arrow(array), threads=2)
+            rows, refused = len(columns), int((columns.reason != 0).sum())
+        elif kind == "command":
+            rows, refused = command(path, Path(name))
+        else:
+            with path.open("rb") as file:
+                rows, refused = judged(world, file, [] if kind == "kept" else None)
+        print(json.dumps({"bytes": size, "rows": rows, "refused": refused, "grown": peak() - before}))  # noqa: T201
 
 
 if __name__ == "__main__":

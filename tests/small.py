@@ -189,7 +189,7 @@ class World:
 
     def judge(self, items: list[bytes]) -> AttestationResults:
         """Run the line over messages at the world's time; one chunk."""
-        (results,) = self.verifier.run(messages(items), self, now=self.now)
+        (results,) = self.verifier.run([messages(items)], self, now=self.now)
         return results
 
     def pass_time(self, seconds: int) -> None:

@@ -192,7 +192,7 @@ def test_together_or_alone(mutated: list[bytes]) -> None:
 
 def split_both(data: bytes) -> tuple[tuple[list[bytes], str], tuple[list[bytes], str]]:
     """Return rows and reason of a file by Python and by Rust. Rust has the damaged rest as one last row."""
-    starts, ends, code = _core.split(data)
+    starts, ends, code, _ = _core.split(data, 0, limit=len(data) + 1, last=True)
     spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
     undamaged = spans[:-1] if code else spans
     rust = [data[start:end] for start, end in undamaged], rust_reason(code)

@@ -46,7 +46,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     attacks = json.loads((directory / "sweep-attacks.json").read_text())
     return Sweep(
         logged[: asked + 1],
-        decode((directory / "sweep-evidence.cbor").read_bytes()),
+        next(decode((directory / "sweep-evidence.cbor").read_bytes())),
         entries.decode(logged[-1]).time,
         {one["attacker"]: (one["row"], one["expected_reason"]) for one in attacks},
     )

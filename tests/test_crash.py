@@ -34,7 +34,7 @@ sent = split(Path(sys.argv[2]).read_bytes())
 with Workspace.open(Path(sys.argv[1]), now=time.time_ns() // 10**6) as opened:
     print("open", flush=True)
     for place in random.Random(sys.argv[3]).sample(range(len(sent)), len(sent)):
-        (result,) = opened.appraise(messages([sent[place]]), now=time.time_ns() // 10**6)
+        (result,) = opened.appraise([messages([sent[place]])], now=time.time_ns() // 10**6)
         print(json.dumps([place, int(result.terms[0, 0])]), flush=True)
 """
 

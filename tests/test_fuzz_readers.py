@@ -79,10 +79,10 @@ def test_messages(kind: str, data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.lists(damaged(SAMPLES["sequence"] + SAMPLES["evidence"]), max_size=3))
 def test_evidence_files(files: list[bytes]) -> None:
-    items = decode(*files)
-    assert len(items.rows) == len(items)
-    assert (items.rows.starts <= items.rows.ends).all()
-    assert set(items.preset.tolist()) <= {int(reason) for reason in Reason}
+    for items in decode(*files):
+        assert len(items.rows) == len(items)
+        assert (items.rows.starts <= items.rows.ends).all()
+        assert set(items.preset.tolist()) <= {int(reason) for reason in Reason}
 
 
 def _endorse(data: bytes) -> object:

@@ -18,7 +18,7 @@ from tests.tools import run
 MILLION = 1_000_000
 ROWS = 600  # more than two units of work of the core, and no multiple of the lanes
 LOW_BYTE_OF_S = -32  # s ends a message, least byte first
-BOUND = 96 * MILLION  # bytes over the file itself: one chunk, its columns, and 16 bytes a row for where rows lie
+BOUND = 128 * MILLION  # bytes: one chunk, its columns, and the pieces that it was read in
 
 counted = pytest.mark.skipif(bool(instructions.missing()), reason=instructions.missing() or "counted")
 pytestmark = pytest.mark.timeout(900)  # the first count builds the program
@@ -114,8 +114,15 @@ def loaded(kind):
 @pytest.mark.parametrize("kind", load.MAKERS)
 def test_memory_is_that_of_a_chunk_whatever_comes(kind):
     one = loaded(kind)
-    assert one["bytes"] >= 200 * MILLION
+    assert one["rows"] >= load.SIZES.get(kind, 0)
+    assert one["bytes"] >= load.SIZES.get(kind, 200 * MILLION)
     assert one["refused"] == one["rows"] * {"honest": 0, "forged": 0.5}.get(kind, 1)
+    assert one["grown"] < BOUND
+
+
+def test_the_command_line_keeps_no_row_that_it_has_told():
+    one = loaded("command")
+    assert one["rows"] == one["refused"] >= load.SIZES["command"]
     assert one["grown"] < BOUND
 
 

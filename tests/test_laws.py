@@ -40,7 +40,7 @@ def verdicts(world: World, parts: list[list[bytes]]) -> tuple[list[list[int]], l
     terms: list[list[int]] = []
     refusals: list[int] = []
     for part in parts:
-        for results in world.verifier.run(messages(part), world, now=world.now):
+        for results in world.verifier.run([messages(part)], world, now=world.now):
             terms += results.terms.tolist()
             refusals += results.claims.refusal.tolist()
     return terms, refusals

@@ -224,7 +224,7 @@ def test_a_stale_message_is_on_record_once() -> None:
     assert reasons(world.judge([sent[0], sent[0], sent[1]])) == ["NONCE_USED"] * 3
     assert len(world.log) == before + 2
     restarted = world.restarted()
-    restarted.run(messages(sent * 3), world, now=world.now)
+    assert [len(part) for part in restarted.run([messages(sent * 3)], world, now=world.now)] == [6]
     assert len(world.log) == before + 2
 
 
@@ -241,10 +241,10 @@ def test_chunks_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hem.verifier.CHUNK", 2)
     world = World(5)
     asked = world.ask()
-    parts = world.verifier.run(messages([chip.answer(asked) for chip in world.chips]), world, now=world.now)
+    parts = list(world.verifier.run([messages([chip.answer(asked) for chip in world.chips])], world, now=world.now))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert [one.rows for one in outcomes(parts)] == [5]
-    assert world.verifier.run(messages([]), world, now=world.now) == []
+    assert list(world.verifier.run([messages([])], world, now=world.now)) == []
 
 
 def test_a_failed_append_changes_no_state() -> None:
@@ -257,7 +257,7 @@ def test_a_failed_append_changes_no_state() -> None:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        world.verifier.run(messages([message]), Broken(), now=world.now)
+        list(world.verifier.run([messages([message])], Broken(), now=world.now))
     assert reasons(world.judge([message])) == ["MET"]
 
 

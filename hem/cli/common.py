@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryFile
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
@@ -45,6 +47,29 @@ def read(path: Path, what: str) -> bytes:
     if not data:
         raise UsageError(f"{what} {path}: empty")
     return data
+
+
+@contextmanager
+def source(path: Path, what: str) -> Iterator[BinaryIO]:
+    """Open a file that is read in pieces and more than once: what cannot be, as standard input, is copied to disk.
+
+    Raises:
+        UsageError: it cannot be opened, or it is empty.
+    """
+    with ExitStack() as held:
+        try:
+            file: BinaryIO = sys.stdin.buffer if path == STREAM else held.enter_context(path.open("rb"))
+            if path == STREAM or not file.seekable():
+                copy = held.enter_context(TemporaryFile())
+                shutil.copyfileobj(file, copy)
+                file = copy
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+        except OSError as error:
+            raise UsageError(f"{what} {path}: {error.strerror}") from error
+        if not size:
+            raise UsageError(f"{what} {path}: empty")
+        yield file
 
 
 @contextmanager

@@ -1,12 +1,20 @@
 """Commands that ask chips and judge answers: challenge, attest, verify."""
 
+import json
+import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any, BinaryIO
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from hem import owner
 from hem.board import Board
@@ -24,20 +32,22 @@ from hem.cli.common import (
     say,
     say_json,
     say_table,
+    source,
     ueid_from,
     warn,
     write,
 )
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
-from hem.model import AttestationResults, Tier
+from hem.model import CHUNK, AttestationResults, Tier
 from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
-from hem.verifier import CHUNK
+from hem.trust import Trust
 from hem.workspace import Workspace
 from protocols.cbor import split
 from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience, Grant
 
 DECODED = 0x0200  # reasons below are of the decoder
+_SPOOL = 1 << 20  # bytes of text that are kept in memory before they go to disk; of a wrong file, those looked at
 EXIT_CODES = {Tier.AFFIRMING: 0, Tier.WARNING: 0, Tier.NONE: 3, Tier.CONTRAINDICATED: 1}
 
 
@@ -103,15 +113,16 @@ def attest(
     ):
         ueid = board.hello().ueid
         message = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms())
-        parts = opened.appraise(messages([board.attest(message)]), now=now_ms())
-        why = explain(parts[0], 0, opened.verifier.trust)
+        (judged,) = opened.appraise([messages([board.attest(message)])], now=now_ms())
+        why = explain(judged, 0, opened.verifier.trust)
         checkpoint = opened.log.checkpoint.decode()
     if as_json:
-        say_json({**_each(parts)[0], "terms": [one._asdict() for one in why], "checkpoint": checkpoint})
+        (row,) = _each(judged, 0)
+        say_json({**row, "terms": [one._asdict() for one in why], "checkpoint": checkpoint})
     else:
-        print_outcomes(outcomes(parts))
+        print_outcomes(outcomes([judged]))
         print_explained(f"chip {ueid.hex()}", why)
-    return exit_code(parts)
+    return exit_code(judged.tier.tolist())
 
 
 def verify(
@@ -121,68 +132,110 @@ def verify(
     as_json: JsonFlag = False,
 ) -> int:
     """Judge evidence in one batch and log every authentic row with its verdict."""
-    data = [read(file, "evidence") for file in files]
-    items = decode(*data)
-    if explain_row is not None and explain_row >= len(items):
-        raise UsageError(f"--explain {explain_row}: no such row; the last one is {len(items) - 1}")
-    with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
-        task = bar.add_task("verify", total=len(items), visible=len(items) > CHUNK)
-        opened.verifier.trace = lambda stage: bar.advance(task, CHUNK if stage == "done" else 0)
-        start = time.perf_counter()
-        parts = opened.appraise(items, now=now_ms())
-        seconds = time.perf_counter() - start
-        why = _explain_row(parts, explain_row, opened) if explain_row is not None else []
-        checkpoint = opened.log.checkpoint.decode()
-    counts = outcomes(parts)
-    _warn_of_wrong_files(files, data, parts)
-    if as_json:
-        body: dict[str, Any] = {"rows": len(items), "seconds": seconds, "outcomes": [one._asdict() for one in counts]}
-        say_json(
-            {**body, "results": _each(parts), "explained": [one._asdict() for one in why], "checkpoint": checkpoint}
-        )
-        return exit_code(parts)
+    with ExitStack() as held:
+        sources = [held.enter_context(source(file, "evidence")) for file in files]
+        told = held.enter_context(SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8", newline="")) if as_json else None
+        heard = _Heard([_count(one) for one in sources], explain_row, told)
+        if explain_row is not None and explain_row >= heard.total:
+            raise UsageError(f"--explain {explain_row}: no such row; the last one is {heard.total - 1}")
+        with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
+            task = bar.add_task("verify", total=heard.total, visible=heard.total > CHUNK)
+            start = time.perf_counter()
+            parts = opened.appraise(decode(*sources), now=now_ms())
+            counts = outcomes(heard.each(parts, opened.verifier.trust, partial(bar.advance, task)))
+            seconds = time.perf_counter() - start
+            checkpoint = opened.log.checkpoint.decode()
+        for file, one, reason in zip(files, sources, heard.not_evidence(), strict=True):
+            if reason:
+                _warn_of_wrong_file(file, one, reason)
+        if as_json:
+            heard.say_json(counts, seconds, checkpoint)
+            return exit_code(heard.tiers)
     print_outcomes(counts)
-    if why:
-        print_explained(f"row {explain_row}", why)
-    say(f"{len(items)} rows in {seconds:.3f} s, {len(items) / seconds:,.0f} a second")
-    return exit_code(parts)
+    if heard.why:
+        print_explained(f"row {explain_row}", heard.why)
+    say(f"{heard.rows} rows in {seconds:.3f} s, {heard.rows / seconds:,.0f} a second")
+    return exit_code(heard.tiers)
 
 
-def _warn_of_wrong_files(files: list[Path], data: list[bytes], parts: Sequence[AttestationResults]) -> None:
-    """Say which files have no row that could be read as evidence: rather a wrong file than hostile chips."""
-    refusals = np.concatenate([part.claims.refusal for part in parts])
-    start = 0
-    for file, one in zip(files, data, strict=True):
-        rows = refusals[start : start + len(decode(one))]
-        start += len(rows)
-        if ((rows > Reason.MET) & (rows < DECODED)).all():
-            kind = owner.kind_of(one)
-            warn(f"evidence {file}: no row is evidence ({Reason(rows[0]).name}){kind and f'; this is {kind}'}")
+def _count(file: BinaryIO) -> int:
+    """Return how many rows a file has, which is then at its start again."""
+    rows = sum(map(len, decode(file)))
+    file.seek(0)
+    return rows
 
 
-def _explain_row(parts: Sequence[AttestationResults], row: int, opened: Workspace) -> list[Explained]:
-    for part in parts:
-        if row < len(part):
-            return explain(part, row, opened.verifier.trust)
-        row -= len(part)
-    raise UsageError(f"--explain: no such row; the last one is {sum(map(len, parts)) - 1}")
+class _Heard:
+    """What is told of results, taken down as they come: no chunk of them is kept."""
+
+    def __init__(self, sizes: Sequence[int], explain_row: int | None, told: IO[str] | None) -> None:
+        self.total = sum(sizes)
+        self.rows = 0
+        self.tiers: set[int] = set()
+        self.why: list[Explained] = []
+        self._ends = list(accumulate(sizes))
+        self._read = [False for _ in sizes]  # whether a row of the file could be read as evidence
+        self._first = [0 for _ in sizes]
+        self._explain_row = explain_row
+        self._told = told  # where the rows stand as JSON until the counts, which come before them, are known
+
+    def each(
+        self, parts: Iterable[AttestationResults], trust: Trust, advance: Callable[[int], None]
+    ) -> Iterator[AttestationResults]:
+        """Yield each part again after it is taken down; `advance` hears of its rows."""
+        for part in parts:
+            if self._told is not None:
+                lines = map(json.JSONEncoder(ensure_ascii=False).encode, _each(part, self.rows))
+                self._told.writelines(f"{', ' if self.rows + n else ''}{line}" for n, line in enumerate(lines))
+            if self._explain_row is not None and 0 <= self._explain_row - self.rows < len(part):
+                self.why = explain(part, self._explain_row - self.rows, trust)
+            self._sort_by_file(part.claims.refusal)
+            self.tiers.update(part.tier.tolist())
+            self.rows += len(part)
+            advance(len(part))
+            yield part
+
+    def _sort_by_file(self, refusals: NDArray[np.uint16]) -> None:
+        for number, (start, end) in enumerate(pairwise([0, *self._ends])):
+            rows = refusals[max(0, start - self.rows) : max(0, end - self.rows)]
+            if len(rows):
+                self._first[number] = self._first[number] or int(rows[0])
+                self._read[number] |= not ((rows > Reason.MET) & (rows < DECODED)).all()
+
+    def not_evidence(self) -> list[int]:
+        """Return for each file the reason of its first row if no row of it could be read as evidence, else 0."""
+        return [0 if read_ else first for read_, first in zip(self._read, self._first, strict=True)]
+
+    def say_json(self, counts: Sequence[Outcome], seconds: float, checkpoint: str) -> None:
+        """Print one JSON object on one line."""
+        head = {"rows": self.rows, "seconds": seconds, "outcomes": [one._asdict() for one in counts]}
+        tail = {"explained": [one._asdict() for one in self.why], "checkpoint": checkpoint}
+        sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "results": [')
+        if self._told is not None:
+            self._told.seek(0)
+            shutil.copyfileobj(self._told, sys.stdout)
+        sys.stdout.write("], " + json.dumps(tail, ensure_ascii=False)[1:] + "\n")
 
 
-def _each(parts: Sequence[AttestationResults]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for part in parts:
-        read_ = part.claims.columns.reason != 0
-        ueids = part.claims.columns.ueid
-        for row, (tier, reason) in enumerate(zip(part.tier.tolist(), part.reason.tolist(), strict=True)):
-            known = bool(part.claims.authentic[row]) or not read_[row]
-            ueid = ueids[row].tobytes().hex() if known else None
-            found.append({"row": len(found), "ueid": ueid, "tier": tier_name(tier), "reason": Reason(reason).name})
-    return found
+def _warn_of_wrong_file(path: Path, file: BinaryIO, reason: int) -> None:
+    """Say which file has no row that could be read as evidence: rather a wrong file than hostile chips."""
+    file.seek(0)
+    kind = owner.kind_of(file.read(_SPOOL))
+    warn(f"evidence {path}: no row is evidence ({Reason(reason).name}){kind and f'; this is {kind}'}")
 
 
-def exit_code(parts: Sequence[AttestationResults]) -> int:
+def _each(part: AttestationResults, start: int) -> Iterator[dict[str, Any]]:
+    """Yield what programs are told of each row; the first one has the number `start`."""
+    claims = part.claims
+    known = (claims.authentic | (claims.columns.reason == 0)).tolist()
+    for row, (tier, reason) in enumerate(zip(part.tier.tolist(), part.reason.tolist(), strict=True)):
+        ueid = claims.columns.ueid[row].tobytes().hex() if known[row] else None
+        yield {"row": start + row, "ueid": ueid, "tier": tier_name(tier), "reason": Reason(reason).name}
+
+
+def exit_code(tiers: Iterable[int]) -> int:
     """Return 1 if any row is contraindicated or refused, else 3 if any is open, else 0."""
-    codes = {EXIT_CODES[Tier(tier)] for part in parts for tier in set(part.tier.tolist())}
+    codes = {EXIT_CODES[Tier(tier)] for tier in set(tiers)}
     return next((code for code in (1, 3) if code in codes), 0)
 
 

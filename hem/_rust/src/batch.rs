@@ -10,7 +10,7 @@ use crate::cose::{self, Sign1};
 use crate::ed25519::Mode;
 use crate::keys::{Enrolled, KeyTable};
 use crate::reason::Reason;
-use crate::reason::Reason::{AlgorithmMismatch, KeyUnknown, Met, UeidMismatch};
+use crate::reason::Reason::{AlgorithmMismatch, KeyUnknown, Met, SignatureInvalid, UeidMismatch};
 use crate::signatures::{self, Algorithm, Signed};
 
 /// Rows of one unit of work: enough to share an inversion and little enough to stay in the second-level cache.
@@ -54,7 +54,7 @@ pub fn scan(spans: &Spans<'_>) -> Columns {
     let scanned = Columns::filled(rows, rows.max(1), |places| {
         for place in places {
             for (at, row) in spans.rows().enumerate() {
-                let _ = read(place, at, row);
+                let _ = read(place, at, row, Met);
             }
         }
         Ok::<(), std::convert::Infallible>(())
@@ -157,8 +157,8 @@ fn each<T: Send>(pieces: Vec<T>, threads: usize, work: impl Fn(T) + Sync + Send)
     Ok(())
 }
 
-/// Decodes a row into its place, and returns what is left to verify, if it was read.
-fn read<'a>(place: &mut Place<'_, 'a>, at: usize, row: &'a [u8]) -> Option<Sign1<'a>> {
+/// Decodes a row into its place, and returns what is left to verify, if it was read: then its reason is `until`.
+fn read<'a>(place: &mut Place<'_, 'a>, at: usize, row: &'a [u8], until: Reason) -> Option<Sign1<'a>> {
     match decode(row) {
         Err(reason) => {
             place.put_refused(at, reason, Sha256::digest(row).into());
@@ -168,6 +168,7 @@ fn read<'a>(place: &mut Place<'_, 'a>, at: usize, row: &'a [u8]) -> Option<Sign1
             // Not of the row: anyone can turn (r, s) of ECDSA into (r, -s), and a chain must not break by that.
             let hash = sign1.signed.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
             (claims.row.digest, claims.row.key_row) = (hash.finalize().into(), -1);
+            claims.row.reason = until.code();
             (claims.row.algorithm, claims.row.kid) = (sign1.algorithm, sign1.kid);
             place.put(at, &claims.row, &claims.texts);
             Some(sign1)
@@ -185,7 +186,8 @@ fn verify_chunk<'a>(table: &KeyTable, rows: impl Iterator<Item = &'a [u8]>, mode
     let mut found: Vec<(usize, i64, &Enrolled)> = Vec::with_capacity(CHUNK);
     let mut work: Vec<Signed<'_>> = Vec::with_capacity(CHUNK);
     for (at, row) in rows.enumerate() {
-        let Some(sign1) = read(place, at, row) else { continue };
+        // Refused until it is judged: were a verdict ever missing, no row would be good for that.
+        let Some(sign1) = read(place, at, row, SignatureInvalid) else { continue };
         match look_up(table, &sign1) {
             Err((reason, number)) => place.judge(at, reason, number),
             Ok((number, enrolled)) => {

@@ -286,6 +286,8 @@ pub struct Place<'c, 'a> {
 impl Columns {
     /// Returns the columns of `rows` rows, after `fill` has put them: it gets the places of each `size` rows in order.
     ///
+    /// A row that it did not put is refused.
+    ///
     /// # Errors
     /// That of `fill`.
     pub fn filled<'a, E>(
@@ -294,6 +296,7 @@ impl Columns {
         fill: impl FnOnce(&mut [Place<'_, 'a>]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let (mut fixed, mut codes) = (Fixed::zeros(rows), Codes::zeros(rows));
+        fixed.reason.fill(Reason::SignatureInvalid.code());
         let cells = fixed.chunks(size).zip(codes.chunks(size));
         let mut places: Vec<Place<'_, 'a>> =
             cells.map(|(fixed, codes)| Place { fixed, codes, strings: Strings::default() }).collect();
@@ -358,5 +361,39 @@ impl<'a> Place<'_, 'a> {
     #[must_use]
     pub fn ueid(&self, at: usize) -> Option<&[u8; 17]> {
         self.fixed.ueid.get(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Columns, Reason, Row, Texts};
+
+    #[test]
+    fn rows_go_where_they_belong_and_those_that_are_missing_are_refused() {
+        let texts = |swname: &'static [u8], purpose: &'static [u8]| Texts { swname, purpose, ..Texts::default() };
+        let filled = Columns::filled(5, 2, |places| {
+            assert_eq!(places.len(), 3);
+            // From the last to the first: strings are numbered in the order of rows whatever is filled first.
+            for (number, place) in places.iter_mut().enumerate().rev() {
+                let uptime = number as u64;
+                place.put(0, &Row { uptime, ..Row::default() }, &texts(b"one", if number == 0 { b"" } else { b"two" }));
+                place.put(2, &Row { uptime: 9, ..Row::default() }, &texts(b"outside", b""));
+            }
+            Ok::<(), ()>(())
+        });
+        let columns = filled.unwrap_or_default();
+        let missing = Reason::SignatureInvalid.code();
+        assert_eq!(columns.reasons(), [0, missing, 0, missing, 0]);
+        let (named, strings) = columns.into_named();
+        let column = |name| named.iter().find(|(at, _)| *at == name).map(|(_, column)| column.clone());
+        assert_eq!(column("uptime"), Some(Column::U64(vec![0, 0, 1, 0, 2])));
+        let name = |code: u32| strings.get(code as usize).map(|string| &**string);
+        assert_eq!(column("swname"), Some(Column::U32(vec![1, 0, 1, 0, 1])));
+        assert_eq!(name(1), Some(&b"one"[..]));
+        let Some(Column::U32(purposes)) = column("purpose") else { panic!("no column of codes") };
+        assert_eq!(
+            purposes.iter().map(|&code| name(code)).collect::<Vec<_>>(),
+            [Some(&b""[..]), Some(b""), Some(b"two"), Some(b""), Some(b"two"),]
+        );
     }
 }

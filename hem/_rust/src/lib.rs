@@ -31,4 +31,4 @@ pub use batch::{Parts, Spans, scan, verify, verify_signed};
 pub use columns::Columns;
 pub use keys::{Candidate, KeyTable};
 pub use reason::Reason;
-pub use split::split;
+pub use split::{Split, split};

@@ -16,8 +16,9 @@ use crate::columns::{Column, Columns};
 use crate::ed25519::Budget;
 use crate::ed25519::Mode;
 use crate::keys::{self, Candidate};
+use crate::merkle;
 use crate::reason::Reason;
-use crate::{merkle, split as rows_of};
+use crate::split::{Split, split as rows_of};
 
 /// Enrolled attestation keys; the row number of a key is its chip's row number.
 ///
@@ -191,18 +192,22 @@ impl FromPyObject<'_, '_> for Named {
     }
 }
 
-/// Return the start and the end of each row of a file, and a reason that is not 0 if its last row is damaged.
+/// Return the start and the end of at most `limit` rows of a file, a reason, and where the next row starts.
 ///
-/// `data` is a CBOR sequence: byte strings that each wrap one message, or bare messages (first byte 0xd2). From the
-/// first item that is neither, the rest of the file is one last row.
+/// `data` is a CBOR sequence: byte strings that each wrap one message, or bare messages (first byte 0xd2), or a piece
+/// of one: `last` says whether its end is the end of the file. From the first item that is neither, which gives the
+/// reason, the rest of the file is one last row. A start behind the end of `data` says how many bytes to pass over.
 #[pyfunction]
-#[pyo3(signature = (data, /))]
-fn split<'py>(py: Python<'py>, data: &[u8]) -> (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, u16) {
-    let (rows, reason) = py.detach(|| rows_of(data));
+#[pyo3(signature = (data, start, /, *, limit, last))]
+fn split<'py>(py: Python<'py>, data: &[u8], start: usize, limit: usize, last: bool) -> Piece<'py> {
+    let Split { rows, reason, next } = py.detach(|| rows_of(data, start, limit, last));
     let starts: Vec<u64> = rows.iter().map(|&(start, _)| start as u64).collect();
     let ends: Vec<u64> = rows.iter().map(|&(_, end)| end as u64).collect();
-    (starts.into_pyarray(py), ends.into_pyarray(py), reason.code())
+    (starts.into_pyarray(py), ends.into_pyarray(py), reason.code(), next)
 }
+
+/// Starts, ends, a reason, and where to go on.
+type Piece<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, u16, usize);
 
 /// Copies the spans, so that no other thread can change them while the interpreter is let go.
 fn spans<'a>(

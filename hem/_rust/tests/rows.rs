@@ -6,7 +6,9 @@ use common::{Chip, Numbers, array, bytes, claims, head, int, join, map, text};
 use ed25519_dalek::Signer as _;
 use hem_core::columns::Column;
 use hem_core::ed25519::Mode;
-use hem_core::{Columns, KeyTable, Parts, Reason, Spans, cbor, claims, cose, scan, split, verify, verify_signed};
+use hem_core::{
+    Columns, KeyTable, Parts, Reason, Spans, Split, cbor, claims, cose, scan, split, verify, verify_signed,
+};
 
 const NONCE: [u8; 32] = [6; 32];
 
@@ -310,5 +312,6 @@ fn spans_outside_the_data_are_named() {
         assert_eq!(Spans::new(b"abc", spans).err(), Some(row));
     }
     assert!(Spans::new(b"abc", vec![(0, 3), (3, 3), (0, 0)]).is_ok());
-    assert_eq!(split(&[head(2, 3), b"abc".to_vec()].concat()), (vec![(1, 4)], Reason::Met));
+    let whole = split(&[head(2, 3), b"abc".to_vec()].concat(), 0, 9, true);
+    assert_eq!(whole, Split { rows: vec![(1, 4)], reason: Reason::Met, next: 4 });
 }

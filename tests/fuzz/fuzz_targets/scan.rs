@@ -4,11 +4,25 @@
 
 use hem_core::cbor::check;
 use hem_core::columns::Named;
-use hem_core::{Reason, Spans, claims, cose, scan, split};
+use hem_core::{Reason, Spans, Split, claims, cose, scan, split};
 use libfuzzer_sys::fuzz_target;
 
 fn columns(data: &[u8], spans: Vec<(usize, usize)>) -> (Named, Vec<Box<[u8]>>) {
     scan(&Spans::new(data, spans).expect("rows lie inside the file")).into_named()
+}
+
+/// One row at a time, and from a first piece that ends anywhere, the rows are the same.
+fn in_steps(data: &[u8], rows: &[(usize, usize)], next: usize) {
+    let (mut at, mut found) = (0, Vec::new());
+    while at < data.len() {
+        let step = split(data, at, 1, true);
+        at = step.next;
+        found.extend(step.rows);
+    }
+    assert_eq!((&found[..], at), (rows, next));
+    let first = split(&data[..data.len() / 2], 0, usize::MAX, false);
+    let others = split(data, first.next, usize::MAX, true);
+    assert_eq!([first.rows, others.rows].concat(), rows);
 }
 
 fn sound(row: &[u8]) {
@@ -19,9 +33,10 @@ fn sound(row: &[u8]) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let (rows, tail) = split(data);
+    let Split { rows, reason, next } = split(data, 0, usize::MAX, true);
     assert!(rows.is_sorted_by(|one, other| one.1 <= other.0));
-    assert!(tail == Reason::Met || rows.last().is_some_and(|last| last.1 == data.len()));
+    assert!(reason == Reason::Met || rows.last().is_some_and(|last| last.1 == data.len()));
+    in_steps(data, &rows, next);
     columns(data, rows.clone());
     let moved = [b"\xD2\x84\x40", data].concat();
     for (start, end) in rows.into_iter().chain([(0, data.len())]).take(16) {
