@@ -80,11 +80,17 @@ def check(made: tables.Tables, chips: Fleet, verdicts: rule.Verdicts) -> None:
 
 def shapes(borders: atlas.Borders) -> list[shapely.Geometry]:
     """Return the territories as polygons in degrees."""
-    lines = np.split(borders.corners, np.cumsum(borders.sizes)[:-1])
-    rings = np.array([shapely.linestrings(one) for one in lines])
+    rings = shapely.linearrings(borders.corners, indices=np.repeat(np.arange(len(borders.sizes)), borders.sizes))
+    holes = shapely.is_ccw(rings)  # an outline runs clockwise, and its holes follow it
+    outlines = np.flatnonzero(~holes)
+    polygons = [
+        shapely.polygons(rings[first], holes=rings[first + 1 : after])
+        for first, after in zip(outlines, [*outlines[1:], len(rings)], strict=True)
+    ]
+    territory = borders.territory[outlines]
     return [
-        shapely.build_area(shapely.multilinestrings(rings[borders.territory == one]))
-        for one in range(int(borders.territory[-1]) + 1)
+        shapely.multipolygons([polygons[number] for number in np.flatnonzero(territory == one)])
+        for one in range(int(territory[-1]) + 1)
     ]
 
 

@@ -58,6 +58,7 @@ class Borders:
 
     def over(self, latitude: float, longitude: float) -> set[int]:
         """Return the territories that a point lies in; a point on a border may be said to lie on either side."""
+        longitude = -180.0 if longitude == 180.0 else longitude  # one meridian: crossings are counted eastward
         west, south, east, north = self.boxes.T
         near = (west <= longitude) & (longitude <= east) & (south <= latitude) & (latitude <= north)
         ends = np.cumsum(self.sizes)

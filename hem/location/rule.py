@@ -165,7 +165,8 @@ def _possible(tables: Tables, bins: NDArray[np.int64], who: NDArray[np.int64], f
         return np.stack([_all(word, rows) for word in tables.prefix])
     who, rows = _grouped(tables.landmarks.operator[who], rows)
     same = who[1:] == who[:-1]
-    return np.stack([_believed(word, rows, same, f) for word in tables.prefix])
+    every = tables.prefix[:, many - 1 : many]  # all territories, and no bit above them
+    return np.stack([_believed(word, rows, same, f) for word in tables.prefix]) & every
 
 
 def _all(word: Bits, rows: NDArray[np.int64]) -> Bits:
