@@ -39,6 +39,7 @@ PLACES = {
     "Tiraspol": (46.84, 29.6, "transnistria"), "Chisinau": (47.0, 28.85, "MD"), "Pristina": (42.66, 21.16, "XK"),
     "Kunashir": (44.1, 145.9, "southern-kurils"), "Cayenne": (4.9, -52.3, "GF"), "Longyearbyen": (78.2, 15.6, "SJ"),
     "Maseru": (-29.5, 28.2, "LS"), "Vatican": (41.9029, 12.4534, "VA"), "South Pole": (-90.0, 0.0, "AQ"),
+    "the dateline in Antarctica": (-86.0, 180.0, "AQ"), "Chukotka on the dateline": (67.5, -180.0, "RU"),
     "Lake Superior": (47.7, -87.0, "US"), "Baikal": (53.2, 107.7, "RU"), "Chukotka": (66.0, -172.0, "RU"),
 }  # fmt: skip
 AT_SEA = {"North Pole": (90.0, 0.0), "Pacific": (0.0, -150.0), "Caspian": (42.0, 50.5), "dateline": (30.0, 180.0)}
