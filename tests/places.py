@@ -1,6 +1,7 @@
 """Landmarks, chips and round trips for tests of places; a second reading of the rule, slow and plain."""
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -71,26 +72,30 @@ def left(verdicts, row):
 
 def slowly(made, region, ranging, row, one):
     """Return what is left, and the verdicts on land and strict, by the letter of the rule: sets and loops."""
-    marks, many = made.landmarks, made.near.shape[1]
     who = np.broadcast_to(ranging.landmark, ranging.rtt_ms.shape)[row]
     used = [(int(mark), float(rtt)) for mark, rtt in zip(who, ranging.rtt_ms[row], strict=True) if rtt >= 0]
     half = one.speed.km_per_ms / 2 * (1 + one.drift_ppm * 1e-6)
     radius = [_rounded(rtt * half) for _, rtt in used]
-    against = [
-        {marks.operators[mark] for (mark, _), km in zip(used, radius, strict=True)
-         if made.near[mark, bit] - marks.error_km[mark] > km} for bit in range(many)
-    ]  # fmt: skip
-    still = {bit for bit in range(many) if len(against[bit]) <= one.f}
-    cloned = _cloned(made, used, radius, one.f)
-    land, sea = set(range(made.atlas.sea)), {made.atlas.sea}
-    found = []
-    for world in (land, land | sea):
-        inside, outside = not still & world - region.sure, not still & region.maybe
-        nowhere = not still & world or cloned or (inside and outside)
-        found.append(
-            Place.CONTRADICTION if nowhere else Place.INSIDE if inside else Place.OUTSIDE if outside else Place(0)
-        )
-    return still, *found
+    still = {bit for bit in range(made.near.shape[1]) if len(_against(made, used, radius, bit)) <= one.f}
+    cloned, land = _cloned(made, used, radius, one.f), set(range(made.atlas.sea))
+    return still, *(_verdict(region, still, world, cloned) for world in (land, land | {made.atlas.sea}))
+
+
+def _against(made, used, radius, bit):
+    """Return the operators that exclude a territory."""
+    marks = made.landmarks
+    return {
+        marks.operators[mark]
+        for (mark, _), km in zip(used, radius, strict=True)
+        if made.near[mark, bit] - marks.error_km[mark] > km
+    }
+
+
+def _verdict(region, still, world, cloned):
+    inside, outside = not still & world - region.sure, not still & region.maybe
+    if cloned or not still & world or (inside and outside):
+        return Place.CONTRADICTION
+    return Place.INSIDE if inside else Place.OUTSIDE if outside else Place.INCONCLUSIVE
 
 
 def _rounded(km):
@@ -106,10 +111,4 @@ def _cloned(made, used, radius, f):
         for a, one in enumerate(used) for b, two in enumerate(used[:a])
         if made.apart[one[0], two[0]] > np.float32(radius[a]) + np.float32(radius[b])
     ]  # fmt: skip
-    return all(any(not pair & set(out) for pair in pairs) for out in _choices(firms, f))
-
-
-def _choices(firms, f):
-    import itertools
-
-    return itertools.combinations(firms, min(f, len(firms)))
+    return all(any(not pair & set(out) for pair in pairs) for out in itertools.combinations(firms, min(f, len(firms))))

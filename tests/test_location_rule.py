@@ -215,10 +215,10 @@ def test_tables_are_small():
     [
         (np.ones((2, 3)), np.arange(2), None, "with landmarks of shape"),
         (np.ones(3), np.arange(3), None, "with landmarks of shape"),
-        (np.ones((2, 1)), np.array([99]), None, "a landmark that is not one of the 32"),
-        (np.ones((2, 1)), np.array([-1]), None, "a landmark that is not one of the 32"),
-        (np.ones((2, 1)), np.array([0]), np.array([0, 1]), "a region that is not one of the 1"),
-        (np.ones((2, 1)), np.array([0]), np.array([-1, 0]), "a region that is not one of the 1"),
+        (np.ones((2, 1)), np.array([99]), None, "a landmark that is not one of the 32 at hand"),
+        (np.ones((2, 1)), np.array([-1]), None, "a landmark that is not one of the 32 at hand"),
+        (np.ones((2, 1)), np.array([0]), np.array([0, 1]), "a region that is not one of the 1 at hand"),
+        (np.ones((2, 1)), np.array([0]), np.array([-1, 0]), "a region that is not one of the 1 at hand"),
     ],
 )
 def test_numbers_that_point_nowhere_are_refused(rtt, who, which, said):
@@ -227,7 +227,7 @@ def test_numbers_that_point_nowhere_are_refused(rtt, who, which, said):
 
 
 def test_a_site_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="a site that is not one of the 0"):
+    with pytest.raises(UsageError, match="a site that is not one of the 0 at hand"):
         judge(cities(), [region(EARTH, ["CN"], [0])], timed(cities(), Tokyo=1.0), rule())
 
 

@@ -133,10 +133,14 @@ class Words:
             return set(known) - {code for one in entry["rest_of"] for code in self.codes(one, known)}
         return {code for one in entry["codes"] for code in self.codes(one, known)}
 
-    def rivals(self, word: str, known: frozenset[str]) -> set[str]:
-        """Return the codes whose dependencies surely do not belong to a word that means all others."""
-        entry = self.table.get(word, {})
-        return {code for one in entry.get("rest_of", ()) for code in self.codes(one, known)}
+    def named(self, listed: Iterable[str], known: frozenset[str]) -> tuple[set[str], set[str]]:
+        """Return the state codes that words name, and those whose dependencies surely do not belong to them.
+
+        The latter are of words that mean all others: Puerto Rico is in none of the lists that TIER2 is the rest of.
+        """
+        codes = {code for word in listed for code in self.codes(word, known)}
+        others = [one for word in listed for one in self.table.get(word, {}).get("rest_of", ())]
+        return codes, {code for one in others for code in self.codes(one, known)} - codes
 
 
 @cache
@@ -159,9 +163,7 @@ def region(atlas: Atlas, named: Iterable[str], sites: Iterable[int] = ()) -> Reg
         UsageError: a word is not known, or nothing is named.
     """
     listed = sorted({*named})
-    known, table = known_codes(atlas), words()
-    codes = {code for word in listed for code in table.codes(word, known)}
-    rivals = {code for word in listed for code in table.rivals(word, known)} - codes
+    codes, rivals = words().named(listed, known_codes(atlas))
     places = frozenset(sites)
     if not codes and not places:
         raise UsageError("no region: expected at least one country, word or site")

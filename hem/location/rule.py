@@ -149,12 +149,15 @@ def _fit(tables: Tables, regions: Sequence[Region], ranging: Ranging, region: ND
     who = ranging.landmark
     if ranging.rtt_ms.ndim != 2 or who.shape not in {ranging.rtt_ms.shape, ranging.rtt_ms.shape[1:]}:
         raise UsageError(f"ranging: {ranging.rtt_ms.shape} round trips with landmarks of shape {who.shape}")
-    if who.size and not 0 <= who.min() <= who.max() < len(tables.landmarks):
-        raise UsageError(f"ranging: a landmark that is not one of the {len(tables.landmarks)} in the tables")
-    if not regions or (region is not None and region.size and not 0 <= region.min() <= region.max() < len(regions)):
-        raise UsageError(f"ranging: a region that is not one of the {len(regions)} given")
-    if any(site >= len(tables.sites) for one in regions for site in one.sites):
-        raise UsageError(f"ranging: a site that is not one of the {len(tables.sites)} in the tables")
+    sites = np.array([site for one in regions for site in one.sites], dtype=np.int64)
+    which = np.zeros(1, dtype=np.int64) if region is None else region
+    for numbers, end, what in (
+        (who, len(tables.landmarks), "landmark"),
+        (which, len(regions), "region"),
+        (sites, len(tables.sites), "site"),
+    ):
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < end:
+            raise UsageError(f"ranging: a {what} that is not one of the {end} at hand")
 
 
 def _possible(tables: Tables, bins: NDArray[np.int64], who: NDArray[np.int64], f: int) -> Bits:
