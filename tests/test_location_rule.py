@@ -15,7 +15,7 @@ from tests.places import CITIES, EARTH, cities, honest, landmarks, left, rule
 NONE = float("nan")
 
 
-def timed(made, one=None, **rtt_ms):
+def timed(made, **rtt_ms):
     """Return the round trips of one chip by city, underscores for spaces; cities that are left out did not measure."""
     row = [[rtt_ms.get(name.replace(" ", "_"), NONE) for name in made.landmarks.ids]]
     return Ranging(np.array(row), np.arange(len(made.landmarks)))
@@ -213,8 +213,9 @@ def test_tables_are_small():
 @pytest.mark.parametrize(
     ("rtt", "who", "which", "said"),
     [
-        (np.ones((2, 3)), np.arange(2), None, "with landmarks of shape"),
-        (np.ones(3), np.arange(3), None, "with landmarks of shape"),
+        (np.ones((2, 3)), np.arange(2), None, "round trips with"),
+        (np.ones(3), np.arange(3), None, "round trips with"),
+        (np.ones((2, 1)), np.array([0]), np.array([0]), "round trips with"),
         (np.ones((2, 1)), np.array([99]), None, "a landmark that is not one of the 32 at hand"),
         (np.ones((2, 1)), np.array([-1]), None, "a landmark that is not one of the 32 at hand"),
         (np.ones((2, 1)), np.array([0]), np.array([0, 1]), "a region that is not one of the 1 at hand"),
@@ -224,6 +225,11 @@ def test_tables_are_small():
 def test_numbers_that_point_nowhere_are_refused(rtt, who, which, said):
     with pytest.raises(UsageError, match=said):
         judge(cities(), [region(EARTH, ["CN"])], Ranging(rtt, who), rule(), which)
+
+
+def test_no_region_is_refused():
+    with pytest.raises(UsageError, match="a region that is not one of the 0 at hand"):
+        judge(cities(), [], timed(cities(), Tokyo=1.0), rule())
 
 
 def test_a_site_that_is_not_there_is_refused():

@@ -146,14 +146,14 @@ def judge(
 
 def _fit(tables: Tables, regions: Sequence[Region], ranging: Ranging, region: NDArray[np.int64] | None) -> None:
     """Return if every number points into a table: the look-ups do not ask again."""
-    who = ranging.landmark
-    if ranging.rtt_ms.ndim != 2 or who.shape not in {ranging.rtt_ms.shape, ranging.rtt_ms.shape[1:]}:
-        raise UsageError(f"ranging: {ranging.rtt_ms.shape} round trips with landmarks of shape {who.shape}")
+    who, shape = ranging.landmark, ranging.rtt_ms.shape
+    which = np.zeros(shape[0], dtype=np.int64) if region is None else region
+    if len(shape) != 2 or who.shape not in {shape, shape[1:]} or which.shape != shape[:1]:
+        raise UsageError(f"ranging: {shape} round trips with {who.shape} landmarks and {which.shape} regions")
     sites = np.array([site for one in regions for site in one.sites], dtype=np.int64)
-    which = np.zeros(1, dtype=np.int64) if region is None else region
     for numbers, end, what in (
         (who, len(tables.landmarks), "landmark"),
-        (which, len(regions), "region"),
+        (np.append(which, 0), len(regions), "region"),
         (sites, len(tables.sites), "site"),
     ):
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < end:
