@@ -13,7 +13,7 @@ import spherely
 
 from benchmarks.location import shapes
 from hem.location import region, rule, tables
-from hem.location.geodesy import AT_LEAST, EARTH_KM, HALF_WAY_KM
+from hem.location.geodesy import AT_LEAST, EARTH_KM, HALF_WAY_KM, sphere_km, unit
 from tests.places import EARTH, places
 from tests.places import rule as rule_of
 
@@ -120,6 +120,28 @@ def test_the_sea_is_excluded_only_where_there_is_none():
         middle = s2.S2LatLng.FromDegrees(*map(float, centers()[row])).ToPoint()
         angle = min(s2.S1Angle(middle, spot).radians() for spot in spots[:: max(1, len(spots) // 300)])
         assert near[row] <= angle * EARTH_KM + REACH
+
+
+def test_the_sea_is_as_far_as_its_nearest_coast():
+    """From inland, the sea begins at the outline of all territories together, as shapely joins them."""
+    land = shapely.union_all([shapely.make_valid(one) for one in shapes(EARTH.borders)])
+    polygons = [one for one in shapely.get_parts(land) if isinstance(one, shapely.Polygon)]
+    outlines = [polygon.exterior for polygon in polygons]
+    caspian = [hole for polygon in polygons for hole in polygon.interiors if _square(hole) > 10]
+    corners = np.vstack([shapely.get_coordinates(one) for one in (*outlines, *caspian)])
+    frame = (np.abs(corners[:, 0]) == 180) | (corners[:, 1] == -90)
+    shore = unit(*corners[~frame].T[::-1])
+    inland = np.unique(within(centers())[0])
+    assert len(inland) > 80
+    cosines = (unit(*centers()[inland].T) @ shore.T).max(axis=1)
+    true, near = AT_LEAST * sphere_km(cosines), ours().near[inland, EARTH.sea]
+    assert (near <= true + REACH).all()
+    # The outline has no corner on long straight edges, so it may look farther than it is: by half of such an edge.
+    assert (near >= true - 10).mean() > 0.95
+
+
+def _square(hole):
+    return shapely.Polygon(hole).area
 
 
 @pytest.mark.parametrize("place", ODD)

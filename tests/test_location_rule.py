@@ -108,6 +108,16 @@ def test_discs_that_do_not_meet_are_a_contradiction():
     assert verdict(["US"], rule(1), Denver=3.0, Singapore=3.0)[0] == Place.INCONCLUSIVE
 
 
+def test_many_discs_that_do_not_meet_are_settled():
+    """Each of 200 landmarks says that the chip is beside it: one key in 200 places, whoever five operators are."""
+    many = 200
+    ids = tuple(map(str, range(many)))
+    marks = Landmarks(ids, ids, np.linspace(-60, 60, many), np.linspace(-170, 170, many), np.zeros(many))
+    made = build(EARTH, marks)
+    found = judge(made, [region(EARTH, ["US"])], Ranging(np.full((5, many), 0.1), np.arange(many)), rule(5))
+    assert (found.land == Place.CONTRADICTION).all()
+
+
 def test_a_disc_on_the_open_sea_contradicts_itself_on_land_alone():
     made = build(EARTH, Landmarks(("buoy",), ("acme",), np.array([0.0]), np.array([-150.0]), np.array([0.0])))
     assert verdict(["US"], made=made, buoy=1.0) == (Place.CONTRADICTION, Place.OUTSIDE)
@@ -237,10 +247,12 @@ def test_a_site_that_is_not_there_is_refused():
         judge(cities(), [region(EARTH, ["CN"], [0])], timed(cities(), Tokyo=1.0), rule())
 
 
-@pytest.mark.parametrize("wrong", [(-1, 0.0, 0.0), (0, -1.0, 0.0), (0, 0.0, -1.0), (0, NONE, 0.0), (0, 0.0, NONE)])
+@pytest.mark.parametrize(
+    "wrong", [(-1, 0.0, 0.0), (6, 0.0, 0.0), (0, -1.0, 0.0), (0, 0.0, -1.0), (0, NONE, 0.0), (0, 0.0, NONE)]
+)
 def test_a_rule_that_shrinks_radii_is_refused(wrong):
     f, drift, motion = wrong
-    with pytest.raises(UsageError, match="must not be negative"):
+    with pytest.raises(UsageError, match="expected f from 0 to 5, and drift and motion that are not negative"):
         Rule(f, Speed.VACUUM, drift, motion)
 
 

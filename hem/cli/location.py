@@ -13,7 +13,7 @@ from hem.errors import UsageError
 from hem.location import atlas, pings, tables
 from hem.location.certificate import Certificate, certify
 from hem.location.region import Region, region
-from hem.location.rule import Place, Rule, Speed, Verdicts, judge
+from hem.location.rule import MAX_F, Place, Rule, Speed, Verdicts, judge
 from hem.location.tables import Landmarks, Tables
 
 app = typer.Typer(help="What round-trip times prove of where a chip is.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def check(
     outside: Annotated[
         str | None, typer.Option(metavar="CODES", help="Show that targets are in none of these.")
     ] = None,
-    f: Annotated[int, typer.Option("--f", min=0, max=100, help="How many landmark operators may lie.")] = 1,
+    f: Annotated[int, typer.Option("--f", min=0, max=MAX_F, help="How many landmark operators may lie.")] = 1,
     explain: Annotated[str | None, typer.Option(metavar="TARGET", help="Print the certificate of one target.")] = None,
     alarm: Annotated[
         bool, typer.Option(help="Take 0.70 c, the speed in fibre: grounds for an alarm, no proof.")

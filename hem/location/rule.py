@@ -12,7 +12,7 @@ may become a verdict. That attacker answers from two places already, so holds an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from hem.location.tables import BINS, Tables, bins_of, radius_of
 
 LIGHT_KM_PER_MS = 299.792458
 CHUNK = 8_192  # rows that are judged at a time, so that what lies between two steps stays in the cache
+PAIRS = 1 << 20  # pairs of discs that are compared at a time where operators are left out
+MAX_F = 5  # leaving out operators costs 2^f
 Bits = NDArray[np.uint64]
 _RADIUS = radius_of(np.arange(BINS)).astype(np.float32)
 
@@ -60,8 +62,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Refuse what would make radii smaller than they are; raises UsageError."""
-        if self.f < 0 or not self.drift_ppm >= 0 or not self.motion_km_per_s >= 0:
-            raise UsageError("rule: f, drift and motion must not be negative")
+        if not 0 <= self.f <= MAX_F or not self.drift_ppm >= 0 or not self.motion_km_per_s >= 0:
+            raise UsageError(f"rule: expected f from 0 to {MAX_F}, and drift and motion that are not negative")
 
     def radius(self, rtt_ms: Floats, age_s: Floats | float) -> Floats:
         """Return the radius of each round trip, km, without the landmark's error; infinity where there is none.
@@ -223,23 +225,28 @@ def _disjoint(tables: Tables, bins: NDArray[np.int64], who: NDArray[np.int64], f
     for step in range(1, len(bins)):
         apart = tables.apart.ravel().take(who[step:] * many + who[:-step])
         found |= (apart > radius[step:] + radius[:-step]).any(axis=0)
-    rows = np.flatnonzero(found)
-    if f and len(rows):
-        found[rows] = _stays(tables, radius[:, rows], who[:, rows], f)
+    if f:
+        one, two = np.triu_indices(len(bins), 1)
+        block = max(1, PAIRS // max(1, len(one)))
+        doubtful = np.flatnonzero(found)
+        for rows in np.array_split(doubtful, -(-len(doubtful) // block) or 1):
+            pair = tables.apart[who[one][:, rows], who[two][:, rows]] > radius[one][:, rows] + radius[two][:, rows]
+            operator = tables.landmarks.operator[who[:, rows]]
+            found[rows] = _stays(pair, operator[one], operator[two], f)
     return found
 
 
-def _stays(tables: Tables, radius: NDArray[np.float32], who: NDArray[np.int64], f: int) -> NDArray[np.bool_]:
-    """Return where a pair of discs stays disjoint for every choice of f operators to leave out."""
-    if f >= len(who):
-        return np.zeros(radius.shape[1], dtype=bool)
-    one, two = np.triu_indices(len(who), 1)
-    pair = tables.apart[who[one], who[two]] > radius[one] + radius[two]
-    operator = tables.landmarks.operator[who]
-    stays = np.ones(radius.shape[1], dtype=bool)
-    for chosen in combinations(operator, f):
-        without = [(operator[one] != out) & (operator[two] != out) for out in chosen]
-        stays &= (pair & np.logical_and.reduce(without)).any(axis=0)
+def _stays(pair: NDArray[np.bool_], one: NDArray[np.int64], two: NDArray[np.int64], f: int) -> NDArray[np.bool_]:
+    """Return where a pair of discs stays disjoint for every choice of f operators to leave out; all (pairs, n).
+
+    Whoever leaves out all pairs leaves out one of the two of the first pair that is left: at most 2^f ways to go.
+    """
+    stays = np.asarray(pair.any(axis=0))
+    if f and stays.any():
+        first = pair.argmax(axis=0)[None]
+        for side in (one, two):
+            out = np.take_along_axis(side, first, axis=0)
+            stays &= _stays(pair & (one != out) & (two != out), one, two, f - 1)
     return stays
 
 
