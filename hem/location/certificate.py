@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -62,16 +63,18 @@ class _Measured:
         rtt = ranging.rtt_ms[row][used]
         return cls(tables, rule, who[used, 0], rtt, radius_of(bins[used, 0]))
 
-    @property
+    @cached_property
     def slack(self) -> Floats:
         """Return (k, T) by how many km each landmark excludes each territory; 0 or less: it does not."""
         marks = self.tables.landmarks
         return self.tables.near[self.who] - marks.error_km[self.who, None] - self.radius[:, None]
 
-    @property
+    @cached_property
     def operator(self) -> NDArray[np.int64]:
+        """Return (k,) the operator of each measurement."""
         return self.tables.landmarks.operator[self.who]
 
+    @cached_property
     def by_operator(self) -> Floats:
         """Return (operators, T) the greatest slack that a landmark of each operator gives."""
         firms = np.unique(self.operator)
@@ -80,7 +83,7 @@ class _Measured:
 
     def worth(self) -> Floats:
         """Return (T,) the slack that counts: the least of the f + 1 best operators' for each territory."""
-        ranked = np.sort(self.by_operator(), axis=0)[::-1]
+        ranked = np.sort(self.by_operator, axis=0)[::-1]
         if len(ranked) <= self.rule.f:
             return np.full(self.tables.near.shape[1], -np.inf)
         return np.asarray(ranked[self.rule.f])
@@ -172,7 +175,7 @@ def _settles(case: _Measured, goal: list[int]) -> Settles | None:
     Whoever has already excluded a part of what is left adds nothing by saying it again, so is not asked.
     """
     tables, marks, rule = case.tables, case.tables.landmarks, case.rule
-    heard = (case.by_operator() > 0).sum(axis=0)
+    heard = (case.by_operator > 0).sum(axis=0)
     left = [bit for bit in goal if heard[bit] <= rule.f]
     spent = set(case.operator[(case.slack[:, left] > 0).any(axis=1)].tolist())
     limit = tables.near[:, left].min(axis=1) - marks.error_km

@@ -126,12 +126,16 @@ def build(
 def _to_atoms(atlas: Atlas, landmarks: Landmarks, vectors: Floats) -> Floats:
     """Return (K, T) lower bounds of distances, 0 where a landmark lies in the territory."""
     ends = np.searchsorted(atlas.borders.territory[atlas.samples.ring], np.arange(atlas.sea))
-    shore = np.ascontiguousarray(atlas.vectors[atlas.shore].T)
-    inland = np.ascontiguousarray(atlas.vectors.T)
+    x, y, z = np.ascontiguousarray(atlas.vectors.T)
     cosines = np.empty((len(landmarks), len(atlas)))
+    along, part = np.empty(len(x)), np.empty(len(x))
     for row, one in enumerate(vectors):
-        np.maximum.reduceat(one @ inland, ends, out=cosines[row, :-1])
-        cosines[row, -1] = (one @ shore).max()
+        # Not a product of matrices: its threads wait for each other, and its last digits are the library's choice.
+        np.multiply(x, one[0], out=along)
+        for axis, weight in ((y, one[1]), (z, one[2])):
+            np.add(along, np.multiply(axis, weight, out=part), out=along)
+        np.maximum.reduceat(along, ends, out=cosines[row, :-1])
+        cosines[row, -1] = along.take(atlas.shore).max()
     near = np.maximum(AT_LEAST * sphere_km(cosines) - AT_MOST * atlas.samples.half_km, 0)
     for row, (latitude, longitude) in enumerate(zip(landmarks.latitude, landmarks.longitude, strict=True)):
         home = atlas.borders.over(float(latitude), float(longitude)) or {atlas.sea}
