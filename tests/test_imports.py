@@ -15,6 +15,7 @@ BREAKS = {
     "a stage meets another": ("hem/license.py", "import hem.usage", ROOMS),
     "a lower room climbs": ("hem/state.py", "import hem.verifier", ROOMS),
     "an undeclared room": ("hem/attic.py", "import hem.errors", ROOMS),
+    "a stage draws its own map": ("hem/location/atlas.py", "import hem.geo", ROOMS),
     "the heart reads a clock": ("hem/usage.py", "import time", PURE),
     "the heart opens a port": ("hem/trust/register.py", "import serial", PURE),
     "the command line enters Rust": ("hem/cli/show.py", "import hem.core", EDGES),

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("hem", "firmware_sim", "protocols", "tests", "benchmarks")
 BUILT = {"target", "__pycache__", "corpus", "artifacts", "coverage"}
-BINARY = {".so", ".pyc", ".pyd"}
+BINARY = {".so", ".pyc", ".pyd", ".xz"}
 
 
 def _ours(path):

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hem.cli import evidence, licenses, log, setup, show
+from hem.cli import evidence, licenses, location, log, setup, show
 from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
@@ -31,6 +31,7 @@ setup.add_to(app)
 app.add_typer(licenses.app, name="license")
 evidence.add_to(app)
 show.add_to(app)
+app.add_typer(location.app, name="location")
 app.add_typer(log.app, name="log")
 
 

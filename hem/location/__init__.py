@@ -1,4 +1,9 @@
-"""Stage: where a chip provably is. Nothing is proven yet, and the verdict says so."""
+"""Stage: where a chip provably is.
+
+`atlas` has the territories, `region` what words and sites mean in them, `tables` the distances of a landmark set,
+`rule` the verdicts, `certificate` the reasons for one of them, `pings` the way in for plain CSV. Nothing here reads a
+file or a clock. The straight line does not call the rule yet, and its verdicts say so.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

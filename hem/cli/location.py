@@ -1,0 +1,195 @@
+"""Commands around places: the rule on plain CSV files of ping times."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from hem.cli.common import STREAM, JsonFlag, read, say, say_json, say_table, text_of, warn
+from hem.errors import UsageError
+from hem.location import atlas, pings, tables
+from hem.location.certificate import Certificate, certify
+from hem.location.region import Region, region
+from hem.location.rule import MAX_F, Place, Rule, Speed, Verdicts, judge
+from hem.location.tables import Landmarks, Tables
+
+app = typer.Typer(help="What round-trip times prove of where a chip is.", no_args_is_help=True)
+DRIFT_PPM = 100.0  # of a landmark's clock: twice what crystals of computers are sold with
+TOLD = 20  # refused rows of a file that are named one by one
+SHOWN = 12  # territories named in a table
+
+
+@app.callback()
+def _location() -> None:
+    """What round-trip times prove of where a chip is."""
+
+
+def _codes(text: str) -> list[str]:
+    return [word.strip().upper() for word in text.split(",") if word.strip()]
+
+
+def _wanted(inside: str | None, outside: str | None) -> tuple[Region, Place]:
+    """Return the region that was asked about, and the verdict that was hoped for."""
+    given = [(one, place) for one, place in ((inside, Place.INSIDE), (outside, Place.OUTSIDE)) if one is not None]
+    if len(given) != 1:
+        raise UsageError("expected one of --inside CODES and --outside CODES, such as --outside CN,RU")
+    codes, wanted = given[0]
+    return region(atlas.shipped(), _codes(codes)), wanted
+
+
+def _tell(path: Path, refused: list[pings.Refused]) -> None:
+    """Name the rows that are left out, on standard error."""
+    for one in refused[:TOLD]:
+        warn(f"{path} line {one.line}: {one.why}; the row is left out")
+    if len(refused) > TOLD:
+        warn(f"{path}: {len(refused) - TOLD} more rows are left out")
+
+
+def _csv(path: Path, what: str, columns: tuple[str, ...]) -> str:
+    return text_of(path, read(path, what), f"CSV with the columns {','.join(columns)}")
+
+
+@app.command()
+def check(
+    landmarks: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.LANDMARK_COLUMNS)}; - for standard input.")],
+    rtts: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.RTT_COLUMNS)}; - for standard input.")],
+    inside: Annotated[str | None, typer.Option(metavar="CODES", help="Show that targets are in one of these.")] = None,
+    outside: Annotated[
+        str | None, typer.Option(metavar="CODES", help="Show that targets are in none of these.")
+    ] = None,
+    f: Annotated[int, typer.Option("--f", min=0, max=MAX_F, help="How many landmark operators may lie.")] = 1,
+    explain: Annotated[str | None, typer.Option(metavar="TARGET", help="Print the certificate of one target.")] = None,
+    alarm: Annotated[
+        bool, typer.Option(help="Take 0.70 c, the speed in fibre: grounds for an alarm, no proof.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> int:
+    """Judge targets by their round trips to landmarks, on plain CSV files.
+
+    CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. Exit code 0: all are shown to be
+    where was asked; 1: one is not, contradicts itself, or a row was left out; 3: for some it cannot be told.
+    """
+    if landmarks == rtts == STREAM:
+        raise UsageError("standard input is asked for twice: give landmarks or round trips as a file")
+    named, wanted = _wanted(inside, outside)
+    marks, refused = _read_marks(landmarks)
+    found, left_out = _read_rtts(rtts, marks)
+    _tell(landmarks, refused)
+    _tell(rtts, left_out)
+    if explain is not None and explain not in found.targets:
+        raise UsageError(f"target {explain!r} is not in {rtts}")
+    rule = Rule(f, Speed.FIBRE if alarm else Speed.VACUUM, DRIFT_PPM, 0.0)
+    made = tables.build(atlas.shipped(), marks)
+    verdicts = judge(made, [named], found.ranging, rule)
+    _show(made, named, found, verdicts, wanted=wanted, only=explain, as_json=as_json)
+    return _code(verdicts, wanted, bool(refused or left_out))
+
+
+def _read_marks(path: Path) -> tuple[Landmarks, list[pings.Refused]]:
+    text = _csv(path, "landmarks", pings.LANDMARK_COLUMNS)
+    try:
+        return pings.read_landmarks(text)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _read_rtts(path: Path, marks: Landmarks) -> tuple[pings.Pings, list[pings.Refused]]:
+    text = _csv(path, "round trips", pings.RTT_COLUMNS)
+    try:
+        return pings.read_rtts(text, marks)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _code(verdicts: Verdicts, wanted: Place, refused: bool) -> int:
+    if refused or not np.isin(verdicts.land, [wanted, Place.INCONCLUSIVE]).all():
+        return 1
+    return 0 if (verdicts.land == wanted).all() else 3
+
+
+def _show(
+    made: Tables,
+    named: Region,
+    found: pings.Pings,
+    verdicts: Verdicts,
+    *,
+    wanted: Place,
+    only: str | None,
+    as_json: bool,
+) -> None:
+    """Print the verdicts, or the certificate of one target."""
+    rows = range(len(found.targets)) if only is None else [found.targets.index(only)]
+    if as_json:
+        for row in rows:
+            one = certify(made, named, found.ranging, row, verdicts, wanted=wanted)
+            say_json(_object(found.targets[row], one, verdicts, named, with_lines=only is not None))
+        return
+    if only is not None:
+        _explain(only, certify(made, named, found.ranging, rows[0], verdicts, wanted=wanted), verdicts)
+        return
+    say_table(
+        "target", "on land", "strict", "left", "decided or settled by",
+        rows=[_row(found.targets[row], certify(made, named, found.ranging, row, verdicts, wanted=wanted))
+              for row in rows],
+    )  # fmt: skip
+    counts = Counter(Place(one).name.lower() for one in verdicts.land)
+    say(f"{len(rows)} targets: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}")
+    say(_assumed(verdicts))
+
+
+def _object(target: str, one: Certificate, verdicts: Verdicts, named: Region, *, with_lines: bool) -> dict[str, Any]:
+    """Return one verdict for programs."""
+    value: dict[str, Any] = {
+        "id": target,
+        "region": named.name,
+        "verdict": one.land.name.lower(),
+        "strict": one.strict.name.lower(),
+        "territories_left": list(one.left),
+        "deciding": list(one.deciding),
+        "settles": None if one.settles is None else one.settles._asdict(),
+        "f": verdicts.rule.f,
+        "speed": verdicts.rule.speed.value,
+        "proves": verdicts.proves,
+        "map": verdicts.map_digest,
+        "landmarks": verdicts.landmark_digest,
+    }
+    if with_lines:
+        value |= {"rule": asdict(verdicts.rule), "territory": one.territory,
+                  "certificate": [line._asdict() for line in one.lines]}  # fmt: skip
+    return value
+
+
+def _row(target: str, one: Certificate) -> tuple[str, ...]:
+    left = " ".join(one.left[:SHOWN]) + (f" and {len(one.left) - SHOWN} more" if len(one.left) > SHOWN else "")
+    return target, one.land.name.lower(), one.strict.name.lower(), left, " ".join(one.deciding) or _settled(one)
+
+
+def _settled(one: Certificate) -> str:
+    if one.settles is None:
+        return "no landmark of these" if one.land is Place.INCONCLUSIVE else "-"
+    more = f", from {one.settles.operators} operators" if one.settles.operators > 1 else ""
+    return f"{one.settles.landmark} within {one.settles.rtt_ms:g} ms{more}"
+
+
+def _assumed(verdicts: Verdicts) -> str:
+    kind = "proof" if verdicts.proves else "alarm only"
+    return (
+        f"f = {verdicts.rule.f}, speed {verdicts.rule.speed.value} ({kind}), map {verdicts.map_digest[:16]}, "
+        f"landmarks {verdicts.landmark_digest[:16]}"
+    )
+
+
+def _explain(target: str, one: Certificate, verdicts: Verdicts) -> None:
+    """Print a certificate as a table."""
+    say(f"{target}: {one.land.name.lower()} on land, {one.strict.name.lower()} strict")
+    say(f"deciding: {' '.join(one.deciding) or '-'}; would settle: {_settled(one)}")
+    say(f"territory farthest from being excluded: {one.territory}")
+    say_table(
+        "landmark", "operator", "RTT ms", "radius km", "distance km", "excluded",
+        rows=[(line.landmark, line.operator, line.rtt_ms, round(line.radius_km, 1), round(line.distance_km, 1),
+               "yes" if line.excluded else "no") for line in one.lines],
+    )  # fmt: skip
+    say(_assumed(verdicts))

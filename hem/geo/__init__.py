@@ -1,0 +1,1 @@
+"""Build time alone: Natural Earth's countries into the atlas that `hem.location` reads. Not shipped in the wheel."""
