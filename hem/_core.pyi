@@ -6,7 +6,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KeyTable", "__version__", "leaf_hashes", "level_hashes", "reasons", "scan", "split", "verify"]
+__all__ = [
+    "KeyTable",
+    "__version__",
+    "check_replies",
+    "leaf_hashes",
+    "level_hashes",
+    "reasons",
+    "scan",
+    "split",
+    "verify",
+]
 
 __version__: str
 
@@ -35,4 +45,13 @@ def leaf_hashes(
     data: bytes | NDArray[np.uint8], starts: NDArray[np.uint64], ends: NDArray[np.uint64], /
 ) -> NDArray[np.uint8]: ...
 def level_hashes(nodes: NDArray[np.uint8], /) -> NDArray[np.uint8]: ...
+def check_replies(
+    keys: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    landmarks: NDArray[np.uint8],
+    numbers: NDArray[np.uint8],
+    nonces: NDArray[np.uint8],
+    macs: NDArray[np.uint8],
+    /,
+) -> NDArray[np.bool_]: ...
 def reasons() -> Sequence[tuple[int, str]]: ...

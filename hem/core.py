@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem import _core
-from hem._core import KeyTable, level_hashes
+from hem._core import KeyTable, check_replies, level_hashes
 
 __all__ = [
     "ArrowArray",
     "Columns",
     "KeyTable",
     "Rows",
+    "check_replies",
     "leaf_hashes",
     "level_hashes",
     "reasons",
