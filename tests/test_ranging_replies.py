@@ -20,9 +20,13 @@ def columns(seed, keys=7, replies=200):
     numbers = [rng.randrange(64) for _ in range(replies)]
     macs = [ranging.mac(secrets[k], lm, i, n) for k, lm, i, n in zip(rows, landmarks, numbers, nonces, strict=True)]
     return [
-        _bytes(secrets, 32), np.array(rows), _bytes(landmarks, 16), np.array(numbers, np.uint8), _bytes(nonces, 16),
+        _bytes(secrets, 32),
+        np.array(rows, np.int64),
+        _bytes(landmarks, 16),
+        np.array(numbers, np.uint8),
+        _bytes(nonces, 16),
         _bytes(macs, 16),
-    ]  # fmt: skip
+    ]
 
 
 def _bytes(items, width):
