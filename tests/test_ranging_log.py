@@ -63,6 +63,10 @@ def test_the_register_in_columns(mesh):
     assert mesh.verifier.trust.landmarks.rows[1].revoked == mesh.now
 
 
+def _of_a_stranger(mesh):
+    return mesh.landmarks[0].report(mesh.ask(), *_timings(1), key=seeded_key("stranger"))
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [
@@ -73,7 +77,7 @@ def test_the_register_in_columns(mesh):
         (Kind.RANGING_REPORT, lambda mesh: mesh.landmarks[0].report(_unknown(), *_timings(1))),
         (
             Kind.RANGING_REPORT,
-            lambda mesh: mesh.landmarks[0].report(mesh.ask(), *_timings(1), key=seeded_key("stranger")),
+            _of_a_stranger,
         ),
     ],
     ids=["twice", "damaged", "unknown", "damaged report", "no challenge", "stranger"],
