@@ -63,7 +63,7 @@ class Session:
     def _close(self, close: ranging.Close) -> ranging.Closed | None:
         """Take the digest if it is ours: only who has seen the nonces can know it, so no stranger can close."""
         answered = self._answered.get(close.landmark, {})
-        numbers = [number for number in range(ranging.MAX_PROBES) if close.mask >> number & 1]
+        numbers = ranging.numbers_of(close.mask)
         if not all(number in answered for number in numbers):
             return None
         nonces = b"".join(answered[number] for number in numbers)

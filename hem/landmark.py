@@ -115,7 +115,7 @@ class Landmark(asyncio.DatagramProtocol):
         self._plan = plan
         self._transport: asyncio.DatagramTransport | None = None
         self._sessions: dict[Address, list[_Session]] = {}
-        self._ignored = 0
+        self.ignored = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
@@ -130,16 +130,16 @@ class Landmark(asyncio.DatagramProtocol):
         except WireError:
             datagram = None
         if datagram is None or not any(session.take(datagram, now) for session in sessions):
-            self._ignored += 1
+            self.ignored += 1
 
     def error_received(self, exc: Exception) -> None:
         """Count what the system says of a datagram that did not arrive; it is sent again, or lost."""
         del exc
-        self._ignored += 1
+        self.ignored += 1
 
     async def window(self, challenge: Challenge, targets: Iterable[Target]) -> Seen:
         """Range all targets at once for a challenge that their chips have accepted, and return the signed reports."""
-        before = self._ignored
+        before = self.ignored
         sessions = [_Session(challenge, target) for target in targets]
         for session in sessions:
             self._sessions.setdefault(session.target.address, []).append(session)
@@ -154,7 +154,7 @@ class Landmark(asyncio.DatagramProtocol):
         timings = [session.timing for session in sessions if session.timing is not None]
         asked = (challenge.id, challenge.nonce)
         reports = signed_pieces(asked, Window(begin, end), self._plan.drift_ppm, timings, self._key)
-        return Seen(reports, len(timings), len(sessions) - len(timings), self._ignored - before)
+        return Seen(reports, len(timings), len(sessions) - len(timings), self.ignored - before)
 
     async def _probe(self, session: _Session) -> None:
         hello = ranging.encode(ranging.Hello(session.challenge.id, self._kid, session.token))

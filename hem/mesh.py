@@ -50,9 +50,13 @@ def take_reports(workspace: Workspace, reports: Sequence[bytes], *, now: int) ->
     """
     known = workspace.verifier
     reasons = []
+    new: dict[bytes, bytes] = {}
     for message in reports:
         reason = ranging.check(message, known.trust, known.state, known.reports, now)
+        if reason is Reason.MET and message in new:
+            reason = Reason.REPORT_TWICE
         if reason is Reason.MET:
-            workspace.record([entries.encode(Kind.RANGING_REPORT, now, message)])
+            new[message] = entries.encode(Kind.RANGING_REPORT, now, message)
         reasons.append(reason)
+    workspace.record(list(new.values()))
     return reasons

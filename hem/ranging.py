@@ -22,11 +22,14 @@ from hem.errors import Reason, WorkspaceError
 from hem.model import Claims
 from hem.state import State
 from hem.trust import Trust
-from protocols.cbor import WireError, loads
+from protocols.cbor import WireError
 from protocols.cose import Sign1
 from protocols.landmarks import MILLION, RangingReport, Timing
-from protocols.messages import Challenge, Ranging, read_ranging
+from protocols.messages import Challenge
 from protocols.ranging import MAC_BYTES, NONCE_BYTES, commitment, transcript
+
+_KEY_ENDS = 35  # of claim -80006: after the heads of the array and of the key
+_TRANSCRIPT = 52  # bytes of a transcript in it: a landmark's key id and a digest, with three heads
 
 
 class Seen(NamedTuple):
@@ -160,40 +163,55 @@ def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: 
     keys: list[bytes] = []
     cases: list[_Case] = []
     for row in np.flatnonzero(accepted & (claims.columns.ranging > 0)).tolist():
-        opened = _opened(claims, row)
-        cases += _cases(claims, row, len(keys), opened, reports, trust)
-        keys.append(opened.key)
+        key, signed = _opened(claims, row)
+        cases += _cases(claims, row, (len(keys), key), signed, reports, trust)
+        keys.append(key)
     reasons = _reasons(cases, keys, trust)
+    met = [case for case, reason in zip(cases, reasons.tolist(), strict=True) if reason == Reason.MET]
+    at = np.array([(case.row, case.seen.landmark) for case in met], dtype=np.int64).reshape(-1, 2)
+    trips = np.array([(case.seen.timing.rtt_ns, case.seen.drift_ppm) for case in met], dtype=np.float64).reshape(-1, 2)
+    ages = now - np.array([case.seen.begin for case in met], dtype=np.float64)
     shape = (len(claims), len(trust.landmarks.rows))
-    rtt, age = np.full(shape, np.nan), np.full(shape, np.nan)
-    for case, reason in zip(cases, reasons.tolist(), strict=True):
-        if reason == Reason.MET:
-            at, seen = (case.row, case.seen.landmark), case.seen
-            # The longest and the oldest of what counts: a landmark that says two things proves the lesser one.
-            rtt[at] = np.fmax(rtt[at], np.ceil(seen.timing.rtt_ns * (1 + seen.drift_ppm / MILLION)))
-            age[at] = np.fmax(age[at], max(0, now - seen.begin) + trust.policy.slack_ms)
-    refused = tuple(
-        Refused(case.row, case.seen.landmark, Reason(reason))
-        for case, reason in zip(cases, reasons.tolist(), strict=True)
-        if reason != Reason.MET
+    return Ranged(
+        _longest(shape, at, np.ceil(trips[:, 0] * (1 + trips[:, 1] / MILLION))),
+        _longest(shape, at, np.maximum(ages, 0) + trust.policy.slack_ms),
+        tuple(
+            Refused(case.row, case.seen.landmark, Reason(reason))
+            for case, reason in zip(cases, reasons.tolist(), strict=True)
+            if reason != Reason.MET
+        ),
     )
-    return Ranged(rtt, age, refused)
 
 
-def _opened(claims: Claims, row: int) -> Ranging:
-    """Return the session key that a row of evidence opens, and what the chip has signed of each landmark."""
-    columns = claims.columns
-    opened: Ranging = read_ranging(loads(columns.strings[columns.ranging[row]]), "ranging")
-    return opened
+def _longest(shape: tuple[int, int], at: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest value at each place, NaN where there is none: who says two things proves the lesser one."""
+    table = np.full(shape, np.nan)
+    np.fmax.at(table, (at[:, 0], at[:, 1]), values)
+    return table
 
 
-def _cases(claims: Claims, row: int, key: int, opened: Ranging, reports: Reports, trust: Trust) -> Iterator[_Case]:
+def _opened(claims: Claims, row: int) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the session key that a row of evidence opens, and the digest that it has for each landmark's key id.
+
+    The decoder has passed this claim, so each part stands where the one deterministic encoding has it.
+    """
+    claim = claims.columns.strings[claims.columns.ranging[row]]
+    body = claim[len(claim) - (len(claim) - _KEY_ENDS) // _TRANSCRIPT * _TRANSCRIPT :]
+    parts = (body[at : at + _TRANSCRIPT] for at in range(0, len(body), _TRANSCRIPT))
+    return claim[_KEY_ENDS - 32 : _KEY_ENDS], {part[2:18]: part[20:] for part in parts}
+
+
+def _cases(
+    claims: Claims, row: int, opened: tuple[int, bytes], signed: dict[bytes, bytes], reports: Reports, trust: Trust
+) -> Iterator[_Case]:
+    """Yield what was logged of the chip of a row; `opened` is the session key, with its row among all of them."""
     nonce, ueid = claims.columns.nonce[row].tobytes(), claims.columns.ueid[row].tobytes()
-    committed, signed = commitment(nonce, ueid, opened.key), dict(opened.transcripts)
+    place, key = opened
+    committed = commitment(nonce, ueid, key)
     for seen in reports.of(nonce, ueid):
         kid, timing = trust.landmarks.rows[seen.landmark].kid, seen.timing
         digest = transcript(kid, nonce, timing.commitment, timing.mask, timing.nonces)
-        yield _Case(row, key, kid, seen, timing.commitment == committed, signed.get(kid) == digest)
+        yield _Case(row, place, kid, seen, timing.commitment == committed, signed.get(kid) == digest)
 
 
 def _reasons(cases: Sequence[_Case], keys: Sequence[bytes], trust: Trust) -> NDArray[np.uint16]:

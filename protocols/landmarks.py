@@ -8,7 +8,7 @@ from protocols import cose, keys
 from protocols.cbor import MAX_MESSAGE, WireError, dumps
 from protocols.fields import SAFE, Field, list_of, octets, plain, read_ueid, real, rising, text, tuple_of, uint
 from protocols.messages import Message
-from protocols.ranging import MAC_BYTES, MAX_PROBES, NONCE_BYTES
+from protocols.ranging import MAC_BYTES, MAX_PROBES, NONCE_BYTES, numbers_of
 
 MAX_ROWS = 500
 MAX_RTT_NS = 10_000_000_000
@@ -47,9 +47,9 @@ class Timing(NamedTuple):
     sent: int
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def numbers(self) -> list[int]:
         """The numbers of the probes that count."""
-        return tuple(number for number in range(MAX_PROBES) if self.mask >> number & 1)
+        return numbers_of(self.mask)
 
 
 _place = tuple_of(real(-90, 90), real(-180, 180), real(0, 21_000_000), make=Place)

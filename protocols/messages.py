@@ -130,7 +130,7 @@ def _profile(value: Any, where: str) -> str:
 
 
 _transcripts = rising(list_of(tuple_of(octets(16), _digest, make=Transcript), 1, 32), by=lambda one: one.landmark)
-read_ranging = tuple_of(octets(32), _transcripts, make=Ranging)
+_ranging = tuple_of(octets(32), _transcripts, make=Ranging)
 _component = tuple_of(_name, _digest, _u64, make=Component)
 _meter = tuple_of(_u64, _u64, _u64, _u64, make=Meter)
 _version = tuple_of(text(1, 32))
@@ -242,7 +242,7 @@ class Evidence(Message):
         Field(-80003, "components", list_of(_component, 1, 16)),
         Field(-80004, "meter", _meter),
         Field(-80005, "grant", tuple_of(_license_id, _u64, _digest, _u64, _u64, make=GrantState), optional=True),
-        Field(-80006, "ranging", read_ranging, optional=True),
+        Field(-80006, "ranging", _ranging, optional=True),
         Field(-80007, "peers", rising(list_of(read_ueid, 0, 64)), optional=True),
         Field(-80008, "purpose", _name, optional=True),
         Field(-80009, "tamper", _u64, optional=True),

@@ -122,6 +122,11 @@ def mac(key: bytes, landmark: bytes, number: int, nonce: bytes) -> bytes:
     return hmac.digest(key, b"%b%b%c%b" % (_REPLY, landmark, number, nonce), "sha256")[:MAC_BYTES]
 
 
+def numbers_of(mask: int) -> list[int]:
+    """Return the numbers of the probes that a mask stands for, rising."""
+    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+
+
 def transcript(landmark: bytes, nonce: bytes, committed: bytes, mask: int, nonces: bytes) -> bytes:
     """Return the digest of the probes that count, which evidence has for a landmark.
 
@@ -132,6 +137,5 @@ def transcript(landmark: bytes, nonce: bytes, committed: bytes, mask: int, nonce
         mask: which probes count.
         nonces: theirs, end to end, by rising number; as many as the mask has bits.
     """
-    numbers = [number for number in range(MAX_PROBES) if mask >> number & 1]
-    rows = (b"%c%b" % (n, nonces[NONCE_BYTES * i : NONCE_BYTES * (i + 1)]) for i, n in enumerate(numbers))
+    rows = (b"%c%b" % (n, nonces[NONCE_BYTES * i : NONCE_BYTES * (i + 1)]) for i, n in enumerate(numbers_of(mask)))
     return hashlib.sha256(_TRANSCRIPT + landmark + nonce + committed + b"".join(rows)).digest()

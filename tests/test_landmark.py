@@ -5,14 +5,17 @@ import random
 import secrets
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from firmware_sim.ranging import Session
 from hem.errors import LinkError
-from hem.landmark import Plan, Target, serve
+from hem.landmark import Landmark, Plan, Target, serve
 from protocols import keys
 from protocols import ranging as wire
 from protocols.landmarks import RangingReport
 from protocols.messages import RANGE, Audience, Challenge
+from protocols.vectors import good
 from tests.small import seeded_key
 
 KEY = seeded_key("landmark")
@@ -262,6 +265,23 @@ def test_challenges_are_ranged_side_by_side():
     for one, of in zip(seen, asked, strict=True):
         assert RangingReport.open(one.reports[0])[1].challenge == of.id
     assert len([one for one in chip.heard if isinstance(one, wire.Probe)]) == 16
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.one_of(st.binary(max_size=140), st.sampled_from([wire.encode(one) for one in good.DATAGRAMS.values()])))
+def test_any_datagram_is_read_or_counted(data):
+    landmark = Landmark(KEY, QUICK)
+    asyncio.run(_receive(landmark, data))
+
+
+async def _receive(landmark, data):
+    address = ("127.0.0.1", 9)
+    window = asyncio.ensure_future(landmark.window(challenge(), [Target(address)]))
+    await asyncio.sleep(0)
+    landmark.datagram_received(data, address)
+    landmark.datagram_received(data, ("127.0.0.1", 10))
+    window.cancel()
+    assert landmark.ignored == 2
 
 
 def test_an_address_of_another_machine_cannot_be_sent_from():

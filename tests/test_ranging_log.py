@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+from hem import ranging
 from hem.errors import Reason, UsageError, WorkspaceError
+from hem.evidence import messages, verify
 from hem.model import Term
 from hem.trust import read_landmark
 from protocols import entries
 from protocols.entries import Kind
 from protocols.landmarks import MAX_ROWS, RangingReport, Timing, Window, signed_pieces
-from protocols.messages import Challenge
+from protocols.messages import Challenge, Ranging, Transcript
 from tests.mesh import Mesh, sweep
 from tests.small import START, same_state, seeded_key
 
@@ -145,3 +147,14 @@ def test_two_that_answer_under_one_name_stand_in_two_pieces():
 
 def replace_commitment(timing):
     return timing._replace(commitment=b"\xff" * 32)
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 32])
+def test_the_opened_key_is_read_where_it_stands(mesh, count):
+    transcripts = tuple(Transcript(bytes([n]) * 16, bytes([n, 1]) * 16) for n in range(count))
+    said = Ranging(bytes(range(32)), transcripts)
+    claims = verify(messages([mesh.chips[0].answer(mesh.ask(), ranging=said)]), mesh.verifier.trust.table)
+    assert claims.authentic.all()
+    key, signed = ranging._opened(claims, 0)
+    assert key == said.key
+    assert signed == dict(transcripts)

@@ -117,7 +117,10 @@ def run(place: Place, paths: list[str], *, probes: int = 12) -> Ranged:
         assert ended(chip).code == 0
         assert ended(forwarder).code == 0
     files = [place.file(f"{name}.reports") for name, *_ in CITIES]
-    assert place.hem("landmark", "report", *files, "--json").json == {"logged": 3, "refused": []}
+    twice = hem("landmark", "report", *files, files[0], "-w", place.file("w"), "--json").json
+    again = {"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}
+    assert twice == {"logged": 3, "refused": [again]}
+    assert hem("landmark", "report", files[0], "-w", place.file("w")).code == 1
     known, _ = look(place.file("w"))
     claims = verify(decode(evidence.read_bytes()), known.trust.table)
     opened = [RangingReport.open(row)[1] for file in files for row in split(file.read_bytes())]
