@@ -61,7 +61,6 @@ class _Session:
     pending: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     trips: dict[int, tuple[bytes, bytes, int]] = field(default_factory=dict)
     sent: int = 0
-    frozen: bool = False
     timing: Timing | None = None
     digest: bytes = b""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +85,7 @@ class _Session:
     def _reply(self, reply: ranging.Reply, now: int) -> bool:
         """Take the first reply to a probe. Whether it is keyed, only the opened key can tell."""
         number, start = self.pending.pop(reply.nonce, (-1, 0))
-        if number != reply.number or now - start > MAX_RTT_NS or self.frozen:
+        if number != reply.number or now - start > MAX_RTT_NS:
             return False
         self.trips[number] = (reply.nonce, reply.mac, now - start)
         if not self.pending:
@@ -94,8 +93,7 @@ class _Session:
         return True
 
     def freeze(self, landmark: bytes) -> None:
-        """Let no more replies count, and make the row of the report and its digest; none if nothing came back."""
-        self.frozen = True
+        """Make the row of the report and its digest, of what has come by now; none if nothing has."""
         if self.commit is None or not self.trips:
             return
         trips = [self.trips[number] for number in sorted(self.trips)]

@@ -169,6 +169,7 @@ def test_a_close_needs_every_nonce_and_every_answer(ranged):
     assert say(chip, wire.Close(asked.id, KID, 1, bytes(32))) is None  # whoever has not seen the nonce
     assert close(chip, asked, [0], [b"m" * 16])[1] is None
     assert close(chip, asked, [0, 1], [b"n" * 16] * 2)[1] is None
+    assert close(chip, asked, [0, 1], [b"n" * 16])[1] is None  # probe 1 was never answered, and has no nonce
     assert close(chip, asked, [0], [b"n" * 16], landmark=b"M" * 16)[1] is None
     assert chip.claims(asked.nonce).ranging is None
     assert close(chip, asked, [0, 5], [b"n" * 16] * 2)[1]

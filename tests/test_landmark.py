@@ -175,6 +175,30 @@ def test_what_is_not_timed_is_asked_again():
     assert sum(isinstance(one, wire.Close) for one in chip.heard) == 3
 
 
+def test_another_digest_does_not_close():
+    def stranger(question, answer):
+        closes.extend([question] if isinstance(question, wire.Close) else [])
+        if isinstance(question, wire.Close) and len(closes) < 3:
+            return [(0, wire.encode(wire.Closed(question.challenge, bytes(32))))]
+        return [(0, answer)]
+
+    closes = []
+    (seen,), _, (session,) = run(stranger)
+    assert counts(timing(seen), session)
+    assert (len(closes), seen.ignored) == (3, 2)
+
+
+def test_what_comes_after_the_window_does_not_count():
+    def straggler(question, answer):
+        if isinstance(question, wire.Close):
+            return []
+        return [(0.55 if getattr(question, "number", 1) == 0 else 0, answer)]
+
+    (seen,), _, (session,) = run(straggler, plan=HASTY)
+    assert counts(timing(seen), session)
+    assert timing(seen).mask == 0b11111110
+
+
 def test_a_close_without_an_answer_may_still_have_arrived():
     (seen,), _, (session,) = run(lambda q, a: [] if isinstance(q, wire.Close) else [(0, a)], plan=HASTY)
     assert counts(timing(seen), session)
