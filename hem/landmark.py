@@ -9,7 +9,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -206,10 +207,9 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def serve(
-    bind: Address, key: keys.PrivateKey, plan: Plan, challenges: Sequence[Challenge], targets: Sequence[Target]
-) -> list[Seen]:
-    """Range all targets for each challenge, all at once from one socket, and return what came of each.
+@asynccontextmanager
+async def opened(bind: Address, key: keys.PrivateKey, plan: Plan) -> AsyncIterator[Landmark]:
+    """Give a landmark with a socket of its own, closed at the end; its windows can run side by side.
 
     Raises:
         LinkError: the address cannot be bound.
@@ -220,7 +220,7 @@ async def serve(
     except OSError as error:
         raise LinkError(f"{bind[0]}:{bind[1]}: cannot send from this address: {error.strerror or error}") from error
     try:
-        return list(await asyncio.gather(*(landmark.window(challenge, targets) for challenge in challenges)))
+        yield landmark
     finally:
         transport.close()
 

@@ -1,6 +1,10 @@
 """The commands around landmarks: what they write, and one line for whatever is wrong."""
 
+import json
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,6 +206,44 @@ def test_what_a_landmark_cannot_range_is_one_line(desk):
     desk.serve(desk.path("l")).refused("expected a signed challenge, got a landmark")
     desk.serve(desk.challenge()).refused("not a challenge to range")
     assert not desk.path("r").exists()
+
+
+def test_challenges_come_as_files_or_into_an_inbox(desk):
+    asked = desk.challenge("--range")
+    said = "give challenges and --out, or --inbox and --outbox"
+    flags = ("landmark", "serve", "--key", desk.path("l.pem"), "--targets", desk.path("t"))
+    hem(*flags).refused(said)
+    hem(*flags, asked).refused(said)
+    hem(*flags, "--out", desk.path("r")).refused(said)
+    hem(*flags, asked, "--out", desk.path("r"), "--inbox", desk.directory).refused(said)
+    hem(*flags, "--inbox", desk.directory).refused(said)
+    hem(*flags, "--inbox", desk.directory, "--outbox", desk.path("nowhere")).refused("no such directory")
+
+
+def test_an_inbox_is_ranged_until_the_landmark_is_stopped(desk):
+    inbox, outbox = desk.path("in"), desk.path("out")
+    inbox.mkdir()
+    outbox.mkdir()
+    (inbox / "wrong").write_bytes(b"\xa0")
+    (inbox / ".hidden").write_bytes(b"\xa0")
+    line = [sys.executable, "-m", "hem", "landmark", "serve", "--key", desk.path("l.pem"), "--targets", desk.path("t")]
+    line += ["--inbox", inbox, "--outbox", outbox, "--seconds", "0.1", "--patience", "0.1", "--json"]
+    with subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            for name in ("one", "two"):
+                desk.challenge("--range").rename(inbox / name)
+                seen = json.loads(process.stdout.readline())
+                assert (seen["timed"], seen["silent"]) == (0, 1)
+                assert (outbox / f"{name}.reports").read_bytes() == b""
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    (line,) = err.decode().splitlines()  # the file that is no challenge, once
+    assert "wrong: " in line
+    assert "expected a signed challenge" in line
+    assert sorted(path.name for path in outbox.iterdir()) == ["one.reports", "two.reports"]
 
 
 def test_a_challenge_has_one_purpose(desk):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from firmware_sim.ranging import Session
 from hem.errors import LinkError
-from hem.landmark import Landmark, Plan, Target, serve
+from hem.landmark import Landmark, Plan, Target, opened
 from protocols import keys
 from protocols import ranging as wire
 from protocols.landmarks import RangingReport
@@ -77,7 +77,9 @@ def run(script=honest, *, plan=QUICK, ueid=None, asked=ASKED, beside=None):
                 chip.beside, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=LOCAL)
                 chip.script = beside(chip)
             address = transport.get_extra_info("sockname")[:2]
-            seen = await serve(LOCAL, KEY, plan, list(asked), [Target(address, ueid)])
+            async with opened(LOCAL, KEY, plan) as landmark:
+                windows = (landmark.window(one, [Target(address, ueid)]) for one in asked)
+                seen = await asyncio.gather(*windows)
         finally:
             transport.close()
             if beside is not None:
@@ -310,4 +312,9 @@ async def _receive(landmark, data):
 
 def test_an_address_of_another_machine_cannot_be_sent_from():
     with pytest.raises(LinkError, match="cannot send from this address"):
-        asyncio.run(serve(("192.0.2.1", 0), KEY, QUICK, [challenge()], []))
+        asyncio.run(_opened_at("192.0.2.1"))
+
+
+async def _opened_at(host):
+    async with opened((host, 0), KEY, QUICK):
+        pass

@@ -4,8 +4,9 @@ import asyncio
 import ipaddress
 import math
 import socket
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +41,7 @@ from protocols.messages import RANGE, Challenge
 from protocols.ranging import MAX_PROBES
 
 app = typer.Typer(help="Landmarks: servers at known places that time how fast chips answer.")
+_LOOK_S = 0.5  # between two looks into an inbox
 KeyOption = Annotated[Path, typer.Option(help="The landmark's private key, PEM.")]
 
 
@@ -185,10 +187,12 @@ def report(
 
 @app.command()
 def serve(
-    challenges: Annotated[list[Path], typer.Argument(help="Signed challenges to range, one a file.")],
     key: KeyOption,
     targets: Annotated[Path, typer.Option(help="Where chips answer: HOST:PORT a line, and optionally the UEID.")],
-    out: Annotated[Path, typer.Option(help="Write the signed reports here, a CBOR sequence.")],
+    challenges: Annotated[list[Path] | None, typer.Argument(help="Signed challenges to range, one a file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the signed reports here, a CBOR sequence.")] = None,
+    inbox: Annotated[Path | None, typer.Option(help="Range each challenge that appears in this directory.")] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Write the reports of each into this directory.")] = None,
     probes: Annotated[int, typer.Option(help="For each chip; the fastest reply counts.", min=1, max=MAX_PROBES)] = 16,
     seconds: Annotated[float, typer.Option(help="In which they are sent, at random times.")] = 10.0,
     patience: Annotated[float, typer.Option(help="Seconds to wait for what does not come.")] = 2.0,
@@ -199,32 +203,98 @@ def serve(
 ) -> int:
     """Time how fast chips answer, over UDP, and sign what was seen. Chips must have accepted the challenges before.
 
-    Exit code 0 if every chip answered, 3 if some did not.
+    With files, ranges them at once and ends: exit code 0 if every chip answered, 3 if some did not. With --inbox and
+    --outbox it goes on until it is stopped; move a challenge into the inbox when it is whole.
     """
     for flag, value in (("--seconds", seconds), ("--patience", patience)):
         if not 0 < value < math.inf:
             raise UsageError(f"{flag} {value}: expected a number above 0")
-    asked = [_challenge(path, verifier_key) for path in challenges]
-    if len({one.id for one in asked}) != len(asked):
-        raise UsageError("one challenge is given twice")
-    listed, sender, private = _targets(targets), _address(bind), _private(key)
-    demand_outputs(out, as_json=as_json)
     plan = at_work.Plan(probes, seconds, patience, drift_ppm)
-    seen = asyncio.run(at_work.serve(sender, private, plan, asked, listed))
-    write(out, join([one for window in seen for one in window.reports]))
-    for challenge, window in zip(asked, seen, strict=True):
-        values = {
-            "challenge": challenge.id.hex(),
-            "reports": len(window.reports),
-            "timed": window.timed,
-            "silent": window.silent,
-            "ignored": window.ignored,
-        }
-        if as_json:
+    work = _Work(_address(bind), _private(key), plan, _targets(targets), verifier_key, as_json)
+    if challenges and out is not None and inbox is outbox is None:
+        demand_outputs(out, as_json=as_json)
+        return asyncio.run(work.once([work.challenge(path) for path in challenges], out))
+    if inbox is not None and outbox is not None and out is None and not challenges:
+        for directory in (inbox, outbox):
+            if not directory.is_dir():
+                raise UsageError(f"{directory}: there is no such directory")
+        return asyncio.run(work.watch(inbox, outbox))
+    raise UsageError("give challenges and --out, or --inbox and --outbox")
+
+
+class _Work(NamedTuple):
+    """What a landmark needs for any challenge."""
+
+    bind: at_work.Address
+    key: Ed25519PrivateKey
+    plan: at_work.Plan
+    targets: list[at_work.Target]
+    verifier_key: Path | None
+    as_json: bool
+
+    def challenge(self, path: Path) -> Challenge:
+        """Return a challenge to range; it is believed only as far as a verifier's key is given."""
+        data = read(path, "challenge")
+        with reading(path, data, "a signed challenge"):
+            sign1, challenge = Challenge.open(data)
+        if challenge.purpose != RANGE:
+            raise UsageError(f"{path}: not a challenge to range: make it with `hem challenge --range`")
+        if self.verifier_key is not None and not sign1.verified_by(_verifier(self.verifier_key)):
+            raise UsageError(f"{path}: not signed by the verifier of {self.verifier_key}")
+        return challenge
+
+    async def once(self, challenges: list[Challenge], out: Path) -> int:
+        """Range these side by side, write all reports into one file, and return the exit code."""
+        if len({one.id for one in challenges}) != len(challenges):
+            raise UsageError("one challenge is given twice")
+        async with at_work.opened(self.bind, self.key, self.plan) as landmark:
+            seen = await asyncio.gather(*(landmark.window(one, self.targets) for one in challenges))
+        write(out, join([report for window in seen for report in window.reports]))
+        for challenge, window in zip(challenges, seen, strict=True):
+            self.say(challenge, window, to_stream=out == STREAM)
+        return 3 if any(window.silent for window in seen) else 0
+
+    async def watch(self, inbox: Path, outbox: Path) -> int:
+        """Range whatever appears in a directory, until this is stopped."""
+        known: set[tuple[str, int]] = set()
+        async with at_work.opened(self.bind, self.key, self.plan) as landmark, asyncio.TaskGroup() as tasks:
+            while True:
+                # Beside the loop: a slow disk must not look like a slow chip.
+                for name, challenge in await asyncio.to_thread(self.arrived, inbox, known):
+                    tasks.create_task(self.range(landmark, challenge, outbox / f"{name}.reports"))
+                await asyncio.sleep(_LOOK_S)
+
+    def arrived(self, inbox: Path, known: set[tuple[str, int]]) -> list[tuple[str, Challenge]]:
+        """Return the new challenges by file name. A file that is none is said once, and again if it changes."""
+        found = []
+        for path in sorted(inbox.iterdir()):
+            version = (path.name, path.stat().st_mtime_ns)
+            if version in known or path.name.startswith("."):
+                continue
+            known.add(version)
+            try:
+                found.append((path.name, self.challenge(path)))
+            except UsageError as error:
+                warn(str(error))
+        return found
+
+    async def range(self, landmark: at_work.Landmark, challenge: Challenge, out: Path) -> None:
+        """Range one challenge; its file of reports appears when it is whole."""
+        window = await landmark.window(challenge, self.targets)
+        part = out.with_name(f".{out.name}")
+        write(part, join(window.reports))
+        part.rename(out)
+        self.say(challenge, window)
+
+    def say(self, challenge: Challenge, window: at_work.Seen, *, to_stream: bool = False) -> None:
+        """Print a line on one window."""
+        values = {"challenge": challenge.id.hex(), "reports": len(window.reports), "timed": window.timed}
+        values |= {"silent": window.silent, "ignored": window.ignored}
+        if self.as_json:
             say_json(values)
-        elif out != STREAM:
+        elif not to_stream:
             say(", ".join(f"{name} {value}" for name, value in values.items()))
-    return 3 if any(window.silent for window in seen) else 0
+        sys.stdout.flush()
 
 
 def _private(path: Path) -> Ed25519PrivateKey:
@@ -232,18 +302,6 @@ def _private(path: Path) -> Ed25519PrivateKey:
         return read_key(path)
     except OSError as error:
         raise UsageError(f"key {path}: {error.strerror}") from error
-
-
-def _challenge(path: Path, verifier_key: Path | None) -> Challenge:
-    """Return a challenge to range; it is believed only as far as a verifier's key is given."""
-    data = read(path, "challenge")
-    with reading(path, data, "a signed challenge"):
-        sign1, challenge = Challenge.open(data)
-    if challenge.purpose != RANGE:
-        raise UsageError(f"{path}: not a challenge to range: make it with `hem challenge --range`")
-    if verifier_key is not None and not sign1.verified_by(_verifier(verifier_key)):
-        raise UsageError(f"{path}: not signed by the verifier of {verifier_key}")
-    return challenge
 
 
 def _verifier(path: Path) -> keys.PublicKey:
