@@ -8,7 +8,7 @@ than light in vacuum takes, but where somebody lies.
 import math
 import random
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -122,17 +122,20 @@ class Globe:
         _, asked = Challenge.open(message)
         for one in answerers:
             one.open(message)
-        in_time = [(beacon, [one for one in answerers if not one.late(beacon)]) for beacon in beacons]
-        reports = [piece for beacon, some in in_time for piece in self.report(beacon, asked, window, some)]
+        reports = self._reports(beacons, answerers, asked, window, late=False)
         evidence = [one.sign() for one in answerers]
-        put_off = [(beacon, [one for one in answerers if one.late(beacon)]) for beacon in beacons]
-        reports += [piece for beacon, some in put_off for piece in self.report(beacon, asked, window, some)]
-        return Swept(evidence, reports)
+        return Swept(evidence, reports + self._reports(beacons, answerers, asked, window, late=True))
 
-    def report(self, beacon: Beacon, asked: Challenge, window: Window, answerers: Iterable[Answerer]) -> list[bytes]:
-        """Return the signed reports of a landmark that ranges all of them under a challenge."""
-        rows = [row for one in answerers if (row := self.range(beacon, asked, one)) is not None]
-        return signed_pieces((asked.id, asked.nonce), window, DRIFT_PPM, rows, beacon.key)
+    def _reports(
+        self, beacons: Sequence[Beacon], answerers: Sequence[Answerer], asked: Challenge, window: Window, *, late: bool
+    ) -> list[bytes]:
+        """Return the signed reports of all landmarks, each on those who put it off or on those who do not."""
+        reports = []
+        for beacon in beacons:
+            rows = [self.range(beacon, asked, one) for one in answerers if one.late(beacon) == late]
+            seen = [row for row in rows if row is not None]
+            reports += signed_pieces((asked.id, asked.nonce), window, DRIFT_PPM, seen, beacon.key)
+        return reports
 
     def range(self, beacon: Beacon, asked: Challenge, answerer: Answerer) -> Timing | None:
         """Return the row of one chip, from hello to close; None if it does not answer."""

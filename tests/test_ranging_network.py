@@ -97,38 +97,47 @@ class Ranged(NamedTuple):
 
 
 def run(place: Place, paths: list[str], *, probes: int = 12) -> Ranged:
-    """Range a chip from three landmarks at once, each over a path of its own."""
-    challenge, evidence = place.file("challenge"), place.file("evidence")
+    """Range a chip from three landmarks at once, each over a path of its own, and judge what comes of it."""
+    windows = _range(place, paths, probes)
+    files = [place.file(f"{name}.reports") for name, *_ in CITIES]
+    twice = hem("landmark", "report", *files, files[0], "-w", place.file("w"), "--json").json
+    assert twice == {"logged": 3, "refused": [{"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}]}
+    assert hem("landmark", "report", files[0], "-w", place.file("w")).code == 1
+    known, _ = look(place.file("w"))
+    claims = verify(decode(place.file("evidence").read_bytes()), known.trust.table)
+    opened = [RangingReport.open(row)[1] for file in files for row in split(file.read_bytes())]
+    proven = ranging.judge(claims, claims.authentic, known.reports, known.trust, known.state.time)
+    return Ranged([report.timings[0] for report in opened], windows, proven)
+
+
+def _range(place: Place, paths: list[str], probes: int) -> list[dict]:
+    """Run a chip, a forwarder and three landmarks; returns what each landmark says."""
+    challenge = place.file("challenge")
     place.hem("challenge", "--range", "--out", challenge)
     flags = [part for path in paths for part in ("--path", path)]
     with contextlib.ExitStack() as stack:
         chip = stack.enter_context(
-            running("firmware_sim", "udp", "--dir", place.file("f"), "--challenge", challenge, "--out", evidence)
+            running(
+                "firmware_sim",
+                "udp",
+                "--dir",
+                place.file("f"),
+                "--challenge",
+                challenge,
+                "--out",
+                place.file("evidence"),
+            )
         )
-        port = said(chip)["ports"][0]
-        to = f"127.0.0.1:{port}"
+        to = f"127.0.0.1:{said(chip)['ports'][0]}"
         forwarder = stack.enter_context(running("firmware_sim", "forward", "--to", to, "--seed", 5, *flags))
         serving = [
             stack.enter_context(running("hem", *_serve(place, name, challenge, port, probes)))
             for (name, *_), port in zip(CITIES, said(forwarder)["ports"], strict=True)
         ]
-        windows = [ended(one) for one in serving]
-        assert [(one.code, one.err) for one in windows] == [(0, "")] * 3, windows
-        assert ended(chip).code == 0
-        assert ended(forwarder).code == 0
-    files = [place.file(f"{name}.reports") for name, *_ in CITIES]
-    twice = hem("landmark", "report", *files, files[0], "-w", place.file("w"), "--json").json
-    again = {"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}
-    assert twice == {"logged": 3, "refused": [again]}
-    assert hem("landmark", "report", files[0], "-w", place.file("w")).code == 1
-    known, _ = look(place.file("w"))
-    claims = verify(decode(evidence.read_bytes()), known.trust.table)
-    opened = [RangingReport.open(row)[1] for file in files for row in split(file.read_bytes())]
-    return Ranged(
-        [report.timings[0] for report in opened],
-        [one.json for one in windows],
-        ranging.judge(claims, claims.authentic, known.reports, known.trust, known.state.time),
-    )
+        done = [ended(one) for one in serving]
+        assert [(one.code, one.err) for one in done] == [(0, "")] * 3, done
+        assert [ended(chip).code, ended(forwarder).code] == [0, 0]
+    return [one.json for one in done]
 
 
 def _serve(place: Place, name: str, challenge: Path, port: int, probes: int) -> list[object]:

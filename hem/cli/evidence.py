@@ -60,15 +60,9 @@ def challenge(
     as_json: JsonFlag = False,
 ) -> None:
     """Sign a challenge; without --ueid and --license it asks every chip of this verifier."""
-    if ueid is not None and license_id is not None:
-        raise UsageError("give --ueid or --license, not both")
     if to_range and grant is not None:
         raise UsageError("give --range or --grant, not both: a challenge has one purpose")
-    audience = Audience(EVERY_CHIP, b"")
-    if ueid is not None:
-        audience = Audience(ONE_CHIP, ueid_from(ueid))
-    elif license_id is not None:
-        audience = Audience(ONE_LICENSE, license_id_from(license_id))
+    audience = _audience(ueid, license_id)
     demand_outputs(out, as_json=as_json)
     rider = None if grant is None else _rider(grant, audience.id)
     with Workspace.open(workspace, now=now_ms()) as opened:
@@ -82,6 +76,14 @@ def challenge(
     elif out != STREAM:
         until = utc(1000 * issued.expires)
         say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {until}")
+
+
+def _audience(ueid: str | None, license_id: str | None) -> Audience:
+    if ueid is not None and license_id is not None:
+        raise UsageError("give --ueid or --license, not both")
+    if ueid is not None:
+        return Audience(ONE_CHIP, ueid_from(ueid))
+    return Audience(EVERY_CHIP, b"") if license_id is None else Audience(ONE_LICENSE, license_id_from(license_id))
 
 
 def _rider(path: Path, ueid: bytes) -> bytes:

@@ -41,6 +41,7 @@ from protocols.messages import RANGE, Challenge
 from protocols.ranging import MAX_PROBES
 
 app = typer.Typer(help="Landmarks: servers at known places that time how fast chips answer.")
+_WAYS = ([True, True, False, False], [False, False, True, True])  # of --out with challenges, --inbox with --outbox
 _LOOK_S = 0.5  # between two looks into an inbox
 KeyOption = Annotated[Path, typer.Option(help="The landmark's private key, PEM.")]
 
@@ -211,15 +212,18 @@ def serve(
             raise UsageError(f"{flag} {value}: expected a number above 0")
     plan = at_work.Plan(probes, seconds, patience, drift_ppm)
     work = _Work(_address(bind), _private(key), plan, _targets(targets), verifier_key, as_json)
-    if challenges and out is not None and inbox is outbox is None:
+    if [bool(challenges), out is not None, inbox is not None, outbox is not None] not in _WAYS:
+        raise UsageError("give challenges and --out, or --inbox and --outbox")
+    if out is not None:
         demand_outputs(out, as_json=as_json)
-        return asyncio.run(work.once([work.challenge(path) for path in challenges], out))
-    if inbox is not None and outbox is not None and out is None and not challenges:
-        for directory in (inbox, outbox):
-            if not directory.is_dir():
-                raise UsageError(f"{directory}: there is no such directory")
-        return asyncio.run(work.watch(inbox, outbox))
-    raise UsageError("give challenges and --out, or --inbox and --outbox")
+        return asyncio.run(work.once([work.challenge(path) for path in challenges or ()], out))
+    return asyncio.run(work.watch(*map(_directory, (inbox, outbox))))
+
+
+def _directory(path: Path | None) -> Path:
+    if path is None or not path.is_dir():
+        raise UsageError(f"{path}: there is no such directory")
+    return path
 
 
 class _Work(NamedTuple):
