@@ -5,6 +5,7 @@ once a chip has opened its session key: is each reply by that key, and did the c
 while the key was still secret. The second half is what makes a reply worth anything: after the evidence has left the
 chip, everyone on the way knows the key and could answer a landmark nearby.
 
+So reports are logged before the evidence is judged: one answer of a chip to a challenge counts, and it counts once.
 A timing that fails here does not count and harms no other. Who is missing is missing: that can lose a verdict, and
 never make one.
 """
@@ -122,7 +123,10 @@ def _faults(sign1: Sign1, report: RangingReport, trust: Trust, state: State, now
     yield not sign1.verified_by(landmark.key), Reason.REPORT_NOT_SIGNED
     asked = _asked(report, state)
     yield asked is None, Reason.REPORT_CHALLENGE
-    yield asked is None or not _in_life(report, asked, trust.policy.slack_ms, now), Reason.REPORT_WINDOW
+    slack = trust.policy.slack_ms
+    yield asked is None or not _in_life(report, asked, slack, now), Reason.REPORT_WINDOW
+    # No evidence can open this session any more: the report would be in the log for nothing.
+    yield asked is None or now > 1000 * asked.expires + slack, Reason.CHALLENGE_EXPIRED
 
 
 def _asked(report: RangingReport, state: State) -> Challenge | None:

@@ -90,8 +90,14 @@ def _early(mesh, asked, timing):
 
 
 def _late(mesh, asked, timing):
-    mesh.now += 1_000_000
-    return mesh.landmarks[0].report(asked, timing, end=1000 * (asked.expires - asked.issued) + 2_001)
+    life = 1000 * (asked.expires - asked.issued)
+    mesh.now += life + 2_000
+    return mesh.landmarks[0].report(asked, timing, end=life + 2_001)
+
+
+def _too_late(mesh, asked, timing):
+    mesh.now = 1000 * asked.expires + 2_001
+    return mesh.landmarks[0].report(asked, timing)
 
 
 def _to_come(mesh, asked, timing):
@@ -113,6 +119,7 @@ REPORTS = {
     "a window that began before the challenge": (_early, "REPORT_WINDOW"),
     "a window that ended after the challenge": (_late, "REPORT_WINDOW"),
     "a window that is still to come": (_to_come, "REPORT_WINDOW"),
+    "a report of a challenge that nobody can answer any more": (_too_late, "CHALLENGE_EXPIRED"),
     "a report that is in the log": (_twice, "REPORT_TWICE"),
 }
 
@@ -133,8 +140,8 @@ def test_a_bad_report_is_refused_by_name_and_only_by_its_check(case, mesh):
 def test_a_window_may_be_as_wide_as_the_slack_allows(mesh):
     asked = mesh.ask()
     timing = mesh.landmarks[0].time(mesh.session(mesh.chips[0], asked), asked)
-    mesh.now += 1_000_000
     life = 1000 * (asked.expires - asked.issued)
+    mesh.now += life + 2_000
     assert mesh.take(mesh.landmarks[0].report(asked, timing, begin=-2_000, end=life + 2_000)) == ["MET"]
 
 

@@ -167,7 +167,7 @@ def report(
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> int:
-    """Log the ranging reports that may count. What they prove is judged with the evidence of their chips."""
+    """Log the ranging reports that may count, before the evidence of their chips is verified: it is judged once."""
     rows: list[tuple[str, bytes]] = []
     for file in files:
         data = read(file, "ranging reports")
