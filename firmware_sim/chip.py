@@ -9,10 +9,22 @@ from typing import NamedTuple
 from firmware_sim import boot, meter
 from firmware_sim.flash import Flash, Held
 from firmware_sim.identity import Identity
+from firmware_sim.ranging import Session
 from protocols import cose, keys
 from protocols.cbor import WireError
 from protocols.entries import encode_endorsement
-from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience, Challenge, Component, Evidence, Gnss, Grant
+from protocols.messages import (
+    EVERY_CHIP,
+    ONE_CHIP,
+    ONE_LICENSE,
+    RANGE,
+    Audience,
+    Challenge,
+    Component,
+    Evidence,
+    Gnss,
+    Grant,
+)
 from protocols.serial_messages import Code
 
 VENDOR = "Simulated Accelerators"
@@ -66,6 +78,7 @@ class Chip:
         self.board = board
         self.trust = trust
         self.flash = flash
+        self.session: Session | None = None  # with landmarks; RAM only
         self._persist = persist
         self._uptime_ms = 0
         self._time_heard_ms = 0
@@ -87,6 +100,7 @@ class Chip:
         self._measured = boot.measure(self.flash.firmware)
         self._bootseed = secrets.token_bytes(32)
         self._uptime_ms = self._time_heard_ms = 0
+        self.session = None
         self.flash.bootcount += 1
         self._persist(self.flash)
 
@@ -120,6 +134,8 @@ class Chip:
     def accept(self, challenge: bytes) -> Challenge:
         """Return the challenge once its signature, audience and sequence hold, and its grant is taken.
 
+        One of purpose `range` opens a session, which answers landmarks until evidence is sealed.
+
         Raises:
             Refused: codes 1 to 5; nothing has changed.
         """
@@ -141,7 +157,12 @@ class Chip:
             self.flash.verifier_time, self._time_heard_ms = message.issued, self._uptime_ms
         if held is not None:
             self.flash.grant = held
+        self.session = Session(message, self.ueid) if message.purpose == RANGE else None
         return message
+
+    def answer(self, datagram: bytes) -> bytes | None:
+        """Return the answer to a landmark's datagram; None outside of a session, and for what the session refuses."""
+        return None if self.session is None else self.session.answer(datagram)
 
     def claims(self, nonce: bytes) -> Evidence:
         """Return what the chip has to say of itself now. Changes nothing."""
@@ -164,6 +185,7 @@ class Chip:
             hwversion=HWVERSION,
             location=board.location,
             grant=None if flash.grant is None else flash.grant.state(),
+            ranging=None if self.session is None else self.session.claim(),
             peers=board.peers,
             purpose=board.purpose,
             tamper=0,
@@ -171,6 +193,8 @@ class Chip:
 
     def seal(self, payload: bytes) -> bytes:
         """Return the signed message around `payload`, which is the next link of this chip's chain from now on."""
+        # Before anything can leave: whoever reads the key in the evidence must find nobody who still uses it.
+        self.session = None
         key = self.identity.attestation_key
         message = cose.sign1(cose.EVIDENCE, payload, key)
         self.flash.sequence += 1

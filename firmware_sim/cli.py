@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from firmware_sim import factory, fleet
+from firmware_sim import factory, fleet, forwarder
 from firmware_sim.chip import RunningChip, Trust
 from firmware_sim.files import write_whole
 from firmware_sim.sites import TOWNS
@@ -18,10 +18,15 @@ from protocols import keys
 from protocols.cbor import WireError, join, split
 
 _MAX_SECONDS = 10_000_000.0
+_MAX_DELAY_MS = 60_000.0
 _ABOUT = """Simulated accelerators that answer the challenges of a verifier, as hem.cddl has them.
 
-A fleet answers from a file into a file; one more chip answers on a serial line (a pseudo-terminal, MCTP framing).
+A fleet answers from a file into a file; one more chip answers on a serial line (a pseudo-terminal, MCTP framing);
+chips of the fleet answer landmarks on UDP sockets, also over paths that a forwarder makes longer.
 Each start of a command is a reboot of its chips; what they must remember is in DIR. Exit code 0 done, 2 wrong input."""
+
+
+_PATH = "one port: round-trip delay, jitter added to it, share of datagrams lost each way (0 to 1); may be repeated"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=about, description=about)
-        one.add_argument("--dir", type=Path, required=True, help="where the fleet lives")
         one.set_defaults(run=run)
+        if run is not _forward:
+            one.add_argument("--dir", type=Path, required=True, help="where the fleet lives")
         return one
 
     make = command("make", _make, "make a fleet, its maker's files, and one serial chip")
@@ -68,7 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
     answer.add_argument("--attack", action="store_true", help="let the attackers attack; without it they are honest")
     serial = command("serial", _serial, "serve the serial chip on a pseudo-terminal until SIGTERM or end of stdin")
-    for one in (answer, serial):
+    udp = command("udp", _udp, "answer landmarks over UDP, then the challenge, until SIGTERM or end of stdin")
+    udp.add_argument("--challenge", type=Path, required=True, metavar="FILE", help="one signed challenge to range")
+    udp.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
+    udp.add_argument("--chips", type=_count, default=1, metavar="N", help="the first N of the fleet (default: 1)")
+    udp.add_argument("--host", default="127.0.0.1", help="address to answer on (default: 127.0.0.1)")
+    udp.add_argument("--seconds", type=_seconds, default=_MAX_SECONDS, help="answer the challenge after this long")
+    forward = command("forward", _forward, "forward UDP datagrams, with delay, until SIGTERM or end of stdin")
+    forward.add_argument("--to", type=_address, required=True, metavar="HOST:PORT", help="where to, IPv4")
+    forward.add_argument("--path", type=_path, action="append", required=True, metavar="MS[,MS[,LOSS]]", help=_PATH)
+    forward.add_argument("--seed", default="", help="for jitter and loss")
+    for one in (answer, serial, udp):
         one.add_argument("--work", type=_seconds, default=1.0, metavar="SECONDS", help="work after boot (default: 1.0)")
     return parser
 
@@ -87,6 +103,23 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= _MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"{text}: expected 0 to {_MAX_SECONDS:,.0f} seconds")
     return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text}: expected HOST:PORT")
+    return host, int(port)
+
+
+def _path(text: str) -> forwarder.Path:
+    try:
+        path = forwarder.Path(*map(float, text.split(",")))
+    except (ValueError, TypeError):
+        path = forwarder.Path(math.nan)
+    if not (0 <= path.delay_ms <= _MAX_DELAY_MS and 0 <= path.jitter_ms <= _MAX_DELAY_MS and 0 <= path.loss <= 1):
+        raise argparse.ArgumentTypeError(f"{text}: expected DELAY[,JITTER[,LOSS]], such as 20,3,0.01")
+    return path
 
 
 def _key(flag: str, path: Path) -> keys.PublicKey:
@@ -121,16 +154,22 @@ def _grant(options: argparse.Namespace) -> None:
     _print({"rows": len(grants), "refused": len(refusals)})
 
 
-def _answer(options: argparse.Namespace) -> None:
-    start = time.perf_counter()
+def _one_challenge(options: argparse.Namespace) -> bytes:
+    """Return the challenge to answer; all that can be wrong with the flags is found before a chip has changed."""
     challenges = _rows("--challenge", options.challenge)
     if len(challenges) != 1:
         raise SimulatorError(f"--challenge {options.challenge}: {len(challenges)} messages, expected one")
     if not options.out.parent.is_dir():
         raise SimulatorError(f"--out {options.out}: there is no directory {options.out.parent}")
+    return challenges[0]
+
+
+def _answer(options: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    challenge = _one_challenge(options)
     with Store.open(_fleet(options.dir) / factory.FLEET_STORE) as store:
         chips = store.rows()
-        sweep = fleet.answer(chips, challenges[0], options.work, attack=options.attack)
+        sweep = fleet.answer(chips, challenge, options.work, attack=options.attack)
         # The flash first: evidence that has left while its number could be used again would look like a clone.
         store.save(chips)
         write_whole(options.out, join(sweep.evidence))
@@ -149,6 +188,32 @@ def _serial(options: argparse.Namespace) -> None:
         chip.boot()
         chip.work(options.work)
         serve(chip, ready=lambda port: _print({"port": port, "ueid": chip.ueid.hex()}))
+
+
+def _udp(options: argparse.Namespace) -> None:
+    from firmware_sim import udp  # noqa: PLC0415 - as above
+    from firmware_sim.serial import signals  # noqa: PLC0415
+
+    challenge = _one_challenge(options)
+    with Store.open(_fleet(options.dir) / factory.FLEET_STORE) as store, signals() as stop:
+        rows = store.rows()[: options.chips]
+        asked = fleet.open_sessions(rows, challenge, options.work)
+        with udp.Sockets(asked.chips, options.host) as sockets:
+            _print({"ports": sockets.ports, "ueids": [chip.ueid.hex() for chip in asked.chips]})
+            came = udp.serve(sockets, stop, options.seconds)
+        evidence = asked.evidence()
+        store.save(rows)
+        write_whole(options.out, join(evidence))
+    _say_refused(asked.refusals)
+    _print({"rows": len(evidence), "refused": len(asked.refusals), "datagrams": came})
+
+
+def _forward(options: argparse.Namespace) -> None:
+    from firmware_sim.serial import signals  # noqa: PLC0415 - as above
+
+    with forwarder.Forwarder(options.to, options.path, options.seed) as paths, signals() as stop:
+        _print({"ports": paths.ports})
+        paths.run(stop, sys.stdin.fileno())
 
 
 def _in_real_time(row: Row, store: Store) -> RunningChip:

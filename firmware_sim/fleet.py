@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firmware_sim.attackers import ATTACKERS, World
-from firmware_sim.chip import Refused
+from firmware_sim.chip import Chip, Refused
 from firmware_sim.store import Loot, Row, SimulatorError
 from protocols.cbor import WireError
-from protocols.messages import Grant
+from protocols.messages import RANGE, Grant
 
 
 @dataclass
@@ -50,6 +50,41 @@ def _answer_honestly(row: Row, challenge: bytes, seconds: float) -> bytes:
     if before is not None:
         row.loot = Loot(message, before)
     return message
+
+
+@dataclass
+class Asked:
+    """Chips that have accepted a challenge to range, and answer landmarks until their evidence is made."""
+
+    nonce: bytes = b""
+    chips: list[Chip] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def evidence(self) -> list[bytes]:
+        """Return the evidence of each chip; no landmark is answered any more. Save the chips before it leaves."""
+        return [chip.seal(chip.claims(self.nonce).encode()) for chip in self.chips]
+
+
+def open_sessions(rows: list[Row], challenge: bytes, seconds: float) -> Asked:
+    """Boot every chip, let it work, and have it accept a challenge to range.
+
+    Raises:
+        SimulatorError: the challenge asks for something else.
+    """
+    asked = Asked()
+    for row in rows:
+        row.chip.boot()
+        row.chip.work(seconds)
+        try:
+            message = row.chip.accept(challenge)
+        except Refused as refused:
+            asked.refusals.append(f"chip {row.chip.ueid.hex()}: code {refused.code}, {refused.text}")
+            continue
+        if message.purpose != RANGE:
+            raise SimulatorError("challenge: not one to range (purpose 1): make it with `hem challenge --range`")
+        asked.nonce = message.nonce
+        asked.chips.append(row.chip)
+    return asked
 
 
 def _attack(row: Row, place: int) -> dict[str, Any]:

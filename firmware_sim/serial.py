@@ -111,7 +111,7 @@ def serve(chip: Chip, *, ready: Callable[[str], None], stop: threading.Event | N
         tty.setraw(slave)
         os.set_blocking(master, False)
         stdin = [sys.stdin.fileno()] if stop is None and sys.stdin is not None else []
-        with _signals() if stop is None else nullcontext(stop) as end:
+        with signals() if stop is None else nullcontext(stop) as end:
             ready(os.ttyname(slave))
             _run(SerialFirmware(chip), master, stdin, end)
     finally:
@@ -121,7 +121,7 @@ def serve(chip: Chip, *, ready: Callable[[str], None], stop: threading.Event | N
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def signals() -> Iterator[threading.Event]:
     """Give an event that SIGTERM and SIGINT set; the former handlers are back afterwards."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = [
     "KeyTable",
     "__version__",
+    "check_replies",
     "leaf_hashes",
     "level_hashes",
     "reasons",
@@ -66,4 +67,13 @@ def leaf_hashes(
     data: bytes | NDArray[np.uint8], starts: NDArray[np.uint64], ends: NDArray[np.uint64], /
 ) -> NDArray[np.uint8]: ...
 def level_hashes(nodes: NDArray[np.uint8], /) -> NDArray[np.uint8]: ...
+def check_replies(
+    keys: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    landmarks: NDArray[np.uint8],
+    numbers: NDArray[np.uint8],
+    nonces: NDArray[np.uint8],
+    macs: NDArray[np.uint8],
+    /,
+) -> NDArray[np.bool_]: ...
 def reasons() -> Sequence[tuple[int, str]]: ...

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem import _core
-from hem._core import KeyTable, level_hashes
+from hem._core import KeyTable, check_replies, level_hashes
 
 __all__ = [
     "COFACTORED",
@@ -18,6 +18,7 @@ __all__ = [
     "Columns",
     "KeyTable",
     "Rows",
+    "check_replies",
     "leaf_hashes",
     "level_hashes",
     "reasons",

@@ -101,6 +101,16 @@ class Reason(IntEnum):
     GRANT_SPENT_BACK = 0x070C
     SPENDING_HIDDEN = 0x070D
     NO_TERMS = 0x070E
+    # 0x08: ranging reports and their timings
+    LANDMARK_UNKNOWN = 0x0801
+    LANDMARK_REVOKED = 0x0802
+    REPORT_NOT_SIGNED = 0x0803
+    REPORT_CHALLENGE = 0x0804
+    REPORT_WINDOW = 0x0805
+    REPORT_TWICE = 0x0806
+    COMMITMENT_MISMATCH = 0x0807
+    REPLY_NOT_KEYED = 0x0808
+    PROBE_NOT_SIGNED = 0x0809
 
 
 class ReasonText(NamedTuple):
@@ -204,6 +214,29 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.SPENDING_HIDDEN: ReasonText(_F, "spending that follows the cycle counter", "cycles run outside the grant"),
     Reason.NO_TERMS: ReasonText(_N, "a license that sets this term", "the term `license`"),
+    Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
+    Reason.LANDMARK_REVOKED: ReasonText(
+        _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"
+    ),
+    Reason.REPORT_NOT_SIGNED: ReasonText(
+        _F, "a report signed by the landmark that it names", "a forgery, or bytes changed on the way"
+    ),
+    Reason.REPORT_CHALLENGE: ReasonText(
+        _F, "a challenge of this verifier, by id and nonce", "which challenge the landmark was given"
+    ),
+    Reason.REPORT_WINDOW: ReasonText(
+        _F, "a window within the life of its challenge, and not after now", "the landmark's clock, or an old report"
+    ),
+    Reason.REPORT_TWICE: ReasonText(_F, "a report that is not in the log yet", "whether a file was given twice"),
+    Reason.COMMITMENT_MISMATCH: ReasonText(
+        _F, "the commitment to the key that this chip opened", "whoever answered the landmark in place of the chip"
+    ),
+    Reason.REPLY_NOT_KEYED: ReasonText(
+        _F, "replies that are all by the opened session key", "whoever answered the landmark in place of the chip"
+    ),
+    Reason.PROBE_NOT_SIGNED: ReasonText(
+        _F, "the probes that the chip signed to have answered", "answers made once the key was open: a relay"
+    ),
 }
 
 

@@ -37,6 +37,8 @@ _KINDS = {
     cose.GRANT: "a grant",
     cose.LICENSE: "a license",
     cose.REFERENCE: "reference values",
+    cose.LANDMARK: "a landmark",
+    cose.RANGING: "a ranging report",
 }
 # What the X.509 parser raises on certificates that were made to break it, some of it only when a field is looked at.
 _X509_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm)

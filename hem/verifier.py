@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hem import challenge, evidence, firmware, license, location, usage  # noqa: A004 - a room of this house
+from hem import challenge, evidence, firmware, license, location, ranging, usage  # noqa: A004 - a room of this house
 from hem.core import rows_of, scan
 from hem.errors import Reason
 from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
@@ -40,6 +40,7 @@ class Verifier:
         """
         self.trust = Trust()
         self.state = State()
+        self.reports = ranging.Reports()
         self._threads = threads
         self.trace = trace
 
@@ -104,6 +105,9 @@ class Verifier:
 
     def _fold_entry(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)
+        if entry.kind is Kind.RANGING_REPORT:
+            self.reports.admit(entry.fields[0], self.trust, self.state, entry.time)
+            return
         if entry.kind is not Kind.CHALLENGE:
             self.trust.admit(entry)
             return

@@ -90,7 +90,7 @@ class Workspace:
         try:
             (building / "keys").mkdir(parents=True, mode=0o700)
             for name, key in zip(KEY_NAMES, private, strict=True):
-                _write_key(building / "keys" / f"{name}.pem", key)
+                write_key(building / "keys" / f"{name}.pem", key)
             # A JSON string is a TOML one too: a quote or a backslash in the name must not break the file.
             _write_durably(building / "hem.toml", f"verifier = {json.dumps(config.verifier)}\n".encode(), 0o644)
             _sync(building / "keys", building)
@@ -190,7 +190,7 @@ def _read(directory: Path) -> tuple[Config, Keys]:
     path = directory / "hem.toml"
     try:
         config = _config(tomllib.loads(path.read_text("utf-8")), str(path))
-        private = Keys(*(_read_key(directory / "keys" / f"{name}.pem") for name in KEY_NAMES))
+        private = Keys(*(read_key(directory / "keys" / f"{name}.pem") for name in KEY_NAMES))
     except OSError as error:
         raise WorkspaceError(
             f"{error.filename}: {error.strerror}: restore it from a backup of the workspace"
@@ -212,7 +212,12 @@ def _signer(config: Config, private: Keys) -> Signer:
     return Signer(f"{config.verifier}/log", private.log)
 
 
-def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
+def write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write a private key in PEM, for its owner alone, and its public half beside it as a COSE_Key in `.pub`.
+
+    Raises:
+        OSError: one of the files is there already, or cannot be written.
+    """
     _write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _write_durably(path.with_suffix(".pub"), keys.cose_key(key.public_key()), 0o644)
 
@@ -234,7 +239,8 @@ def _sync(*directories: Path) -> None:
             os.close(descriptor)
 
 
-def _read_key(path: Path) -> Ed25519PrivateKey:
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key of a file; raises OSError, or WorkspaceError where it is no Ed25519 key in PEM."""
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -14,6 +14,8 @@ CHALLENGE = "application/hem-challenge+cbor"
 GRANT = "application/hem-grant+cbor"
 LICENSE = "application/hem-license+cbor"
 REFERENCE = "application/hem-reference+cbor"
+LANDMARK = "application/hem-landmark+cbor"
+RANGING = "application/hem-ranging+cbor"
 
 _MIN_SIGNATURE, _MAX_SIGNATURE = 64, 4_627
 _PARTS = 4

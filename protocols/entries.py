@@ -40,6 +40,9 @@ class Kind(IntEnum):
     GRANT = 6
     CHALLENGE = 7
     EVIDENCE = 8
+    LANDMARK = 9
+    LANDMARK_REVOKED = 10
+    RANGING_REPORT = 11
 
 
 class Policy(NamedTuple):
@@ -81,6 +84,9 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.GRANT: (_bytes,),
     Kind.CHALLENGE: (_bytes,),
     Kind.EVIDENCE: (_bytes, octets(16)),
+    Kind.LANDMARK: (_bytes,),
+    Kind.LANDMARK_REVOKED: (octets(16),),
+    Kind.RANGING_REPORT: (_bytes,),
 }
 
 

@@ -87,13 +87,13 @@ def text(low: int, high: int) -> Reader:
     return read
 
 
-def uint(high: int = U64) -> Reader:
-    """Return a reader of an unsigned integer up to `high`."""
+def uint(high: int = U64, low: int = 0) -> Reader:
+    """Return a reader of an unsigned integer from `low` to `high`."""
 
     def read(value: Any, where: str) -> int:
         if type(value) is not int or value < 0:
             raise WireError("WRONG_TYPE", where)
-        if value > high:
+        if not low <= value <= high:
             raise WireError("WRONG_VALUE", f"{where}: {value}")
         return value
 
@@ -152,12 +152,12 @@ def list_of(reader: Reader, low: int, high: int) -> Reader:
     return read
 
 
-def rising(reader: Reader) -> Reader:
-    """Return `reader`, which gives a tuple, with the demand that its items rise strictly."""
+def rising(reader: Reader, by: Callable[[Any], Any] = lambda item: item) -> Reader:
+    """Return `reader`, which gives a tuple, with the demand that its items, as `by` sees them, rise strictly."""
 
     def read(value: Any, where: str) -> tuple[Any, ...]:
         items: tuple[Any, ...] = reader(value, where)
-        if any(one >= other for one, other in pairwise(items)):
+        if any(one >= other for one, other in pairwise(map(by, items))):
             raise WireError("WRONG_VALUE", f"{where}: not sorted, or one item twice")
         return items
 

@@ -72,6 +72,20 @@ class Gnss(NamedTuple):
     accuracy: float | None = None
 
 
+class Transcript(NamedTuple):
+    """The probes of one landmark that count: its key id, and their digest (`protocols.ranging.transcript`)."""
+
+    landmark: bytes
+    digest: bytes
+
+
+class Ranging(NamedTuple):
+    """What evidence says of the timed phase: the session key, opened, and a transcript a landmark."""
+
+    key: bytes
+    transcripts: tuple[Transcript, ...]
+
+
 class Site(NamedTuple):
     """A licensed place: a disc on the globe, radius in meters."""
 
@@ -115,6 +129,8 @@ def _profile(value: Any, where: str) -> str:
     return value
 
 
+_transcripts = rising(list_of(tuple_of(octets(16), _digest, make=Transcript), 1, 32), by=lambda one: one.landmark)
+_ranging = tuple_of(octets(32), _transcripts, make=Ranging)
 _component = tuple_of(_name, _digest, _u64, make=Component)
 _meter = tuple_of(_u64, _u64, _u64, _u64, make=Meter)
 _version = tuple_of(text(1, 32))
@@ -201,7 +217,7 @@ class Evidence(Message):
     location: Gnss | None = None
     profile: str = EAT_PROFILE
     grant: GrantState | None = None
-    ranging: tuple[bytes, bytes] | None = None
+    ranging: Ranging | None = None
     peers: tuple[bytes, ...] | None = None
     purpose: str | None = None
     tamper: int | None = None
@@ -226,7 +242,7 @@ class Evidence(Message):
         Field(-80003, "components", list_of(_component, 1, 16)),
         Field(-80004, "meter", _meter),
         Field(-80005, "grant", tuple_of(_license_id, _u64, _digest, _u64, _u64, make=GrantState), optional=True),
-        Field(-80006, "ranging", tuple_of(_digest, _digest), optional=True),
+        Field(-80006, "ranging", _ranging, optional=True),
         Field(-80007, "peers", rising(list_of(read_ueid, 0, 64)), optional=True),
         Field(-80008, "purpose", _name, optional=True),
         Field(-80009, "tamper", _u64, optional=True),

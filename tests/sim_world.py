@@ -22,10 +22,10 @@ NOW = 1_800_000_000
 EVERYONE = Audience(EVERY_CHIP, b"")
 
 
-def challenge(sequence=1, *, audience=EVERYONE, issued=NOW, grant=None, key=VERIFIER):
+def challenge(sequence=1, *, audience=EVERYONE, issued=NOW, grant=None, key=VERIFIER, purpose=ATTEST):
     """Return a signed challenge; its nonce and id say the sequence."""
     nonce, name = bytes([sequence]) * 32, bytes([sequence]) * 16
-    message = Challenge("verifier", issued + 600, issued, name, nonce, audience, sequence, ATTEST, grant)
+    message = Challenge("verifier", issued + 600, issued, name, nonce, audience, sequence, purpose, grant)
     return message.signed(key)
 
 

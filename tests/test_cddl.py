@@ -12,14 +12,17 @@ import pycddl  # type: ignore[import-untyped]
 import pytest
 
 from protocols.vectors import places
-from protocols.vectors.make import KINDS
+from protocols.vectors.make import ARRAYS, KINDS
 
 PROTOCOLS = Path(__file__).parent.parent / "protocols"
 CDDL = (PROTOCOLS / "hem.cddl").read_text()
 ENTRY_RULES = (
     *("genesis", "anchor", "endorsed", "reference-entry", "license-entry", "device-set", "grant-entry"),
-    *("challenge-entry", "evidence-entry"),
+    *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry"),
 )
+DATAGRAM_RULES = ("hello", "commit", "probe", "reply", "close", "closed")
+# Arrays that start with the number of their rule: that of the first, and the rules.
+NUMBERED = {"log-entry": (0, ENTRY_RULES), "datagram": (1, DATAGRAM_RULES)}
 # Faults of the encoding, which CDDL does not speak of: it describes the data model (RFC 8610, section 1).
 ENCODING = (
     *("EMPTY", "TOO_LARGE", "TRUNCATED", "TRAILING_BYTES", "NOT_SHORTEST", "INDEFINITE_LENGTH", "TOO_DEEP"),
@@ -29,14 +32,14 @@ ENCODING = (
 DEAF = {
     "the integer or byte string within a tag counts as untagged": r"-(bignum|tagged|tagged-24)$",
     ".size looks at the length of byte and text strings alike": (
-        r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|opening|transcripts|peer|grant|kid|signature-as"
-        r"|reasons|certificate)-text$|-(verifier|issuer|holder|swname|purpose|name|country|hwversion-text"
-        r"|swversion-text)-bytes$"
+        r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|peer|grant|kid|signature-as|reasons|certificate"
+        r"|challenge|commitment|nonces|macs|landmark|token|pad|mac|key|key-size)-text$"
+        r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",
     "a byte string where a literal text belongs makes it panic": r"-profile-bytes$",
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
-        r"-(components|sites)-too-many$|^endorsement-bad-message-long$"
+        r"-(components|sites|ranging-landmarks)-too-many$|^endorsement-bad-message-long$"
     ),
 }
 FIELD = re.compile(r"^  (\? )?(-?\d+) => ([^;]*)")
@@ -68,10 +71,11 @@ def parts(kind: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield each part of a message with its rule: the tool cannot follow `.cbor` from one into the next."""
     if kind == "endorsement":
         yield kind, data
-    elif kind == "log-entry":
-        entry = cbor2.loads(data)
-        number = entry[0] if isinstance(entry, list) and entry and type(entry[0]) is int else -1
-        yield ENTRY_RULES[number] if 0 <= number < len(ENTRY_RULES) else kind, data
+    elif kind in NUMBERED:
+        first, rules = NUMBERED[kind]
+        array = cbor2.loads(data)
+        number = array[0] - first if isinstance(array, list) and array and type(array[0]) is int else -1
+        yield rules[number] if 0 <= number < len(rules) else kind, data
     else:
         yield "sign1", data
         protected, _, payload, _ = cbor2.loads(data).value
@@ -86,7 +90,7 @@ def deaf_to(name: str) -> str | None:
     return next((why for why, pattern in DEAF.items() if re.search(pattern, name)), None)
 
 
-ALL_KINDS = [*KINDS, "endorsement", "log-entry"]
+ALL_KINDS = [*KINDS, *ARRAYS]
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -120,6 +124,16 @@ def _data(vector: dict[str, Any]) -> bytes:
 def rule_of(name: str) -> str:
     """Return the body of a map or array rule."""
     return CDDL[CDDL.index(f"\n{name} = ") :].split("\n}\n", 1)[0]
+
+
+def test_datagrams_have_their_rules() -> None:
+    choice = re.search(r"^datagram = (.*)$", CDDL, re.MULTILINE)
+    assert choice is not None
+    assert tuple(choice[1].split(" / ")) == DATAGRAM_RULES
+    said = re.findall(r"^([a-z]+) = \[(\d), ", CDDL, re.MULTILINE)
+    assert [(name, int(op)) for name, op in said if name in DATAGRAM_RULES] == [
+        (name, op) for op, name in enumerate(DATAGRAM_RULES, start=1)
+    ]
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

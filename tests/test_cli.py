@@ -34,6 +34,7 @@ COMMANDS = [
     "demo", "init", "enroll", "reference", "challenge", "attest", "verify", "status", "explain", "reasons",
     "license issue", "license show", "license check", "log checkpoint", "log show", "log prove",
     "location check",
+    *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from hem.errors import Reason, UsageError
 from hem.evidence import decode
 from hem.log import Checkpoint, Note
 from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
-from protocols import cbor, entries, keys, serial_messages
+from protocols import cbor, entries, keys, ranging, serial_messages
 from protocols.cbor import WireError
+from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
 
@@ -38,6 +39,9 @@ MESSAGES = {
     "grant": Grant.open,
     "license": License.open,
     "reference": ReferenceValues.open,
+    "landmark": Landmark.open,
+    "ranging-report": RangingReport.open,
+    "datagram": ranging.decode,
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,
     "sequence": cbor.split,

@@ -6,7 +6,7 @@ from hem.cli import run
 from hem.core import reasons
 from hem.errors import REASONS, Reason, Verdict
 
-STAGES = range(1, 8)  # decode, verify, fresh, firmware, location, usage, license
+STAGES = range(1, 9)  # decode, verify, fresh, firmware, location, usage, license, ranging
 MADE_IN_RUST = (0x01, 0x02)
 
 

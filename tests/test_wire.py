@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hem.errors import Reason
-from protocols import cbor, cose, entries, keys
+from protocols import cbor, cose, entries, keys, ranging
 from protocols.vectors import good
 from protocols.vectors.make import KINDS, RULES, values
 
@@ -30,6 +30,7 @@ VECTORS = ROOT / "protocols" / "vectors"
 OTHER_READERS: dict[str, Callable[[bytes], Any]] = {
     "endorsement": entries.decode_endorsement,
     "log-entry": entries.decode,
+    "datagram": ranging.decode,
     "sequence": cbor.split,
 }
 
@@ -89,6 +90,24 @@ def test_accepted_entries_and_endorsements_have_their_values_and_their_bytes() -
             chain = entries.decode_endorsement(bytes.fromhex(vector["hex"]))
             assert values(chain) == vector["values"]
             assert entries.encode_endorsement(list(chain)).hex() == vector["hex"]
+
+
+def test_accepted_datagrams_have_their_values_and_their_bytes() -> None:
+    for vector in vectors("datagram"):
+        if vector["expect"] == "accept":
+            datagram = ranging.decode(bytes.fromhex(vector["hex"]))
+            decoded = {name: values(value) for name, value in datagram._asdict().items()}
+            assert {"kind": type(datagram).__name__.lower(), **decoded} == vector["values"]
+            assert ranging.encode(datagram).hex() == vector["hex"]
+    longest = {kind.__name__: 0 for kind in ranging.Datagram.__args__}
+    for datagram in good.DATAGRAMS.values():
+        size = len(ranging.encode(datagram))
+        longest[type(datagram).__name__] = max(longest[type(datagram).__name__], size)
+    assert max(longest.values()) <= ranging.MAX_DATAGRAM
+    # An answer that is longer than its question would make of a chip an amplifier for whoever forges a sender.
+    assert len(ranging.encode(good.DATAGRAMS["hello"])) >= longest["Commit"]
+    assert len(ranging.encode(good.DATAGRAMS["probe"])) >= longest["Reply"]
+    assert len(ranging.encode(good.DATAGRAMS["close-one"])) >= longest["Closed"]
 
 
 def test_sequences_have_their_rows() -> None:

@@ -44,7 +44,7 @@ from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
 from hem.trust import Trust
 from hem.workspace import Workspace
 from protocols.cbor import split
-from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience, Grant
+from protocols.messages import ATTEST, EVERY_CHIP, ONE_CHIP, ONE_LICENSE, RANGE, Audience, Grant
 
 DECODED = 0x0200  # reasons below are of the decoder
 _SPOOL = 1 << 20  # bytes of text that are kept in memory before they go to disk; of a wrong file, those looked at
@@ -65,21 +65,20 @@ def challenge(
         str | None, typer.Option("--license", help="Ask the chips of one license, by its id.")
     ] = None,
     grant: Annotated[Path | None, typer.Option(help="A signed grant that rides along.")] = None,
+    to_range: Annotated[bool, typer.Option("--range", help="Let the chips answer landmarks before this.")] = False,
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> None:
     """Sign a challenge; without --ueid and --license it asks every chip of this verifier."""
-    if ueid is not None and license_id is not None:
-        raise UsageError("give --ueid or --license, not both")
-    audience = Audience(EVERY_CHIP, b"")
-    if ueid is not None:
-        audience = Audience(ONE_CHIP, ueid_from(ueid))
-    elif license_id is not None:
-        audience = Audience(ONE_LICENSE, license_id_from(license_id))
+    if to_range and grant is not None:
+        raise UsageError("give --range or --grant, not both: a challenge has one purpose")
+    audience = _audience(ueid, license_id)
     demand_outputs(out, as_json=as_json)
     rider = None if grant is None else _rider(grant, audience.id)
     with Workspace.open(workspace, now=now_ms()) as opened:
-        message = owner.issue_challenge(opened, audience, now=now_ms(), grant=rider)
+        message = owner.issue_challenge(
+            opened, audience, now=now_ms(), purpose=RANGE if to_range else ATTEST, grant=rider
+        )
         issued = opened.verifier.state.challenges[-1]
     write(out, message)
     if as_json:
@@ -87,6 +86,14 @@ def challenge(
     elif out != STREAM:
         until = utc(1000 * issued.expires)
         say(f"challenge {issued.id.hex()}, sequence {issued.sequence}: answers count until {until}")
+
+
+def _audience(ueid: str | None, license_id: str | None) -> Audience:
+    if ueid is not None and license_id is not None:
+        raise UsageError("give --ueid or --license, not both")
+    if ueid is not None:
+        return Audience(ONE_CHIP, ueid_from(ueid))
+    return Audience(EVERY_CHIP, b"") if license_id is None else Audience(ONE_LICENSE, license_id_from(license_id))
 
 
 def _rider(path: Path, ueid: bytes) -> bytes:

@@ -14,7 +14,17 @@ from hem.workspace import entry_at, look, read_entries
 from protocols.entries import Entry, Kind
 from protocols.messages import Evidence as EvidenceMessage
 
-STAGES = {0: "any", 1: "decode", 2: "verify", 3: "fresh", 4: "firmware", 5: "location", 6: "usage", 7: "license"}
+STAGES = {
+    0: "any",
+    1: "decode",
+    2: "verify",
+    3: "fresh",
+    4: "firmware",
+    5: "location",
+    6: "usage",
+    7: "license",
+    8: "ranging",
+}
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,11 +2,15 @@
 
 from hem.trust.documents import LicenseText, license_from_text
 from hem.trust.endorse import Endorsed, anchor_certificate, endorse, reference_signer
+from hem.trust.landmarks import LANDMARK, LandmarkRow, Landmarks, read_landmark
 from hem.trust.register import NO_GRANT, LicenseRow, Trust, device_set_digest
 
 __all__ = [
+    "LANDMARK",
     "NO_GRANT",
     "Endorsed",
+    "LandmarkRow",
+    "Landmarks",
     "LicenseRow",
     "LicenseText",
     "Trust",
@@ -14,5 +18,6 @@ __all__ = [
     "device_set_digest",
     "endorse",
     "license_from_text",
+    "read_landmark",
     "reference_signer",
 ]

@@ -13,6 +13,7 @@ from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import STANDING
 from hem.trust.endorse import Anchor
+from hem.trust.landmarks import Landmarks
 from protocols import keys
 from protocols.cose import Sign1
 from protocols.entries import Entry, Kind, Policy
@@ -59,6 +60,7 @@ class Trust:
         self.ueids: list[bytes] = []
         self.references: dict[bytes, ReferenceValues] = {}
         self.licenses: list[LicenseRow] = []
+        self.landmarks = Landmarks()
         self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
         self._grant_rows: dict[bytes, int] = {}
         self._ledger: NDArray[np.void] | None = None
@@ -82,7 +84,7 @@ class Trust:
         self.table = KeyTable(table_bytes=table_bytes) if opened is None else opened
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6. The signatures in it were checked before it was logged.
+        """Take in one entry of kinds 0 to 6, 9 and 10. The signatures in it were checked before it was logged.
 
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
@@ -96,6 +98,8 @@ class Trust:
             Kind.LICENSE: self._license_entry,
             Kind.DEVICE_SET: self._device_set,
             Kind.GRANT: self._grant,
+            Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
+            Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
         }
         actions[entry.kind](*entry.fields)
 

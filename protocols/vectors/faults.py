@@ -77,6 +77,16 @@ def uint(high: int = U64) -> Faults:
     return faults
 
 
+def positive(high: int = U64) -> Faults:
+    """Return the faults of an integer from 1 to `high`."""
+
+    def faults(base: Any) -> Iterator[Fault]:
+        yield Fault("zero", 0, "WRONG_VALUE")
+        yield from uint(high)(base)
+
+    return faults
+
+
 def real(low: float, high: float, beyond: str = "") -> Faults:
     """Return the faults of a float from `low` to `high`; `beyond` where `hem.cddl` has the range in a comment."""
 
@@ -127,6 +137,55 @@ def rising(base: Any) -> Iterator[Fault]:
     yield Fault("twice", [base[0], base[0]], "WRONG_VALUE", "items that must differ")
 
 
+def one_landmark_twice(base: Any) -> Iterator[Fault]:
+    """Yield the fault of two transcripts of one landmark, which rise by their digests."""
+    landmark, digest = base[0]
+    later = [landmark, b"\xff" + digest[1:]]
+    yield Fault("one-landmark-twice", [base[0], later], "WRONG_VALUE", "landmarks that must differ")
+
+
+def one_chip_twice(base: Any) -> Iterator[Fault]:
+    """Yield the fault of two timings of one chip, which rise by their commitments."""
+    ueid, commitment, *others = base[0]
+    later = [ueid, b"\xff" * len(commitment), *others]
+    yield Fault("one-chip-twice", [base[0], later], "WRONG_VALUE", "chips that must differ")
+
+
+def window(base: Any) -> Iterator[Fault]:
+    """Yield the fault of a time that ends before it begins."""
+    yield Fault("backward", base[::-1], "WRONG_VALUE", "the order of two times")
+
+
+def timing(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a timing whose places do not fit together."""
+    ueid, commitment, mask, nonces, macs, rtt, sent = base
+    size = "how many probes the mask has"
+    for name, value in (
+        ("a-probe-more-counts", [ueid, commitment, mask | 2, nonces, macs, rtt, sent]),
+        ("a-nonce-less", [ueid, commitment, mask, nonces[16:], macs, rtt, sent]),
+        ("a-mac-less", [ueid, commitment, mask, nonces, macs[16:], rtt, sent]),
+        ("half-a-mac", [ueid, commitment, mask, nonces, macs[8:], rtt, sent]),
+    ):
+        yield Fault(name, value, "WRONG_VALUE", size)
+    never = [ueid, commitment, mask << 6, nonces, macs, rtt, 8]
+    yield Fault("a-probe-that-was-not-sent", never, "WRONG_VALUE", "which numbers were sent")
+
+
+def op(_base: Any) -> Iterator[Fault]:
+    """Yield the faults of the op of a datagram."""
+    yield Fault("zero", 0, "WRONG_VALUE")
+    yield Fault("unknown", 7, "WRONG_VALUE")
+    yield Fault("negative", -1, "WRONG_VALUE")
+    yield Fault("text", "1", "WRONG_VALUE")
+    yield Fault("float", 1.0, "WRONG_VALUE")
+    yield Fault("true", True, "WRONG_VALUE")
+
+
+def pad(base: Any) -> Iterator[Fault]:
+    """Yield the fault of a pad that carries something."""
+    yield Fault("not-zeros", base[:-1] + b"\x01", "WRONG_VALUE", "the bytes of a pad")
+
+
 def few(low: int) -> Faults:
     """Return the faults of an array that is too large to show too many in a committed file."""
 
@@ -170,7 +229,7 @@ def audience(base: Any) -> Iterator[Fault]:
 
 def kind(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the kind of a log entry."""
-    yield Fault("unknown", 9, "WRONG_VALUE")
+    yield Fault("unknown", 12, "WRONG_VALUE")
     yield Fault("negative", -1, "WRONG_VALUE")
     yield Fault("text", "0", "WRONG_VALUE")
     yield Fault("float", 0.0, "WRONG_VALUE")

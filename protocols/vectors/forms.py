@@ -133,6 +133,7 @@ def headers(alg: int, kid: bytes, typ: int | str) -> Iterator[Fault]:
     yield Fault("kid-empty", {**good, 4: b""}, "BAD_HEADER")
     yield Fault("kid-text", {**good, 4: "a" * 16}, "BAD_HEADER")
     others: list[Any] = [cose.EVIDENCE, cose.CHALLENGE, cose.GRANT, cose.LICENSE, cose.REFERENCE]
+    others += [cose.LANDMARK, cose.RANGING]
     for other in others:
         if other != typ:
             name = str(other).removeprefix("application/").replace("+", "-")

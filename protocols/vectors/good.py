@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
-from protocols import entries, keys
+from protocols import entries, keys, ranging
+from protocols import landmarks as lm
 from protocols import messages as m
 
 DAY = 86_400
@@ -69,7 +70,9 @@ EVIDENCE = m.Evidence(
     hwversion=("B0",),
     location=m.Gnss(47.375, 8.5, 12.5),
     grant=_GRANT_STATE,
-    ranging=(fill("opening", 32), fill("transcripts", 32)),
+    ranging=m.Ranging(
+        fill("session key", 32), tuple(m.Transcript(bytes([i]) + fill("kid", 15), fill(f"{i}", 32)) for i in (1, 2))
+    ),
     peers=tuple(sorted(ueid(label) for label in "bc")),
     purpose="training",
     tamper=0,
@@ -108,6 +111,10 @@ EVIDENCES: dict[str, m.Evidence] = {
     ),
     "most-components": replace(MINIMAL, components=tuple(_ROM._replace(name=f"part-{i}") for i in range(16))),
     "most-peers": replace(MINIMAL, peers=tuple(sorted(ueid(f"peer {i}") for i in range(64)))),
+    "most-landmarks": replace(
+        MINIMAL, ranging=m.Ranging(bytes(32), tuple(m.Transcript(bytes(15) + bytes([i]), bytes(32)) for i in range(32)))
+    ),
+    "one-landmark": replace(MINIMAL, ranging=m.Ranging(b"\xff" * 32, (m.Transcript(b"\xff" * 16, bytes(32)),))),
     "location-without-accuracy": replace(EVIDENCE, location=m.Gnss(-33.5, 151.25)),
     "location-south-west": replace(EVIDENCE, location=m.Gnss(-90.0, -180.0, 0.0)),
     "location-north-east": replace(EVIDENCE, location=m.Gnss(90.0, 180.0, 21_000_000.0)),
@@ -188,12 +195,62 @@ REFERENCES: dict[str, m.ReferenceValues] = {
     "two-versions-of-one-component": replace(_REFERENCE, components=(_ROM, _ROM._replace(svn=4))),
 }
 
+_LANDMARK = lm.Landmark(
+    operator="operator.example",
+    name="zurich",
+    issued=NOW,
+    key=keys.cose_key(KEYS["ed25519"].public_key()),
+    place=lm.Place(47.375, 8.5, 12.5),
+)
+LANDMARKS: dict[str, lm.Landmark] = {
+    "plain": _LANDMARK,
+    "south-west": replace(_LANDMARK, place=lm.Place(-90.0, -180.0, 0.0), issued=0),
+    "north-east": replace(_LANDMARK, place=lm.Place(90.0, 180.0, 21_000_000.0), name="n" * 64, operator="o"),
+}
+_TIMING = lm.Timing(ueid("a"), fill("commitment", 32), 0b101, fill("nonces", 32), fill("macs", 32), 2_000_000, 8)
+_OTHER_TIMING = lm.Timing(b"\x01" + b"\xff" * 16, bytes(32), 1 << 63, bytes(16), bytes(16), 1, 64)
+_REPORT = lm.RangingReport(
+    challenge=fill("challenge", 16),
+    nonce=fill("nonce", 32),
+    window=lm.Window(NOW * 1_000, NOW * 1_000 + 20_000),
+    drift_ppm=100,
+    piece=0,
+    timings=(_TIMING, _OTHER_TIMING),
+)
+REPORTS: dict[str, lm.RangingReport] = {
+    "two-chips": _REPORT,
+    "all-probes": replace(
+        _REPORT, timings=(_TIMING._replace(mask=2**64 - 1, nonces=bytes(1_024), macs=bytes(1_024), sent=64),)
+    ),
+    "largest-integers": replace(
+        _REPORT,
+        window=lm.Window(2**53 - 1, 2**53 - 1),
+        drift_ppm=1_000_000,
+        piece=2**64 - 1,
+        timings=(_TIMING._replace(rtt_ns=lm.MAX_RTT_NS, mask=1, nonces=bytes(16), macs=bytes(16), sent=1),),
+    ),
+}
+
 SIGNED: dict[str, dict[str, m.Message]] = {
     "challenge": {**CHALLENGES},
     "evidence": {"full": EVIDENCE, **EVIDENCES},
     "grant": {**GRANTS},
     "license": {**LICENSES},
     "reference": {**REFERENCES},
+    "landmark": {**LANDMARKS},
+    "ranging-report": {**REPORTS},
+}
+
+_SESSION, _KID, _NONCE = fill("challenge", 16), fill("kid", 16), fill("probe", 16)
+DATAGRAMS: dict[str, ranging.Datagram] = {
+    "hello": ranging.Hello(_SESSION, _KID, fill("token", 16)),
+    "commit": ranging.Commit(_SESSION, fill("token", 16), ueid("a"), fill("commitment", 32)),
+    "probe": ranging.Probe(_SESSION, _KID, 23, _NONCE),
+    "probe-last": ranging.Probe(_SESSION, _KID, 63, _NONCE),
+    "reply": ranging.Reply(24, _NONCE, fill("mac", 16)),
+    "close": ranging.Close(_SESSION, _KID, 2**64 - 1, fill("transcript", 32)),
+    "close-one": ranging.Close(_SESSION, _KID, 1, fill("transcript", 32)),
+    "closed": ranging.Closed(_SESSION, fill("transcript", 32)),
 }
 
 _CERTIFICATE = fill("certificate", 48)  # the wire has certificates as opaque bytes: X.509 is read one stage later
@@ -218,4 +275,7 @@ ENTRIES: dict[str, bytes] = {
     "grant": entries.encode(entries.Kind.GRANT, _MS, b"\xd2\x84"),
     "challenge": entries.encode(entries.Kind.CHALLENGE, _MS, b"\xd2\x84"),
     "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(16)),
+    "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
+    "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
+    "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),
 }

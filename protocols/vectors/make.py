@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from protocols import cbor, cose, entries, keys
+from protocols import cbor, cose, entries, keys, landmarks, ranging
 from protocols import messages as m
 from protocols.vectors import faults, forms, good, places
 from protocols.vectors.raw import item
@@ -27,8 +27,11 @@ KINDS: dict[str, type[m.Message]] = {
     "grant": m.Grant,
     "license": m.License,
     "reference": m.ReferenceValues,
+    "landmark": landmarks.Landmark,
+    "ranging-report": landmarks.RangingReport,
 }
-RULES = {**{kind: kind for kind in KINDS}, "endorsement": "endorsement", "log-entry": "log-entry", "sequence": None}
+ARRAYS = ("endorsement", "log-entry", "datagram")
+RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, "sequence": None}
 
 
 class Case(NamedTuple):
@@ -229,6 +232,24 @@ def log_entries(_: Maker) -> list[Case]:
     return cases
 
 
+def datagrams(_: Maker) -> list[Case]:
+    """Return the vectors of timed datagrams, which nobody signs."""
+    cases = []
+    for label, datagram in good.DATAGRAMS.items():
+        decoded = {"kind": type(datagram).__name__.lower(), **{k: values(v) for k, v in datagram._asdict().items()}}
+        cases.append(Case(f"datagram-good-{label}", ranging.encode(datagram), more={"values": decoded}))
+    forms_ = [form for form in forms.ANYTHING if len(form.data) <= ranging.MAX_DATAGRAM]
+    cases += [wrong(f"datagram-bad-{form.name}", form, form.data, "the whole item") for form in forms_]
+    cases.append(Case("datagram-bad-nothing", b"\x80", "WRONG_VALUE", "an array without an op"))
+    cases.append(Case("datagram-bad-map", b"\xa0", "WRONG_TYPE", "not an array"))
+    fault = forms.too_large(cases[0].data, ranging.MAX_DATAGRAM)
+    cases.append(wrong("datagram-bad-one-byte-too-large", fault, item(fault.value), "129 bytes"))
+    for label, table in places.DATAGRAMS.items():
+        base = cbor2.loads(ranging.encode(good.DATAGRAMS[label]))
+        cases += bad_places(f"datagram-{label}", base, table, bytes)
+    return cases
+
+
 def sequences(maker: Maker) -> list[Case]:
     """Return the vectors of files: `rows` are those that a reader gets before any damage."""
     one = maker.signed("", "eddsa", cose.EVIDENCE, good.MINIMAL.encode())
@@ -306,7 +327,8 @@ def make(directory: Path) -> None:
     """Write every vector file and the index into `directory`."""
     maker = Maker(earlier(directory))
     made = {kind: signed(kind, maker) for kind in KINDS}
-    made |= {"endorsement": endorsements(maker), "log-entry": log_entries(maker), "sequence": sequences(maker)}
+    others = {"endorsement": endorsements, "log-entry": log_entries, "datagram": datagrams, "sequence": sequences}
+    made |= {kind: cases(maker) for kind, cases in others.items()}
     files = {}
     for kind, cases in made.items():
         text = "[\n" + ",\n".join(case.line() for case in cases) + "\n]\n"

@@ -57,8 +57,13 @@ EVIDENCE: list[Place] = [
     ("grant-spent", (-80005, 3), _U64),
     ("grant-remaining", (-80005, 4), _U64),
     ("ranging", (-80006,), f.places),
-    ("ranging-opening", (-80006, 0), _DIGEST),
-    ("ranging-transcripts", (-80006, 1), _DIGEST),
+    ("ranging-key", (-80006, 0), _DIGEST),
+    ("ranging-landmarks", (-80006, 1), f.many(1, 32, more=lambda i: [i.to_bytes(16, "big"), bytes(32)])),
+    ("ranging-order", (-80006, 1), f.rising),
+    ("ranging-order", (-80006, 1), f.one_landmark_twice),
+    ("ranging-transcript", (-80006, 1, 0), f.places),
+    ("ranging-landmark", (-80006, 1, 0, 0), _ID),
+    ("ranging-digest", (-80006, 1, 0, 1), _DIGEST),
     ("peers", (-80007,), f.many(0, 64, more=lambda i: b"\x01" + i.to_bytes(16, "big"))),
     ("peers-order", (-80007,), f.rising),
     ("peer", (-80007, 1), f.ueid),
@@ -129,6 +134,82 @@ REFERENCE: list[Place] = [
     *_component(-80062, 0),
 ]
 
+LANDMARK: list[Place] = [
+    ("operator", (1,), _NAME),
+    ("name", (2,), _NAME),
+    ("issued", (6,), _SECONDS),
+    ("key", (-80081,), f.blob),
+    ("key-size", (-80081,), f.octets(1, 4_096)),
+    ("place", (-80082,), f.places),
+    ("latitude", (-80082, 0), f.real(-90, 90, _RANGE)),
+    ("longitude", (-80082, 1), f.real(-180, 180, _RANGE)),
+    ("error", (-80082, 2), f.real(0, 21_000_000, _RANGE)),
+]
+
+REPORT: list[Place] = [
+    ("challenge", (7,), _ID),
+    ("nonce", (10,), _DIGEST),
+    ("window", (-80091,), f.places),
+    ("window-order", (-80091,), f.window),
+    ("begin", (-80091, 0), _SECONDS),
+    ("end", (-80091, 1), _SECONDS),
+    ("drift", (-80092,), f.uint(1_000_000)),
+    ("piece", (-80093,), _U64),
+    ("timings", (-80094,), f.few(1)),
+    ("timings-order", (-80094,), f.rising),
+    ("timings-order", (-80094,), f.one_chip_twice),
+    ("timing", (-80094, 0), f.places),
+    ("timing-whole", (-80094, 0), f.timing),
+    ("ueid", (-80094, 0, 0), f.ueid),
+    ("commitment", (-80094, 0, 1), _DIGEST),
+    ("mask", (-80094, 0, 2), f.positive()),
+    ("nonces", (-80094, 0, 3), f.octets(16, 1_024)),
+    ("macs", (-80094, 0, 4), f.octets(16, 1_024)),
+    ("rtt", (-80094, 0, 5), f.positive(10_000_000_000)),
+    ("sent", (-80094, 0, 6), f.positive(64)),
+]
+
+_TOKEN = f.octets(16)
+DATAGRAMS: dict[str, list[Place]] = {
+    "hello": [
+        ("message", (), f.places),
+        ("op", (0,), f.op),
+        ("challenge", (1,), _ID),
+        ("landmark", (2,), _ID),
+        ("token", (3,), _TOKEN),
+        ("pad", (4,), f.octets(33)),
+        ("pad", (4,), f.pad),
+    ],
+    "commit": [
+        ("message", (), f.places),
+        ("challenge", (1,), _ID),
+        ("token", (2,), _TOKEN),
+        ("ueid", (3,), f.ueid),
+        ("commitment", (4,), _DIGEST),
+    ],
+    "probe": [
+        ("message", (), f.places),
+        ("challenge", (1,), _ID),
+        ("landmark", (2,), _ID),
+        ("number", (3,), f.uint(63)),
+        ("nonce", (4,), _TOKEN),
+    ],
+    "reply": [
+        ("message", (), f.places),
+        ("number", (1,), f.uint(63)),
+        ("nonce", (2,), _TOKEN),
+        ("mac", (3,), _TOKEN),
+    ],
+    "close": [
+        ("message", (), f.places),
+        ("challenge", (1,), _ID),
+        ("landmark", (2,), _ID),
+        ("mask", (3,), f.positive()),
+        ("digest", (4,), _DIGEST),
+    ],
+    "closed": [("message", (), f.places), ("challenge", (1,), _ID), ("digest", (2,), _DIGEST)],
+}
+
 ENDORSEMENT: list[Place] = [
     ("message", (), f.places),
     ("chain", (0,), f.many(1, 4)),
@@ -172,6 +253,9 @@ ENTRIES: dict[str, list[Place]] = {
     "grant": _entry(("document", f.blob)),
     "challenge": _entry(("document", f.blob)),
     "evidence": _entry(("document", f.blob), ("reasons", _ID)),
+    "landmark": _entry(("document", f.blob)),
+    "landmark-revoked": _entry(("kid", _ID)),
+    "ranging-report": _entry(("document", f.blob)),
 }
 SIGNED = {
     "challenge": CHALLENGE,
@@ -179,4 +263,6 @@ SIGNED = {
     "grant": GRANT,
     "license": LICENSE,
     "reference": REFERENCE,
+    "landmark": LANDMARK,
+    "ranging-report": REPORT,
 }

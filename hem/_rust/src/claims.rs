@@ -180,18 +180,29 @@ fn grant(cursor: &mut Cursor<'_>, claims: &mut Claims<'_>) -> Read {
 fn ranging(cursor: &mut Cursor<'_>) -> Read {
     cursor.array(2..=2)?;
     cursor.bytes(32..=32)?;
-    cursor.bytes(32..=32).map(|_| ())
+    rising(cursor, 1..=32, |cursor| {
+        cursor.array(2..=2)?;
+        let landmark: [u8; 16] = cursor.fixed()?;
+        cursor.bytes(32..=32).map(|_| landmark)
+    })
 }
 
-/// Reads the peers. All are read before their order is looked at, so a wrong peer wins over a wrong order.
 fn peers(cursor: &mut Cursor<'_>) -> Read {
-    let count = cursor.array(0..=64)?;
-    let mut last = [0; 17]; // below every UEID, which starts with 1
+    rising(cursor, 0..=64, ueid)
+}
+
+/// Reads an array that rises. All is read before the order is looked at, so a wrong item wins over a wrong order.
+fn rising<'a, T: PartialOrd>(
+    cursor: &mut Cursor<'a>,
+    count: std::ops::RangeInclusive<u64>,
+    read: impl Fn(&mut Cursor<'a>) -> Result<T, Reason>,
+) -> Read {
+    let mut last: Option<T> = None;
     let mut rising = true;
-    for _ in 0..count {
-        let peer = ueid(cursor)?;
-        rising &= last < peer;
-        last = peer;
+    for _ in 0..cursor.array(count)? {
+        let item = read(cursor)?;
+        rising &= last.is_none_or(|last| last < item);
+        last = Some(item);
     }
     if rising { Ok(()) } else { Err(WrongValue) }
 }

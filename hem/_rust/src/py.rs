@@ -17,6 +17,7 @@ use crate::ed25519::Budget;
 use crate::ed25519::Mode;
 use crate::keys::{self, Candidate};
 use crate::merkle;
+use crate::ranging;
 use crate::reason::Reason;
 use crate::split::{Split, split as rows_of};
 
@@ -377,6 +378,49 @@ fn level_hashes<'py>(py: Python<'py>, nodes: PyReadonlyArray2<'_, u8>) -> PyResu
     array(py, hashes.into())
 }
 
+/// Copies the rows of an array of bytes, so that no other thread can change them while the interpreter is let go.
+fn cells<const N: usize>(name: &str, array: &PyReadonlyArray2<'_, u8>) -> PyResult<Vec<[u8; N]>> {
+    let width = array.as_array().ncols();
+    if width != N {
+        return Err(PyValueError::new_err(format!("{name} are {width} bytes wide, expected {N}")));
+    }
+    let gaps = |_| PyValueError::new_err(format!("{name} have gaps, expected a contiguous array"));
+    Ok(array.as_slice().map_err(gaps)?.as_chunks().0.to_vec())
+}
+
+/// Return for each reply of the timed phase whether the session key in row `rows` of `keys` made it.
+///
+/// One row a reply: the key row, and the landmark's key id, number, nonce and code as in `hem.cddl`. A key row that
+/// does not exist has made no reply.
+///
+/// Raises:
+///     ValueError: columns of different lengths, or of another width than 32 (keys) or 16 bytes.
+#[pyfunction]
+#[pyo3(signature = (keys, rows, landmarks, numbers, nonces, macs, /))]
+fn check_replies<'py>(
+    py: Python<'py>,
+    keys: PyReadonlyArray2<'_, u8>,
+    rows: PyReadonlyArray1<'_, i64>,
+    landmarks: PyReadonlyArray2<'_, u8>,
+    numbers: PyReadonlyArray1<'_, u8>,
+    nonces: PyReadonlyArray2<'_, u8>,
+    macs: PyReadonlyArray2<'_, u8>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (keys, landmarks) = (cells("keys", &keys)?, cells("landmarks", &landmarks)?);
+    let (nonces, macs) = (cells("nonces", &nonces)?, cells("macs", &macs)?);
+    let (rows, numbers) = (rows.as_array().to_vec(), numbers.as_array().to_vec());
+    let counts = [rows.len(), landmarks.len(), numbers.len(), nonces.len(), macs.len()];
+    if counts.iter().any(|&count| count != rows.len()) {
+        return Err(PyValueError::new_err(format!("columns of {counts:?} rows, expected as many")));
+    }
+    let places = rows.iter().map(|&row| usize::try_from(row).unwrap_or(usize::MAX));
+    let named = places.zip(landmarks).zip(numbers).zip(nonces.into_iter().zip(macs));
+    let replies =
+        named.map(|(((key, landmark), number), (nonce, mac))| ranging::Reply { key, landmark, number, nonce, mac });
+    let checked = py.detach(|| ranging::check(&keys, replies));
+    array(py, checked.into())
+}
+
 /// Return the code and the name of every reason of the compiled part.
 #[pyfunction]
 fn reasons() -> Vec<(u16, &'static str)> {
@@ -387,7 +431,7 @@ fn reasons() -> Vec<(u16, &'static str)> {
 #[pymodule(gil_used = true)]
 mod _core {
     #[pymodule_export]
-    use super::{KeyTable, leaf_hashes, level_hashes, reasons, scan, split, verify, verify_signed};
+    use super::{KeyTable, check_replies, leaf_hashes, level_hashes, reasons, scan, split, verify, verify_signed};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // the name that Python expects

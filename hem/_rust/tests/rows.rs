@@ -62,6 +62,8 @@ fn optional_claims_may_be_absent_and_required_ones_not() {
 fn values_outside_the_schema_are_refused() {
     let ueid = |first: u8, rest: u8| bytes(&[&[first][..], &[rest; 16]].concat());
     let component = |name: &str, digest: usize| array(&[text(name), bytes(&vec![0; digest]), int(1)]);
+    let transcript = |kid: u8, digest: usize| array(&[bytes(&[kid; 16]), bytes(&vec![0; digest])]);
+    let ranging = |transcripts: &[Vec<u8>]| array(&[bytes(&[0; 32]), array(transcripts)]);
     let half = |high: u8, low: u8| vec![0xF9, high, low];
     let good = half(0x3C, 0);
     for (key, value, reason) in [
@@ -98,6 +100,12 @@ fn values_outside_the_schema_are_refused() {
         (-80_004, array(&[int(1), int(1), int(1), int(-1)]), Reason::WrongType),
         (-80_005, array(&[bytes(&[0; 15]), int(1), bytes(&[0; 32]), int(1), int(1)]), Reason::WrongValue),
         (-80_006, array(&[bytes(&[0; 32])]), Reason::WrongValue),
+        (-80_006, ranging(&[]), Reason::WrongValue),
+        (-80_006, ranging(&[transcript(1, 32), transcript(1, 32)]), Reason::WrongValue),
+        (-80_006, ranging(&[transcript(2, 32), transcript(1, 32)]), Reason::WrongValue),
+        (-80_006, ranging(&[transcript(2, 32), transcript(1, 32), text("")]), Reason::WrongType),
+        (-80_006, ranging(&[transcript(1, 31)]), Reason::WrongValue),
+        (-80_006, ranging(&(0..33).map(|i| transcript(i, 32)).collect::<Vec<_>>()), Reason::WrongValue),
         (-80_007, array(&[ueid(1, 2), ueid(1, 2)]), Reason::WrongValue),
         (-80_007, array(&[ueid(1, 3), ueid(1, 2), text("")]), Reason::WrongType),
         (-80_007, array(&vec![ueid(1, 1); 65]), Reason::WrongValue),
@@ -107,6 +115,7 @@ fn values_outside_the_schema_are_refused() {
     }
     assert_eq!(replaced(264, map(&[(1, half(0x55, 0xA0)), (2, good.clone()), (4, half(0, 0))])), Reason::Met);
     assert_eq!(replaced(-80_007, array(&[])), Reason::Met);
+    assert_eq!(replaced(-80_006, ranging(&[transcript(0, 32), transcript(1, 32)])), Reason::Met);
     assert_eq!(decoded(|pairs| pairs.insert(1, (12, int(0)))), Reason::UnknownKey);
     assert_eq!(decoded(|pairs| pairs.push((-80_010, int(0)))), Reason::UnknownKey);
 }
@@ -169,7 +178,7 @@ fn columns_hold_what_was_signed() {
     };
     assert_eq!((string("hwmodel", 0), string("hwmodel", 1)), (b"model".to_vec(), vec![]));
     assert_eq!((string("purpose", 0), string("swversion", 0)), (b"training".to_vec(), b"1.0".to_vec()));
-    assert_eq!(string("ranging", 0).len(), 69);
+    assert_eq!(string("ranging", 0).len(), 88);
 }
 
 #[test]

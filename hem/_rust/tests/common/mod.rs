@@ -82,7 +82,7 @@ pub fn claims(ueid: &[u8], nonce: &[u8]) -> Vec<(i64, Vec<u8>)> {
         (-80_003, array(&[component("rom"), component("runtime")])),
         (-80_004, array(&[head(0, u64::MAX), int(2), int(3), int(4)])),
         (-80_005, array(&[bytes(&[8; 16]), int(1), bytes(&[9; 32]), int(10), int(11)])),
-        (-80_006, array(&[bytes(&[1; 32]), bytes(&[2; 32])])),
+        (-80_006, array(&[bytes(&[1; 32]), array(&[array(&[bytes(&[3; 16]), bytes(&[2; 32])])])])),
         (-80_007, array(&peers.map(|peer| bytes(&peer)))),
         (-80_008, text("training")),
         (-80_009, int(4)),

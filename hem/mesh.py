@@ -1,0 +1,62 @@
+"""Edge: what owners do about landmarks: add and revoke them, and take in what they report.
+
+As in `hem.owner`, each function checks what it is given and makes it durable in the log before it returns.
+"""
+
+from collections.abc import Sequence
+
+from hem import ranging
+from hem.errors import Reason, UsageError
+from hem.trust import LandmarkRow, read_landmark
+from hem.workspace import Workspace
+from protocols import entries, keys
+from protocols.entries import Kind
+
+
+def add_landmark(workspace: Workspace, message: bytes, *, now: int) -> LandmarkRow:
+    """Let a landmark's reports count from now on; returns its row.
+
+    Raises:
+        UsageError: damaged, not signed by itself, or its key is here already, revoked or not.
+    """
+    terms, key = read_landmark(message)
+    kid, known = keys.kid(key), workspace.verifier.trust.landmarks
+    if known.row(kid) >= 0:
+        raise UsageError(f"landmark {terms.name}: key {kid.hex()} was added before: one that moves takes a new key")
+    workspace.record([entries.encode(Kind.LANDMARK, now, message)])
+    return known.rows[known.row(kid)]
+
+
+def revoke_landmark(workspace: Workspace, kid: bytes, *, now: int) -> LandmarkRow:
+    """Let no report of a landmark count any more, whatever its window; returns its row.
+
+    Raises:
+        UsageError: no landmark has this key, or it is revoked already.
+    """
+    known = workspace.verifier.trust.landmarks
+    row = known.row(kid)
+    if row < 0:
+        raise UsageError(f"landmark {kid.hex()} is not known: see `hem landmark show`")
+    if known.rows[row].revoked:
+        raise UsageError(f"landmark {kid.hex()} ({known.rows[row].terms.name}) is revoked already")
+    workspace.record([entries.encode(Kind.LANDMARK_REVOKED, now, kid)])
+    return known.rows[row]
+
+
+def take_reports(workspace: Workspace, reports: Sequence[bytes], *, now: int) -> list[Reason]:
+    """Log the reports that may count and return the reason of each, MET where it was logged; a bad one harms no other.
+
+    What they prove is judged with the evidence that opens the session keys.
+    """
+    known = workspace.verifier
+    reasons = []
+    new: dict[bytes, bytes] = {}
+    for message in reports:
+        reason = ranging.check(message, known.trust, known.state, known.reports, now)
+        if reason is Reason.MET and message in new:
+            reason = Reason.REPORT_TWICE
+        if reason is Reason.MET:
+            new[message] = entries.encode(Kind.RANGING_REPORT, now, message)
+        reasons.append(reason)
+    workspace.record(list(new.values()))
+    return reasons
