@@ -4,7 +4,7 @@ bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Protocol
 
 import numpy as np
@@ -50,8 +50,12 @@ class Verifier:
             if is_evidence:
                 self._fold_evidence(list(run))
                 continue
-            for entry in run:
-                self._fold_entry(entry)
+            for is_chips, part in groupby(run, key=lambda entry: entry.kind is Kind.ENDORSED):
+                if is_chips:
+                    self._fold_chips(part)
+                else:
+                    for entry in part:
+                        self._fold_entry(entry)
 
     def appraise(self, items: Evidence, *, now: int) -> tuple[AttestationResults, Step]:
         """Return the results of N rows at `now` (milliseconds), and the step that they mean for the state.
@@ -113,6 +117,11 @@ class Verifier:
             return
         _, issued = Challenge.open(entry.fields[0])
         self.state.admit_challenge(issued, self._audience_row(issued))
+
+    def _fold_chips(self, entries: Iterator[Entry]) -> None:
+        while part := list(islice(entries, CHUNK)):
+            self.state.time = max(self.state.time, *(entry.time for entry in part))
+            self.trust.admit_chips([entry.fields for entry in part])
 
     def _audience_row(self, issued: Challenge) -> int:
         kind, name = issued.audience

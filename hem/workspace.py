@@ -3,12 +3,14 @@
 hem.toml           who this verifier is
 keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
 log/               C2SP tlog-tiles; everything else is derived from it
+enrolled.keys      what checking the chips' keys has found; it saves time at the next start, and may be deleted
 """
 
 import json
 import os
 import secrets
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +38,9 @@ from protocols.cbor import WireError
 from protocols.entries import Kind, Policy
 
 KEY_NAMES = ("verifier", "issuer", "log")
+ENROLLED = "enrolled.keys"
+# The file of enrolled keys is written anew once it lacks one key in so many: the start after that pays for the others.
+_LACKING = 64
 
 
 class Config(BaseModel):
@@ -45,6 +50,7 @@ class Config(BaseModel):
 
     verifier: str = Field(min_length=1, max_length=60, pattern=r"^[!-*,-~]+$")  # a note's key name: no space, no plus
     threads: int = Field(default=0, ge=0, le=1024, description="0: one a core")
+    table_mib: int = Field(default=1024, ge=0, le=1 << 20, description="memory for tables of multiples of keys")
 
 
 class Keys(NamedTuple):
@@ -64,6 +70,7 @@ class Workspace:
         self.keys = private
         self.log = log
         self.verifier = _know(log.entries(0, log.size), directory, config, private)
+        self._keep_keys()
 
     @staticmethod
     def create(directory: Path, verifier: str, *, now: int, policy: Policy) -> None:
@@ -128,6 +135,16 @@ class Workspace:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
         self.log.append(list(new))
         self.verifier.fold(new)
+        self._keep_keys()
+
+    def _keep_keys(self) -> None:
+        table = self.verifier.trust.table
+        if table.unsaved and table.unsaved * _LACKING >= len(table):
+            path = self.directory / ENROLLED
+            try:
+                table.save(str(path))
+            except OSError as error:
+                _warn(f"{path}: {error.strerror}: the next start will check all keys again")
 
     def appraise(self, evidence: Iterable[Evidence], *, now: int) -> Iterator[AttestationResults]:
         """Judge evidence and log it, chunk by chunk as results are asked for (see `Verifier.run`)."""
@@ -171,6 +188,7 @@ def entry_at(logged: Sequence[bytes], index: int) -> entries.Entry:
 def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
     """Return the verifier that the entries make, which must be the one whose keys are here."""
     verifier = Verifier(threads=config.threads)
+    _use_table(verifier, directory / ENROLLED, config.table_mib << 20)
     try:
         verifier.fold(known)
     except WireError as error:
@@ -182,6 +200,21 @@ def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys
             path = directory / "keys" / f"{name}.pem"
             raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
     return verifier
+
+
+def _use_table(verifier: Verifier, path: Path, table_bytes: int) -> None:
+    """Let the verifier use the file of enrolled keys, which only saves time: without it all keys are checked again."""
+    try:
+        verifier.trust.use_table(str(path), table_bytes=table_bytes)
+    except FileNotFoundError:
+        verifier.trust.use_table(None, table_bytes=table_bytes)
+    except (OSError, ValueError) as error:
+        _warn(f"{error}: it is not used, all keys are checked again")
+        verifier.trust.use_table(None, table_bytes=table_bytes)
+
+
+def _warn(line: str) -> None:
+    sys.stderr.write(f"hem: {line}\n")
 
 
 def _read(directory: Path) -> tuple[Config, Keys]:

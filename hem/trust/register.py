@@ -80,8 +80,10 @@ class Trust:
         """
         if len(self.table):
             raise ValueError(f"{len(self.table)} keys are enrolled already, expected none")
-        opened = None if path is None else KeyTable.open(path, table_bytes=table_bytes)
-        self.table = KeyTable(table_bytes=table_bytes) if opened is None else opened
+        if path is None:
+            self.table = KeyTable(table_bytes=table_bytes)
+        else:
+            self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
         """Take in one entry of kinds 0 to 6, 9 and 10. The signatures in it were checked before it was logged.

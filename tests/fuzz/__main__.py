@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parents[1] / "protocols" / "vectors"
-TARGETS = ("scan", "verify")
+TARGETS = ("scan", "verify", "store")
 MOST_BYTES = 4_096  # of a committed file
 COVERAGE = (
     "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 "

@@ -92,6 +92,12 @@ impl Set {
         Self { keys, rows: (0..ROWS).map(|at| row(&signers, at, MESSAGE)).collect(), signers }
     }
 
+    /// With keys that have each signed a row, and will get their combs with the next.
+    fn met(self) -> Self {
+        assert_eq!(sweep(&self.keys, &self.rows[..self.keys.len()]), self.keys.len());
+        self
+    }
+
     /// With the largest tables that its keys will get.
     fn swept(self, times: usize) -> Self {
         (0..times).for_each(|_| assert_eq!(sweep(&self.keys, &self.rows), ROWS));
@@ -99,7 +105,7 @@ impl Set {
     }
 }
 
-static FLEET: LazyLock<Set> = LazyLock::new(|| Set::new(ROWS).swept(1));
+static FLEET: LazyLock<Set> = LazyLock::new(|| Set::new(ROWS).swept(2));
 static AUDIT: LazyLock<Set> = LazyLock::new(|| Set::new(8).swept(6));
 
 /// Signatures without messages around them. Returns how many rows there were and how many were good.
@@ -107,7 +113,7 @@ fn signatures(mode: &str) -> (usize, usize) {
     let (fresh, long);
     let set = match mode {
         "tables" => {
-            fresh = Set::new(64);
+            fresh = Set::new(64).met();
             &fresh
         }
         "audit" => &*AUDIT,
@@ -138,7 +144,8 @@ fn messages(mode: &str) -> (usize, usize) {
     }
     let (data, spans) = join(&rows);
     let spans = Spans::new(&data, spans).expect("rows lie inside their own buffer");
-    hem_core::verify(&table, &spans, Mode::Exact, 1).expect("no thread is needed");
+    // Combs are built with the second row of a key.
+    (0..2).for_each(|_| drop(hem_core::verify(&table, &spans, Mode::Exact, 1).expect("no thread is needed")));
     let columns = measured(|| match mode {
         "scan" => hem_core::scan(&spans),
         _ => hem_core::verify(&table, &spans, Mode::Exact, 1).expect("no thread is needed"),

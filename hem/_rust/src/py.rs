@@ -142,7 +142,7 @@ fn at(path: &Path, error: &io::Error) -> PyErr {
         return PyValueError::new_err(format!("{}: {text}", path.display()));
     }
     let text = text.split_once(" (os error").map_or(&*text, |(text, _)| text).to_owned();
-    PyOSError::new_err((error.raw_os_error().unwrap_or_default(), text, path.to_owned()))
+    PyOSError::new_err((error.raw_os_error().unwrap_or_default(), text, path.display().to_string()))
 }
 
 /// Bytes that the caller lends for one call: a `bytes` object, or a read-only, contiguous array over any other buffer.

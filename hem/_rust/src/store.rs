@@ -64,21 +64,24 @@ impl<'a> Record<'a> {
     /// Reads the row at a place; a text says what is wrong with it.
     fn read(bytes: &'a [u8], at: usize) -> Result<Self, String> {
         let short = || "the rows end inside it".to_owned();
-        let rest = bytes.get(at..).ok_or_else(short)?;
-        let (&code, rest) = rest.split_first().ok_or_else(short)?;
+        let (&code, rest) = bytes.get(at..).and_then(<[u8]>::split_first).ok_or_else(short)?;
         let last = Algorithm::ALL.len() - 1;
-        let &algorithm =
-            Algorithm::ALL.get(usize::from(code)).ok_or_else(|| format!("algorithm {code}, expected 0 to {last}"))?;
-        let (kid, rest) = rest.split_first_chunk().ok_or_else(short)?;
-        let (ueid, rest) = rest.split_first_chunk().ok_or_else(short)?;
-        let (public_key, rest) = rest.split_at_checked(algorithm.key_bytes()).ok_or_else(short)?;
-        let (eighth, rest) = match algorithm {
-            Algorithm::Ed25519 => {
-                rest.split_first_chunk().map(|(eighth, rest)| (Some(eighth), rest)).ok_or_else(short)?
-            }
-            _ => (None, rest),
-        };
-        Ok(Self { algorithm, public_key, eighth, end: bytes.len() - rest.len(), kid, ueid })
+        let known = Algorithm::ALL.get(usize::from(code));
+        let &algorithm = known.ok_or_else(|| format!("algorithm {code}, expected 0 to {last}"))?;
+        Self::cut(algorithm, rest, bytes.len()).ok_or_else(short)
+    }
+
+    /// The row of an algorithm that these bytes begin with, after which come the last of `size` bytes.
+    fn cut(algorithm: Algorithm, bytes: &'a [u8], size: usize) -> Option<Self> {
+        let (kid, rest) = bytes.split_first_chunk()?;
+        let (ueid, rest) = rest.split_first_chunk()?;
+        let (public_key, mut rest) = rest.split_at_checked(algorithm.key_bytes())?;
+        let mut eighth = None;
+        if algorithm == Algorithm::Ed25519 {
+            let (found, after) = rest.split_first_chunk()?;
+            (eighth, rest) = (Some(found), after);
+        }
+        Some(Self { algorithm, public_key, eighth, end: size - rest.len(), kid, ueid })
     }
 
     /// Whether this is the row of a candidate, byte by byte.
@@ -161,24 +164,11 @@ impl Prepared {
 
 /// Returns the number of rows of a file of this version and this kernel that is whole; else what is wrong, and where.
 fn check(bytes: &[u8]) -> Result<usize, String> {
-    let size = bytes.len();
     let (body, digest) = bytes
         .split_last_chunk::<DIGEST>()
         .filter(|(body, _)| body.len() >= HEAD)
-        .ok_or_else(|| format!("{size} bytes, expected at least {}", HEAD + DIGEST))?;
-    let mut head = body.as_chunks::<8>().0.iter();
-    let mut next = || head.next().copied().unwrap_or_default();
-    let (magic, kernel, version, rows) = (next(), next(), u64::from_le_bytes(next()), u64::from_le_bytes(next()));
-    if magic != *MAGIC {
-        return Err("byte 0: not a file of keys: it does not start with \"hem-keys\"".to_owned());
-    }
-    if kernel != kernel_name() {
-        let expected = ed25519::kernel();
-        return Err(format!("byte 8: written by kernel \"{}\", expected \"{expected}\"", kernel.escape_ascii()));
-    }
-    if version != VERSION {
-        return Err(format!("byte 16: version {version}, expected {VERSION}"));
-    }
+        .ok_or_else(|| format!("{} bytes, expected at least {}", bytes.len(), HEAD + DIGEST))?;
+    let rows = check_head(body)?;
     if Sha256::digest(body)[..] != digest[..] {
         return Err(format!("byte {}: not the SHA-256 of what is before it", body.len()));
     }
@@ -190,6 +180,24 @@ fn check(bytes: &[u8]) -> Result<usize, String> {
         return Err(format!("byte {at}: {} bytes after the last of {rows} rows, expected none", body.len() - at));
     }
     usize::try_from(rows).map_err(|_| format!("byte 24: {rows} rows, more than this machine can count"))
+}
+
+/// Returns how many rows the head says there are.
+fn check_head(bytes: &[u8]) -> Result<u64, String> {
+    let mut head = bytes.as_chunks::<8>().0.iter().copied();
+    let mut next = || head.next().unwrap_or_default();
+    let (magic, kernel, version, rows) = (next(), next(), u64::from_le_bytes(next()), u64::from_le_bytes(next()));
+    if magic != *MAGIC {
+        return Err("byte 0: not a file of keys: it does not start with \"hem-keys\"".to_owned());
+    }
+    if kernel != kernel_name() {
+        let expected = ed25519::kernel();
+        return Err(format!("byte 8: written by kernel \"{}\", expected \"{expected}\"", kernel.escape_ascii()));
+    }
+    if version != VERSION {
+        return Err(format!("byte 16: version {version}, expected {VERSION}"));
+    }
+    Ok(rows)
 }
 
 /// Returns the rows of a file in order, as candidates.
@@ -224,33 +232,26 @@ impl<W: Write> Hashed<W> {
         self.out.write_all(bytes)
     }
 
-    fn put_row(&mut self, row: &Enrolled, eighth: Option<Eighth>) -> io::Result<()> {
-        self.put(&[row.key.algorithm() as u8])?;
-        self.put(&row.kid)?;
-        self.put(&row.ueid)?;
-        self.put(row.key.bytes())?;
-        eighth.map_or(Ok(()), |eighth| self.put(&eighth))
+    fn put_rows(&mut self, rows: &[Enrolled]) -> io::Result<()> {
+        let keys: Vec<[u8; 32]> = rows.iter().filter_map(|row| Some(*row.key.ed25519()?.bytes())).collect();
+        let mut eighths = ed25519::Key::eighths(&keys).into_iter();
+        for row in rows {
+            let eighth = row.key.ed25519().and_then(|_| eighths.next());
+            let proof = eighth.as_ref().map_or(&[][..], |eighth| &eighth[..]);
+            self.put(&[&[row.key.algorithm() as u8], &row.kid[..], &row.ueid, row.key.bytes(), proof].concat())?;
+        }
+        Ok(())
     }
 }
 
 /// Writes the file of a table: the rows that `prepared` has passed, and the others.
 pub(crate) fn write(out: impl Write, prepared: &Prepared, others: &[Enrolled]) -> io::Result<()> {
     let mut out = Hashed { out, hash: Sha256::new() };
-    out.put(MAGIC)?;
-    out.put(&kernel_name())?;
-    out.put(&VERSION.to_le_bytes())?;
-    out.put(&((prepared.rows + others.len()) as u64).to_le_bytes())?;
+    let rows = (prepared.rows + others.len()) as u64;
+    out.put(&[*MAGIC, kernel_name(), VERSION.to_le_bytes(), rows.to_le_bytes()].concat())?;
     out.put(prepared.bytes.as_ref().get(HEAD..prepared.at).unwrap_or_default())?;
-    for block in others.chunks(BLOCK) {
-        let keys: Vec<[u8; 32]> = block.iter().filter_map(|row| Some(*row.key.ed25519()?.bytes())).collect();
-        let mut eighths = ed25519::Key::eighths(&keys).into_iter();
-        for row in block {
-            let eighth = row.key.ed25519().and_then(|_| eighths.next());
-            out.put_row(row, eighth)?;
-        }
-    }
-    let digest = out.hash.finalize();
-    out.out.write_all(&digest)?;
+    others.chunks(BLOCK).try_for_each(|block| out.put_rows(block))?;
+    out.out.write_all(&out.hash.finalize())?;
     out.out.flush()
 }
 

@@ -39,6 +39,11 @@ impl Budget {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Whether there are `bytes` to take.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        self.after(self.taken.load(Ordering::Relaxed), bytes).is_some()
+    }
+
     /// Whether `bytes` more fit into half of the budget: the other half is kept for combs, so that nobody can drive the
     /// combs of a fleet out with many messages under few keys.
     pub(super) fn has_half_for(&self, bytes: usize) -> bool {

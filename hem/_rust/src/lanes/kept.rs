@@ -34,14 +34,19 @@ impl Tables {
         self.wide.get()
     }
 
-    /// Keeps a comb, or gives it back if there is no room for it.
-    pub(super) fn keep_comb(&self, comb: Box<Comb>) -> Option<Box<Comb>> {
-        self.keep(&self.comb, comb)
+    /// Keeps a comb if there is room for it.
+    pub(super) fn keep_comb(&self, comb: Box<Comb>) {
+        self.keep(&self.comb, comb);
     }
 
-    /// Keeps a larger table, or gives it back if there is no room for it.
-    pub(super) fn keep_wide(&self, wide: Box<Wide>) -> Option<Box<Wide>> {
-        self.keep(&self.wide, wide)
+    /// Keeps a larger table if there is room for it.
+    pub(super) fn keep_wide(&self, wide: Box<Wide>) {
+        self.keep(&self.wide, wide);
+    }
+
+    /// Whether there is room for a comb.
+    pub(super) fn has_room_for_comb(&self) -> bool {
+        self.budget.has(size_of::<Comb>())
     }
 
     /// Whether there is room for a larger table.
@@ -49,15 +54,11 @@ impl Tables {
         self.budget.has_half_for(size_of::<Wide>())
     }
 
-    fn keep<T: Send + Sync>(&self, slot: &Slot<T>, table: Box<T>) -> Option<Box<T>> {
-        if !self.budget.take(size_of::<T>()) {
-            return Some(table);
-        }
-        if !slot.put(table) {
-            // Another thread was first, with the same table.
+    fn keep<T: Send + Sync>(&self, slot: &Slot<T>, table: Box<T>) {
+        // If there is one already, another thread was first, with the same table.
+        if self.budget.take(size_of::<T>()) && !slot.put(table) {
             self.budget.give_back(size_of::<T>());
         }
-        None
     }
 }
 

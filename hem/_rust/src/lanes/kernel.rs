@@ -9,7 +9,7 @@ use super::entry::{numbers, transposed};
 use super::fe::{Fe4, Field as _};
 use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
-use super::tables::{self, BASE_TABLE, Comb};
+use super::tables::{self, BASE_TABLE, Few};
 use super::{Eighth, Entry, Kernel, Mode, Portable, Row, cofactored, enroll, sha512};
 use crate::ed25519::Key;
 use crate::reason::Reason;
@@ -18,6 +18,9 @@ use crate::reason::Reason;
 /// a fleet, in which no key is much more frequent than another.
 const MANY: u32 = 256;
 const AMONG: u64 = 1_024;
+
+/// Keys whose odd multiples share an inversion, so few that these stay in the second-level cache.
+const SHARING: usize = 64;
 
 /// Rows that this process has seen.
 static ROWS: AtomicU64 = AtomicU64::new(0);
@@ -92,8 +95,8 @@ fn rounds_to_nearest() -> bool {
     state & (ROUNDING | MASKED) == MASKED
 }
 
-/// Combs that found no room beside their keys, for one call.
-type Fresh = HashMap<*const Key, Box<Comb>>;
+/// What keys without a table have for one call.
+type Fresh = HashMap<*const Key, Few>;
 
 /// Looks at each row alone. What the exact rule refuses, the cofactored one has a second look at.
 #[target_feature(enable = "avx2,fma")]
@@ -103,10 +106,9 @@ pub(super) fn verify(rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
     let mut work: Vec<(usize, Table<'_>)> =
         rows.iter().enumerate().filter_map(|(at, row)| Some((at, table(row.key, &fresh)?))).collect();
     // Lanes that add together must have tables of one kind.
-    work.sort_by_key(|(_, table)| matches!(table, Table::Wide(_)));
-    let combs = work.partition_point(|(_, table)| matches!(table, Table::Comb(_)));
-    let (combs, wides) = work.split_at(combs);
-    let groups: Vec<[(usize, Table<'_>); 4]> = combs.chunks(4).chain(wides.chunks(4)).map(filled).collect();
+    work.sort_by_key(|(_, table)| table.kind());
+    let kinds = work.chunk_by(|(_, one), (_, other)| one.kind() == other.kind());
+    let groups: Vec<[(usize, Table<'_>); 4]> = kinds.flat_map(|kind| kind.chunks(4)).map(filled).collect();
     let sums = sums(&groups, rows, &scalars);
     let mut verdicts = vec![false; rows.len()];
     let (mut doubted, mut doubtful) = (Vec::new(), Vec::new());
@@ -132,13 +134,12 @@ pub(super) fn filled<T: Copy>(group: &[T]) -> [T; 4] {
 /// The best table of a key: beside it, or among the fresh ones, of which `prepare` has made all that are missing.
 fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
     let tables = key.tables();
-    if let Some(wide) = tables.wide() {
-        return Some(Table::Wide(wide));
-    }
-    tables.comb().or_else(|| fresh.get(&std::ptr::from_ref(key)).map(|comb| &**comb)).map(Table::Comb)
+    let kept = tables.wide().map(Table::Wide).or_else(|| tables.comb().map(Table::Comb));
+    kept.or_else(|| fresh.get(&std::ptr::from_ref(key)).map(Table::Few))
 }
 
-/// Builds the tables that rows will want: larger ones for keys that have signed often, then combs.
+/// Builds the tables that rows will want: larger ones for keys that have signed often, combs for keys that have signed
+/// before. A comb takes longer than a row without one, and many keys are met once in a process.
 #[target_feature(enable = "avx2,fma")]
 fn prepare(rows: &[Row<'_>]) -> Fresh {
     ROWS.fetch_add(rows.len() as u64, Ordering::Relaxed);
@@ -154,14 +155,21 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
     }
     missing.sort_by_key(|key| std::ptr::from_ref(*key));
     missing.dedup_by_key(|key| std::ptr::from_ref(*key));
-    let mut fresh = Fresh::new();
-    for group in missing.chunks(4) {
+    let met_again = |key: &&Key| key.tables().seen.load(Ordering::Relaxed) > 1 && key.tables().has_room_for_comb();
+    let again: Vec<&Key> = missing.iter().copied().filter(met_again).collect();
+    for group in again.chunks(4) {
         let entries = filled(group).map(Key::entry);
         for (key, comb) in group.iter().zip(tables::combs(entries.each_ref())) {
-            if let Some(comb) = key.tables().keep_comb(comb) {
-                fresh.insert(std::ptr::from_ref(*key), comb);
-            }
+            key.tables().keep_comb(comb);
         }
+    }
+    // Of the combs too, some may have found no room.
+    missing.retain(|key| key.tables().comb().is_none());
+    let mut fresh = Fresh::new();
+    for block in missing.chunks(SHARING) {
+        let groups: Vec<[Entry; 4]> = block.chunks(4).map(|group| filled(group).map(Key::entry)).collect();
+        let few = tables::few(&groups);
+        fresh.extend(block.iter().map(|key| std::ptr::from_ref(*key)).zip(few.into_iter().flatten()));
     }
     fresh
 }
@@ -179,7 +187,8 @@ fn widen(key: &Key) -> bool {
     if now.saturating_sub(since) > MANY || !tables.has_room_for_wide() {
         return false;
     }
-    tables.keep_wide(tables::wide(&key.entry())).is_none()
+    tables.keep_wide(tables::wide(&key.entry()));
+    tables.wide().is_some()
 }
 
 /// Rows in units of `AMONG`, which 32 bits hold for 4 * 10^12 rows; after that no larger table is built.

@@ -6,7 +6,9 @@ use super::digits::{self, SPAN};
 use super::entry::{Digit, index};
 use super::fe::Fe4;
 use super::point::{Affine, Point, Spare};
-use super::tables::{BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, Comb, STEP, WIDE_DIGITS, WIDE_WIDTH, Wide};
+use super::tables::{
+    BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, Comb, FEW_DIGITS, FEW_WIDTH, Few, STEP, WIDE_DIGITS, WIDE_WIDTH, Wide,
+};
 
 /// The table that a key is multiplied with.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,19 @@ pub(super) enum Table<'a> {
     Comb(&'a Comb),
     /// Odd multiples for every digit.
     Wide(&'a Wide),
+    /// Odd multiples for one digit: the sum is doubled between the digits.
+    Few(&'a Few),
+}
+
+impl Table<'_> {
+    /// Tables of the same kind have the same.
+    pub(super) const fn kind(&self) -> u8 {
+        match self {
+            Self::Comb(_) => 0,
+            Self::Wide(_) => 1,
+            Self::Few(_) => 2,
+        }
+    }
 }
 
 /// One addition in four lanes.
@@ -22,8 +37,8 @@ pub(super) enum Table<'a> {
 struct Step<'a> {
     entries: [&'a Entry; 4],
     digits: [Digit; 4],
-    /// Whether the sum is doubled before.
-    doubled: bool,
+    /// How often the sum is doubled before.
+    doublings: u32,
 }
 
 /// The steps of four signatures.
@@ -36,13 +51,14 @@ impl<'a> Plan<'a> {
         self.0.clear();
         match tables {
             [Table::Comb(a), Table::Comb(b), Table::Comb(c), Table::Comb(d)] => self.comb([a, b, c, d], ks),
+            [Table::Few(a), Table::Few(b), Table::Few(c), Table::Few(d)] => self.few([a, b, c, d], ks),
             tables => self.wide(tables, ks),
         }
         let mut columns = [[0; 4]; BASE_DIGITS];
         ss.into_iter().enumerate().for_each(|(lane, s)| digits::windows(s, BASE_WIDTH, lane, &mut columns));
         for (at, digits) in columns.into_iter().enumerate() {
             let entries = digits.map(|digit| &base[at << (BASE_WIDTH - 1) | index(digit)]);
-            self.0.push(Step { entries, digits, doubled: false });
+            self.0.push(Step { entries, digits, doublings: 0 });
         }
     }
 
@@ -58,7 +74,7 @@ impl<'a> Plan<'a> {
             for (block, column) in [(0, at), (1, STEP + at)].into_iter().filter(|&(_, column)| column < SPAN) {
                 let digits = columns[column];
                 let entries = std::array::from_fn(|lane| &combs[lane][block << BLOCK_BITS | index(digits[lane])]);
-                self.0.push(Step { entries, digits, doubled: block == 0 });
+                self.0.push(Step { entries, digits, doublings: u32::from(block == 0) });
             }
         }
     }
@@ -69,10 +85,20 @@ impl<'a> Plan<'a> {
         let entry = |table: Table<'a>, at: usize, digit: Digit| match table {
             Table::Wide(wide) => &wide[at << (WIDE_WIDTH - 1) | index(digit)],
             Table::Comb(comb) => &comb[0],
+            Table::Few(few) => &few[0],
         };
         for (at, digits) in columns.into_iter().enumerate() {
             let entries = std::array::from_fn(|lane| entry(tables[lane], at, digits[lane]));
-            self.0.push(Step { entries, digits, doubled: false });
+            self.0.push(Step { entries, digits, doublings: 0 });
+        }
+    }
+
+    fn few(&mut self, tables: [&'a Few; 4], ks: [&[u8; 32]; 4]) {
+        let mut columns = [[0; 4]; FEW_DIGITS];
+        ks.into_iter().enumerate().for_each(|(lane, k)| digits::windows(k, FEW_WIDTH, lane, &mut columns));
+        for digits in columns.into_iter().rev() {
+            let entries = std::array::from_fn(|lane| &tables[lane][index(digits[lane])]);
+            self.0.push(Step { entries, digits, doublings: FEW_WIDTH });
         }
     }
 
@@ -94,7 +120,7 @@ impl<'a> Plan<'a> {
                 sum = Point::from_affine(&entry, one);
                 continue;
             }
-            if step.doubled {
+            for _ in 0..step.doublings {
                 double(&mut sum);
             }
             add(&mut sum, &entry, &mut spare);

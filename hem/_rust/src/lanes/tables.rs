@@ -25,10 +25,16 @@ pub(super) const WIDE_WIDTH: u32 = 7;
 pub(super) const WIDE_DIGITS: usize = 37;
 pub(super) const WIDE_ENTRIES: usize = WIDE_DIGITS << (WIDE_WIDTH - 1);
 
+/// The same of a key that has no table, for one call: 768 bytes.
+pub(super) const FEW_WIDTH: u32 = 4;
+pub(super) const FEW_DIGITS: usize = 65;
+
 /// A comb of one key.
 pub(super) type Comb = [Entry; COMB];
 /// The larger table of one key.
 pub(super) type Wide = [Entry; WIDE_ENTRIES];
+/// The first odd multiples of one key.
+pub(super) type Few = [Entry; 1 << (FEW_WIDTH - 1)];
 
 /// The encoding of the base point: y = 4/5, x even.
 pub(super) const BASE: [u8; 32] = {
@@ -79,6 +85,25 @@ pub(super) fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn started(entries: [&Entry; 4], numbers: &Numbers) -> Point<Fe4> {
     Point::from_affine(&Entry::gathered(entries, [0; 4]), numbers.one)
+}
+
+/// The first odd multiples of points, four by four, with one inversion.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn few(of: &[[Entry; 4]]) -> Vec<[Few; 4]> {
+    let numbers = Numbers::new();
+    let mut points = Vec::with_capacity(of.len() * size_of::<Few>() / size_of::<Entry>());
+    for group in of {
+        let mut point = started(group.each_ref(), &numbers);
+        let twice = doubled(point, 1).cached(&numbers.twice_d);
+        points.push(point);
+        for _ in 1..1 << (FEW_WIDTH - 1) {
+            point = added(point, &twice);
+            points.push(point);
+        }
+    }
+    let entries = entries(&points, &numbers);
+    let (groups, _) = entries.as_chunks::<{ 1 << (FEW_WIDTH - 1) }>();
+    groups.iter().map(|group| std::array::from_fn(|lane| group.map(|four| four[lane]))).collect()
 }
 
 /// Combs of four points.
