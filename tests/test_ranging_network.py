@@ -104,7 +104,8 @@ def run(place: Place, paths: list[str], *, probes: int = 12) -> Ranged:
     assert twice == {"logged": 3, "refused": [{"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}]}
     assert hem("landmark", "report", files[0], "-w", place.file("w")).code == 1
     known, _ = look(place.file("w"))
-    claims = verify(decode(place.file("evidence").read_bytes()), known.trust.table)
+    (items,) = decode(place.file("evidence").read_bytes())
+    claims = verify(items, known.trust.table)
     opened = [RangingReport.open(row)[1] for file in files for row in split(file.read_bytes())]
     proven = ranging.judge(claims, claims.authentic, known.reports, known.trust, known.state.time)
     return Ranged([report.timings[0] for report in opened], windows, proven)
