@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from benchmarks.measure import Samples
 
-_LEAST_S = 0.02  # of one sample: shorter ones are repeated within the sample
 Run = Callable[[int], float]
 
 
@@ -17,6 +16,7 @@ class Contender:
     name: str
     n: int
     run: Run  # seconds of that many runs
+    least_s: float = 0.02  # of one sample: shorter ones are repeated within the sample
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def compete(contenders: Sequence[Contender], limits: Limits) -> tuple[int, dict[
     runs with it: otherwise one in a process of its own would pay for waking up, and all for the caches of the last.
     """
     warm = [one.run(1) for one in contenders]
-    times = [_times(seconds) for seconds in warm]
+    times = [max(1, math.ceil(one.least_s / seconds)) for one, seconds in zip(contenders, warm, strict=True)]
     round_s = sum(seconds * (often + _before(often)) for seconds, often in zip(warm, times, strict=True))
     rounds = max(limits.least, min(limits.most, int(limits.seconds / round_s)))
     found: dict[str, Samples] = {}
@@ -47,10 +47,6 @@ def compete(contenders: Sequence[Contender], limits: Limits) -> tuple[int, dict[
             per_signature = one.run(often) / often / one.n
             found.setdefault(str(one.n), Samples()).add({one.name: per_signature * 1e6})
     return rounds, found
-
-
-def _times(seconds: float) -> int:
-    return max(1, math.ceil(_LEAST_S / seconds))
 
 
 def _before(often: int) -> int:

@@ -178,9 +178,11 @@ def test_term_grant(benchmark: BenchmarkFixture, judged: Judged) -> None:
 
 
 def test_term_location(benchmark: BenchmarkFixture, judged: Judged) -> None:
-    """Judge the term `location`, which this license does not limit."""
-    reasons = benchmark(location.locate, judged.standing)
-    assert (reasons == Reason.LOCATION_NOT_LIMITED).all()
+    """Judge the term `location`, which this license does not limit, without landmarks."""
+    rule = location.Rule(1, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+    timed = np.zeros((len(judged), 0)), np.zeros((len(judged), 0))
+    located = benchmark(location.locate, judged.standing, judged.claims, timed, None, rule)
+    assert (located.reasons == Reason.LOCATION_NOT_LIMITED).all()
 
 
 def test_entries_of(benchmark: BenchmarkFixture, judged: Judged) -> None:

@@ -76,6 +76,13 @@ class Reason(IntEnum):
     # 0x05: location
     LOCATION_NOT_LIMITED = 0x0501
     LOCATION_NOT_CHECKED = 0x0502
+    LOCATION_ON_LAND = 0x0503
+    LOCATION_OUTSIDE = 0x0504
+    LOCATION_CONTRADICTION = 0x0505
+    LOCATION_INCONCLUSIVE = 0x0506
+    LOCATION_NOT_RANGED = 0x0507
+    LOCATION_NOT_ON_MAP = 0x0508
+    LOCATION_CLAIM_FALSE = 0x0509
     # 0x06: usage
     FIRST_EVIDENCE = 0x0601
     CHAIN_FORK = 0x0602
@@ -177,7 +184,28 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.TAMPERED: ReasonText(_F, "no tamper flag", "inspect the chip on site"),
     Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
     Reason.LOCATION_NOT_CHECKED: ReasonText(
-        _N, "a proof that the chip is where its license allows", "this version of hem does not check location"
+        _N, "a proof that the chip is where its license allows", "hem landmark add: without landmarks nothing is proven"
+    ),
+    Reason.LOCATION_ON_LAND: ReasonText(
+        _P, "to be where the license allows, if the chip is on land", "nothing to do; the sea was not excluded"
+    ),
+    Reason.LOCATION_OUTSIDE: ReasonText(
+        _F, "a chip that is where its license allows", "f + 1 operators exclude all that the license allows"
+    ),
+    Reason.LOCATION_CONTRADICTION: ReasonText(
+        _F, "timings that one place can explain", "a key that answers from two places, or a landmark that lies"
+    ),
+    Reason.LOCATION_INCONCLUSIVE: ReasonText(
+        _N, "timings that exclude all that the license does not allow", "range the chip from the landmark named"
+    ),
+    Reason.LOCATION_NOT_RANGED: ReasonText(
+        _N, "timings of the chip by landmarks", "hem challenge --range, hem landmark serve, hem landmark report"
+    ),
+    Reason.LOCATION_NOT_ON_MAP: ReasonText(
+        _N, "a license that names places of the map", "a country code that the map does not have"
+    ),
+    Reason.LOCATION_CLAIM_FALSE: ReasonText(
+        _F, "a place that the timings allow, where the chip claims one", "a receiver that was told a false place"
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(

@@ -85,12 +85,12 @@ def messages(items: list[bytes]) -> Evidence:
     return Evidence(core.rows_of(items), np.zeros(len(items), dtype=np.uint16))
 
 
-def verify(evidence: Evidence, table: core.KeyTable, *, threads: int = 0) -> Claims:
+def verify(evidence: Evidence, table: core.KeyTable, *, mode: str = core.EXACT, threads: int = 0) -> Claims:
     """Return the Claims of `evidence`: row i is row i.
 
     The order is decode, key, algorithm, signature, UEID: a stranger's row costs no cryptography, and a row that names
     another chip is refused although its signature is good. Rust is called once.
     """
-    columns = core.verify(table, evidence.rows, threads=threads)
+    columns = core.verify(table, evidence.rows, mode=mode, threads=threads)
     refusal = np.where(evidence.preset != Reason.MET, evidence.preset, columns.reason)
     return believe(columns, refusal)

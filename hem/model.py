@@ -1,6 +1,6 @@
 """The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hem.core import Columns, Rows
 from hem.errors import REASONS, HemError, Reason, Verdict
+from protocols.entries import Basis
 
 CHUNK = 16_384  # rows that are judged at once: they bound the memory
 
@@ -169,6 +170,8 @@ class AttestationResults:
     challenge: NDArray[np.int64]  # row of the challenge that it answers, -1 unknown
     recorded: NDArray[np.bool_]  # authentic, and not one more copy of a stale message: these rows are logged
     now: int  # milliseconds, the verifier's clock
+    basis: Basis  # what the verdicts rest on besides the log
+    whereabouts: Callable[[int], str]  # in words, what landmark timings say of a row
 
     def __len__(self) -> int:
         """Return N."""

@@ -62,6 +62,13 @@ class Ranged:
     age_ms: NDArray[np.float64]
     refused: tuple[Refused, ...]
 
+    def lines(self, trust: Trust) -> dict[int, str]:
+        """Return for each row with timings that do not count which these are, in words."""
+        told: dict[int, list[str]] = defaultdict(list)
+        for row, landmark, reason in self.refused:
+            told[row].append(f"{trust.landmarks.rows[landmark].terms.name} {reason.name}")
+        return {row: f"not counted: {', '.join(names)}" for row, names in told.items()}
+
 
 class Reports:
     """The logged timings of all challenges that can still be answered, by challenge and chip."""

@@ -211,6 +211,18 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.TAMPERED: lambda case: f"tamper flags {int(case.value('tamper')):#x}",
     Reason.DEBUG_ENABLED: lambda case: f"dbgstat {case.value('dbgstat')}",
     Reason.LOCATION_NOT_CHECKED: _countries,
+    Reason.LOCATION_NOT_RANGED: _countries,
+    Reason.LOCATION_NOT_ON_MAP: _countries,
+    **dict.fromkeys(
+        [
+            Reason.LOCATION_ON_LAND,
+            Reason.LOCATION_OUTSIDE,
+            Reason.LOCATION_CONTRADICTION,
+            Reason.LOCATION_INCONCLUSIVE,
+            Reason.LOCATION_CLAIM_FALSE,
+        ],
+        lambda case: case.results.whereabouts(case.row),
+    ),
     Reason.CHAIN_FORK: _link,
     Reason.CHAIN_GAP: _link,
     Reason.BOOT_COUNT_BACK: _boots,

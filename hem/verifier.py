@@ -5,19 +5,19 @@ bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage,
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hem import challenge, evidence, firmware, license, location, ranging, usage  # noqa: A004 - a room of this house
-from hem.core import rows_of, scan
+from hem.core import EXACT, rows_of, scan
 from hem.errors import Reason
 from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
-from protocols.entries import Entry, Kind, decode
+from protocols.entries import Basis, Entry, Kind, decode, encode
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
 
@@ -26,6 +26,13 @@ class Ledger(Protocol):
 
     def append(self, entries: Sequence[bytes]) -> object:
         """Return once all entries are durable and covered by a checkpoint."""
+
+
+class Rules(NamedTuple):
+    """What an owner chooses: the rule for Ed25519, and how many operators of landmarks may lie."""
+
+    signatures: str = EXACT
+    f: int = 1
 
 
 class Verifier:
@@ -41,6 +48,10 @@ class Verifier:
         self.trust = Trust()
         self.state = State()
         self.reports = ranging.Reports()
+        self.rules = Rules()
+        self._logged: Basis | None = None
+        self._places: location.Places | None = None
+        self._placed = (0, 0)  # landmarks and licenses that `_places` is of
         self._threads = threads
         self.trace = trace
 
@@ -64,7 +75,7 @@ class Verifier:
         """
         trust, policy = self.trust, self.trust.policy
         self.trace("verify")
-        claims = evidence.verify(items, trust.table, threads=self._threads)
+        claims = evidence.verify(items, trust.table, mode=self.rules.signatures, threads=self._threads)
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
@@ -74,6 +85,8 @@ class Verifier:
         before = step.before
         self.trace("terms")
         ledger = trust.claimed_grants(claims.columns.grant_digest)
+        ranged = ranging.judge(claims, accepted, self.reports, trust, now)
+        located = location.locate(standing, claims, (ranged.rtt_ns, ranged.age_ms), self._know_places(), self._rule())
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, now),
@@ -82,11 +95,29 @@ class Verifier:
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
             Term.METER: usage.meter(claims, before, standing["peaks"], now, policy),
             Term.GRANT: license.granted(claims, standing, before, ledger, now, policy),
-            Term.LOCATION: location.locate(standing),
+            Term.LOCATION: located.reasons,
         }
         table = _table(claims, terms, accepted)
         recorded = claims.authentic & ~step.repeated
-        return AttestationResults(items, claims, table, before, standing, asked, recorded, now), step
+        said = location.told(located, ranged.lines(trust))
+        basis = self.basis()
+        return AttestationResults(items, claims, table, before, standing, asked, recorded, now, basis, said), step
+
+    def basis(self) -> Basis:
+        """Return what verdicts rest on now, besides the entries of the log."""
+        places = self._know_places()
+        digests = (bytes(32), bytes(32)) if places is None else places.digests
+        return Basis(*self.rules, self._rule().speed, *digests)
+
+    def _rule(self) -> location.Rule:
+        # The error of a landmark's clock is in its round-trip times already.
+        return location.Rule(self.rules.f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+
+    def _know_places(self) -> location.Places | None:
+        known = (len(self.trust.landmarks.rows), len(self.trust.licenses))
+        if known != self._placed:
+            self._places, self._placed = location.Places.of(self.trust), known
+        return self._places
 
     def run(self, evidence: Iterable[Evidence], log: Ledger, *, now: int) -> Iterator[AttestationResults]:
         """Yield the results of all rows, each chunk durable in `log` before it is yielded and the next is read.
@@ -99,7 +130,7 @@ class Verifier:
             for start in range(0, len(items), CHUNK):
                 judged, step = self.appraise(items.part(start, start + CHUNK), now=now)
                 self.trace("log")
-                log.append(entries_of(judged))
+                log.append(self._entries_of(judged))
                 self.state.commit(step, now)
                 self.trace("done")
                 yield judged
@@ -107,8 +138,20 @@ class Verifier:
                 self.trace("decode")
         self.trace("done")
 
+    def _entries_of(self, judged: AttestationResults) -> list[bytes]:
+        """Return the entries of results, after what they rest on where the log says otherwise so far."""
+        found = entries_of(judged)
+        if found and judged.basis != self._logged:
+            self._logged = judged.basis
+            return [encode(Kind.BASIS, judged.now, judged.basis), *found]
+        return found
+
     def _fold_entry(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)
+        if entry.kind is Kind.BASIS:
+            self._logged = entry.fields[0]
+            self.rules = Rules(*entry.fields[0][:2])
+            return
         if entry.kind is Kind.RANGING_REPORT:
             self.reports.admit(entry.fields[0], self.trust, self.state, entry.time)
             return

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,7 +32,7 @@ from hem.errors import UsageError, WorkspaceError
 from hem.log import Signer
 from hem.model import AttestationResults, Evidence
 from hem.store import Log
-from hem.verifier import Verifier
+from hem.verifier import Rules, Verifier
 from protocols import entries, keys
 from protocols.cbor import WireError
 from protocols.entries import Kind, Policy
@@ -50,6 +50,8 @@ class Config(BaseModel):
 
     verifier: str = Field(min_length=1, max_length=60, pattern=r"^[!-*,-~]+$")  # a note's key name: no space, no plus
     threads: int = Field(default=0, ge=0, le=1024, description="0: one a core")
+    signatures: Literal["ed25519", "ed25519-cofactored"] = Field(default="ed25519", description="rule for Ed25519")
+    f: int = Field(default=1, ge=0, le=entries.MOST_F, description="operators of landmarks that may lie")
     table_mib: int = Field(default=1024, ge=0, le=1 << 20, description="memory for tables of multiples of keys")
 
 
@@ -70,6 +72,8 @@ class Workspace:
         self.keys = private
         self.log = log
         self.verifier = _know(log.entries(0, log.size), directory, config, private)
+        # From here on by what the owner has chosen, whatever earlier verdicts rest on.
+        self.verifier.rules = Rules(config.signatures, config.f)
         self._keep_keys()
 
     @staticmethod

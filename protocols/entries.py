@@ -13,6 +13,7 @@ from protocols.fields import (
     array,
     list_of,
     octets,
+    one_of,
     plain,
     read_ueid,
     rising,
@@ -23,6 +24,7 @@ from protocols.fields import (
 from protocols.messages import PRODUCTION
 
 MAX_ENTRY = 65_535
+MOST_F = 5
 UEIDS_A_PIECE = 3_600
 _REASONS, _REASONS_HEAD = 16, b"\x50"  # bytes of the reasons in an evidence entry
 _SIZE_HEAD = {b"\x58": 2, b"\x59": 3}  # bytes of the head of a message of 24 bytes or more
@@ -43,6 +45,7 @@ class Kind(IntEnum):
     LANDMARK = 9
     LANDMARK_REVOKED = 10
     RANGING_REPORT = 11
+    BASIS = 12
 
 
 class Policy(NamedTuple):
@@ -51,6 +54,16 @@ class Policy(NamedTuple):
     challenge_lifetime_s: int = 600
     slack_ms: int = 2_000
     clock_ppm: int = 10_000
+
+
+class Basis(NamedTuple):
+    """What verdicts rest on besides the entries before them: it holds until the next such entry."""
+
+    signatures: str  # the rule for Ed25519, by its name
+    f: int  # operators of landmarks that may lie
+    speed: str  # what a radius assumes of the path
+    map: bytes  # digest of the territories; zeros: no place was judged
+    landmarks: bytes  # digest of the landmark set; zeros likewise
 
 
 class Entry(NamedTuple):
@@ -74,6 +87,9 @@ def _ueids(value: Any, where: str) -> bytes:
 _bytes = octets(0, MAX_ENTRY)
 _chain = list_of(octets(1, MAX_ENTRY), 1, 4)
 _policy = tuple_of(uint(SAFE), uint(SAFE), uint(1_000_000), make=Policy)
+_basis = tuple_of(
+    one_of("ed25519", "ed25519-cofactored"), uint(MOST_F), one_of("vacuum"), octets(32), octets(32), make=Basis
+)
 _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.GENESIS: (text(1, 64), _bytes, _bytes, _policy),
     Kind.ANCHOR: (uint(PRODUCTION), _bytes),
@@ -87,6 +103,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.LANDMARK: (_bytes,),
     Kind.LANDMARK_REVOKED: (octets(16),),
     Kind.RANGING_REPORT: (_bytes,),
+    Kind.BASIS: (_basis,),
 }
 
 

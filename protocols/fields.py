@@ -87,6 +87,19 @@ def text(low: int, high: int) -> Reader:
     return read
 
 
+def one_of(*texts: str) -> Reader:
+    """Return a reader of one of these texts."""
+
+    def read(value: Any, where: str) -> str:
+        if not isinstance(value, str):
+            raise WireError("WRONG_TYPE", where)
+        if value not in texts:
+            raise WireError("WRONG_VALUE", f"{where}: {value!r}, expected one of {', '.join(texts)}")
+        return value
+
+    return read
+
+
 def uint(high: int = U64, low: int = 0) -> Reader:
     """Return a reader of an unsigned integer from `low` to `high`."""
 

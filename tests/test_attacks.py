@@ -105,9 +105,9 @@ def _gives(stage: object, reason: Reason) -> bool:
     return True
 
 
-def _by_kid_alone(items: Evidence, table: core.KeyTable, *, threads: int) -> Claims:
+def _by_kid_alone(items: Evidence, table: core.KeyTable, *, mode: str, threads: int) -> Claims:
     """Believe whatever can be read and names an enrolled key id: no signature, no UEID is compared."""
-    columns = core.verify(table, items.rows, threads=threads)
+    columns = core.verify(table, items.rows, mode=mode, threads=threads)
     cryptographic = np.isin(columns.reason, [Reason.SIGNATURE_INVALID, Reason.UEID_MISMATCH])
     return believe(columns, np.where(cryptographic, 0, columns.reason).astype(np.uint16))
 

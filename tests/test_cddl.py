@@ -18,7 +18,7 @@ PROTOCOLS = Path(__file__).parent.parent / "protocols"
 CDDL = (PROTOCOLS / "hem.cddl").read_text()
 ENTRY_RULES = (
     *("genesis", "anchor", "endorsed", "reference-entry", "license-entry", "device-set", "grant-entry"),
-    *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry"),
+    *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry", "basis-entry"),
 )
 DATAGRAM_RULES = ("hello", "commit", "probe", "reply", "close", "closed")
 # Arrays that start with the number of their rule: that of the first, and the rules.
@@ -33,11 +33,11 @@ DEAF = {
     "the integer or byte string within a tag counts as untagged": r"-(bignum|tagged|tagged-24)$",
     ".size looks at the length of byte and text strings alike": (
         r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|peer|grant|kid|signature-as|reasons|certificate"
-        r"|challenge|commitment|nonces|macs|landmark|token|pad|mac|key|key-size)-text$"
+        r"|challenge|commitment|nonces|macs|landmark|landmarks|map|token|pad|mac|key|key-size)-text$"
         r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",
-    "a byte string where a literal text belongs makes it panic": r"-profile-bytes$",
+    "a byte string where a literal text belongs makes it panic": r"-(profile|speed|signatures)-bytes$",
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
         r"-(components|sites|ranging-landmarks)-too-many$|^endorsement-bad-message-long$"
     ),

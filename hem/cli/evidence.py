@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from enum import StrEnum
 from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -44,11 +45,19 @@ from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
 from hem.trust import Trust
 from hem.workspace import Workspace
 from protocols.cbor import split
+from protocols.entries import Basis
 from protocols.messages import ATTEST, EVERY_CHIP, ONE_CHIP, ONE_LICENSE, RANGE, Audience, Grant
 
 DECODED = 0x0200  # reasons below are of the decoder
 _SPOOL = 1 << 20  # bytes of text that are kept in memory before they go to disk; of a wrong file, those looked at
 EXIT_CODES = {Tier.AFFIRMING: 0, Tier.WARNING: 0, Tier.NONE: 3, Tier.CONTRAINDICATED: 1}
+
+
+class Signatures(StrEnum):
+    """The rules for Ed25519, by name."""
+
+    EXACT = "ed25519"
+    COFACTORED = "ed25519-cofactored"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -135,6 +144,9 @@ def attest(
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Evidence: CBOR sequences; - for standard input.")],
     explain_row: Annotated[int | None, typer.Option("--explain", help="Explain this row, from 0.", min=0)] = None,
+    signatures: Annotated[
+        Signatures | None, typer.Option(help="Rule for Ed25519; by default that of hem.toml, which is ed25519.")
+    ] = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> int:
@@ -147,22 +159,28 @@ def verify(
             raise UsageError(f"--explain {explain_row}: no such row; the last one is {heard.total - 1}")
         with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
             task = bar.add_task("verify", total=heard.total, visible=heard.total > CHUNK)
+            _choose(opened, signatures)
             start = time.perf_counter()
             parts = opened.appraise(decode(*sources), now=now_ms())
             counts = outcomes(heard.each(parts, opened.verifier.trust, partial(bar.advance, task)))
             seconds = time.perf_counter() - start
-            checkpoint = opened.log.checkpoint.decode()
+            checkpoint, basis = opened.log.checkpoint.decode(), opened.verifier.basis()
         for file, one, reason in zip(files, sources, heard.not_evidence(), strict=True):
             if reason:
                 _warn_of_wrong_file(file, one, reason)
         if as_json:
-            heard.say_json(counts, seconds, checkpoint)
+            heard.say_json(counts, seconds, basis, checkpoint)
             return exit_code(heard.tiers)
     print_outcomes(counts)
     if heard.why:
         print_explained(f"row {explain_row}", heard.why)
     say(f"{heard.rows} rows in {seconds:.3f} s, {heard.rows / seconds:,.0f} a second")
     return exit_code(heard.tiers)
+
+
+def _choose(opened: Workspace, signatures: Signatures | None) -> None:
+    if signatures is not None:
+        opened.verifier.rules = opened.verifier.rules._replace(signatures=signatures.value)
 
 
 def _count(file: BinaryIO) -> int:
@@ -213,10 +231,11 @@ class _Heard:
         """Return for each file the reason of its first row if no row of it could be read as evidence, else 0."""
         return [0 if read_ else first for read_, first in zip(self._read, self._first, strict=True)]
 
-    def say_json(self, counts: Sequence[Outcome], seconds: float, checkpoint: str) -> None:
+    def say_json(self, counts: Sequence[Outcome], seconds: float, basis: Basis, checkpoint: str) -> None:
         """Print one JSON object on one line."""
         head = {"rows": self.rows, "seconds": seconds, "outcomes": [one._asdict() for one in counts]}
-        tail = {"explained": [one._asdict() for one in self.why], "checkpoint": checkpoint}
+        rests_on = {name: value.hex() if isinstance(value, bytes) else value for name, value in basis._asdict().items()}
+        tail = {"explained": [one._asdict() for one in self.why], "basis": rests_on, "checkpoint": checkpoint}
         sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "results": [')
         if self._told is not None:
             self._told.seek(0)

@@ -1,22 +1,11 @@
 """Stage: where a chip provably is.
 
 `atlas` has the territories, `region` what words and sites mean in them, `tables` the distances of a landmark set,
-`rule` the verdicts, `certificate` the reasons for one of them, `pings` the way in for plain CSV. Nothing here reads a
-file or a clock. The straight line does not call the rule yet, and its verdicts say so.
+`rule` the verdicts, `certificate` the reasons for one of them, `stage` the term of the straight line, `pings` the way
+in for plain CSV. Nothing here reads a clock, and no file but the atlas that comes with it.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from hem.location.rule import MOTION_KM_PER_S, Rule, Speed
+from hem.location.stage import Located, Places, locate, told
 
-from hem.errors import Reason
-
-
-def locate(standing: NDArray[np.void]) -> NDArray[np.uint16]:
-    """Return the reason of the term `location` for N rows.
-
-    A license that limits location gets `not_checked`, so no verdict under it is affirming. The chip's own GNSS claim
-    is not looked at: it can be refuted, never confirmed.
-    """
-    limited = standing["limits_location"]
-    reasons = np.where(limited, Reason.LOCATION_NOT_CHECKED, Reason.LOCATION_NOT_LIMITED)
-    return np.where(standing["license"] < 0, Reason.NO_TERMS, reasons).astype(np.uint16)
+__all__ = ["MOTION_KM_PER_S", "Located", "Places", "Rule", "Speed", "locate", "told"]

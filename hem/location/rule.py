@@ -23,6 +23,7 @@ from hem.location.region import Region, bits
 from hem.location.tables import BINS, Tables, bins_of, radius_of
 
 LIGHT_KM_PER_MS = 299.792458
+MOTION_KM_PER_S = 0.25  # a jet: a chip may have moved so fast since it answered
 CHUNK = 8_192  # rows that are judged at a time, so that what lies between two steps stays in the cache
 PAIRS = 1 << 20  # pairs of discs that are compared at a time where operators are left out
 MAX_F = 5  # leaving out operators costs 2^f

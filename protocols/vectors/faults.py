@@ -61,6 +61,14 @@ def text(low: int, high: int) -> Faults:
     return faults
 
 
+def one_of(_base: Any) -> Iterator[Fault]:
+    """Yield the faults of a text that must be one of a few."""
+    yield Fault("unknown", "other", "WRONG_VALUE")
+    yield Fault("empty", "", "WRONG_VALUE")
+    yield Fault("bytes", b"vacuum", "WRONG_TYPE")
+    yield Fault("number", 0, "WRONG_TYPE")
+
+
 def uint(high: int = U64) -> Faults:
     """Return the faults of an unsigned integer up to `high`."""
 
@@ -229,7 +237,7 @@ def audience(base: Any) -> Iterator[Fault]:
 
 def kind(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the kind of a log entry."""
-    yield Fault("unknown", 12, "WRONG_VALUE")
+    yield Fault("unknown", 13, "WRONG_VALUE")
     yield Fault("negative", -1, "WRONG_VALUE")
     yield Fault("text", "0", "WRONG_VALUE")
     yield Fault("float", 0.0, "WRONG_VALUE")

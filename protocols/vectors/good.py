@@ -278,4 +278,10 @@ ENTRIES: dict[str, bytes] = {
     "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
     "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
     "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),
+    "basis": entries.encode(
+        entries.Kind.BASIS, _MS, entries.Basis("ed25519", 1, "vacuum", fill("map", 32), fill("landmarks", 32))
+    ),
+    "basis-cofactored": entries.encode(
+        entries.Kind.BASIS, _MS, entries.Basis("ed25519-cofactored", 5, "vacuum", bytes(32), bytes(32))
+    ),
 }

@@ -256,6 +256,14 @@ ENTRIES: dict[str, list[Place]] = {
     "landmark": _entry(("document", f.blob)),
     "landmark-revoked": _entry(("kid", _ID)),
     "ranging-report": _entry(("document", f.blob)),
+    "basis": [
+        *_entry(("basis", f.places)),
+        ("signatures", (2, 0), f.one_of),
+        ("f", (2, 1), f.uint(5)),
+        ("speed", (2, 2), f.one_of),
+        ("map", (2, 3), f.octets(32)),
+        ("landmarks", (2, 4), f.octets(32)),
+    ],
 }
 SIGNED = {
     "challenge": CHALLENGE,

@@ -1,7 +1,6 @@
 //! Many rows at once: decode, look up keys, verify, and hand back columns.
 
-use rayon::prelude::*;
-use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::ThreadPoolBuildError;
 use sha2::{Digest as _, Sha256};
 
 use crate::claims::{self, Claims};
@@ -9,6 +8,7 @@ use crate::columns::{Columns, Place};
 use crate::cose::{self, Sign1};
 use crate::ed25519::Mode;
 use crate::keys::{Enrolled, KeyTable};
+use crate::pool::each;
 use crate::reason::Reason;
 use crate::reason::Reason::{AlgorithmMismatch, KeyUnknown, Met, SignatureInvalid, UeidMismatch};
 use crate::signatures::{self, Algorithm, Signed};
@@ -142,19 +142,6 @@ pub fn verify_signed(
         }
     })?;
     Ok(reasons)
-}
-
-/// Does the work on every piece, on no more threads than there are pieces.
-fn each<T: Send>(pieces: Vec<T>, threads: usize, work: impl Fn(T) + Sync + Send) -> Result<(), ThreadPoolBuildError> {
-    // The caller's thread does what is not worth another one.
-    if pieces.len() <= 1 || threads == 1 {
-        pieces.into_iter().for_each(work);
-        return Ok(());
-    }
-    // A pool of this call's own: a global one would be dead in a child process after a fork, and would hang it.
-    let pool = ThreadPoolBuilder::new().num_threads(threads.min(pieces.len())).build()?;
-    pool.install(|| pieces.into_par_iter().for_each(work));
-    Ok(())
 }
 
 /// Decodes a row into its place, and returns what is left to verify, if it was read: then its reason is `until`.

@@ -19,6 +19,7 @@ pub mod keys;
 #[allow(unsafe_code)]
 mod lanes;
 pub mod merkle;
+mod pool;
 pub mod ranging;
 pub mod reason;
 pub mod signatures;

@@ -1,0 +1,177 @@
+"""Stage: round-trip times that are proven -> the reason of the term `location`, for N rows of a batch.
+
+A row is judged by the region of its chip's license: the territories of the countries, or the sites alone. What a chip
+says of its own place can be refuted and never confirmed, whatever its license says.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hem.errors import Reason, UsageError
+from hem.location.atlas import Atlas, shipped
+from hem.location.certificate import Certificate, certify
+from hem.location.geodesy import Floats
+from hem.location.region import Disc, Region, Site, disc, region
+from hem.location.rule import Place, Ranging, Rule, Verdicts, judge, refuted
+from hem.location.tables import Landmarks, Tables, build
+from hem.model import Claims
+from hem.trust import Trust
+from protocols.messages import License
+
+UNLIMITED, UNKNOWN = -1, -2  # as a row of regions: no limit, or a word that the map does not have
+_OF_PLACE = {
+    Place.INCONCLUSIVE: Reason.LOCATION_INCONCLUSIVE,
+    Place.INSIDE: Reason.LOCATION_ON_LAND,
+    Place.OUTSIDE: Reason.LOCATION_OUTSIDE,
+    Place.CONTRADICTION: Reason.LOCATION_CONTRADICTION,
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """What a trust's locations are judged by. It is built once for a landmark set and the licenses beside it."""
+
+    tables: Tables
+    regions: tuple[Region, ...]
+    of_license: NDArray[np.int64]  # by license row, with one more for "none": a row of regions, UNLIMITED or UNKNOWN
+
+    @property
+    def digests(self) -> tuple[bytes, bytes]:
+        """Return the digests of the map and of the landmark set."""
+        return bytes.fromhex(self.tables.atlas.digest), bytes.fromhex(self.tables.landmarks.digest)
+
+    @classmethod
+    def of(cls, trust: Trust) -> "Places | None":
+        """Return the places of a trust; None where it has no landmark, and nothing can be proven."""
+        if not trust.landmarks.rows:
+            return None
+        atlas, sites, regions, rows = shipped(), dict[Disc, int](), dict[Region, int](), []
+        for one in trust.licenses:
+            try:
+                found = region_of(one.terms, atlas, sites)
+            except UsageError:
+                rows.append(UNKNOWN)
+                continue
+            rows.append(UNLIMITED if found is None else regions.setdefault(found, len(regions)))
+        tables = build(atlas, landmarks_of(trust), tuple[Site, ...](sites))
+        return cls(tables, tuple(regions), np.array([*rows, UNLIMITED], dtype=np.int64))
+
+
+def landmarks_of(trust: Trust) -> Landmarks:
+    """Return the landmarks of a trust, revoked ones too: their rows stay, and no timing of theirs counts."""
+    terms = [one.terms for one in trust.landmarks.rows]
+    return Landmarks(
+        tuple(f"{one.name} {row.kid.hex()[:8]}" for one, row in zip(terms, trust.landmarks.rows, strict=True)),
+        tuple(one.operator for one in terms),
+        np.array([one.place.latitude for one in terms]),
+        np.array([one.place.longitude for one in terms]),
+        np.array([one.place.error / 1000 for one in terms]),
+    )
+
+
+def region_of(terms: License, atlas: Atlas, sites: dict[Disc, int]) -> Region | None:
+    """Return the region of a license, whose sites are put among `sites`; None if it does not limit location.
+
+    Raises:
+        UsageError: it names a country that the map does not have, or a site that is no place.
+    """
+    if not terms.countries and not terms.sites:
+        return None
+    # What is looked up fails before anything is put among the sites.
+    discs = [disc(one.name, one.latitude, one.longitude, one.radius / 1000) for one in terms.sites]
+    found = region(atlas, terms.countries or sorted({one.country for one in terms.sites}))
+    return Region(found.name, found.sure, found.maybe, frozenset(sites.setdefault(one, len(sites)) for one in discs))
+
+
+@dataclass(frozen=True)
+class Located:
+    """The reasons of N rows, and the verdicts and measurements that they come from, for the rows that have any."""
+
+    reasons: NDArray[np.uint16]
+    places: Places | None = None
+    rows: NDArray[np.int64] | None = None  # (M,) the rows that were judged
+    regions: NDArray[np.int64] | None = None  # (M,) of each
+    ranging: Ranging | None = None  # M rows
+    verdicts: Verdicts | None = None  # M rows
+
+    def certificate(self, row: int) -> Certificate | None:
+        """Return why a row came out as it did; None if no timing of it counts."""
+        if self.places is None or self.rows is None or self.ranging is None or self.verdicts is None:
+            return None
+        at = np.flatnonzero(self.rows == row)
+        if not len(at) or self.regions is None or self.regions[at[0]] < 0:
+            return None
+        judged_by = self.places.regions[self.regions[at[0]]]
+        return certify(self.places.tables, judged_by, self.ranging, int(at[0]), self.verdicts, wanted=Place.INSIDE)
+
+
+def locate(
+    standing: NDArray[np.void],
+    claims: Claims,
+    timed: tuple[NDArray[np.float64], NDArray[np.float64]],
+    places: Places | None,
+    rule: Rule,
+) -> Located:
+    """Return the reason of the term `location` for N rows.
+
+    Args:
+        standing: (N,) what the license of each row's chip says.
+        claims: N rows.
+        timed: (N, landmarks) each: proven round-trip times in nanoseconds and their ages in milliseconds; NaN: none.
+        places: what to judge by; None where there is no landmark, so that no limit can be shown to be kept.
+        rule: what is assumed.
+    """
+    limited = standing["limits_location"]
+    reasons = np.where(limited, Reason.LOCATION_NOT_CHECKED, Reason.LOCATION_NOT_LIMITED)
+    reasons[standing["license"] < 0] = Reason.NO_TERMS
+    if places is None:
+        return Located(reasons.astype(np.uint16))
+    which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
+    reasons[which >= 0] = Reason.LOCATION_NOT_RANGED
+    reasons[which == UNKNOWN] = Reason.LOCATION_NOT_ON_MAP
+    rows = np.flatnonzero(np.isfinite(timed[0]).any(axis=1))
+    if not len(rows):
+        return Located(reasons.astype(np.uint16), places)
+    measured, which = _measured(timed[0][rows] / 1e6, timed[1][rows] / 1e3), which[rows]
+    verdicts = judge(places.tables, places.regions, measured, rule, np.maximum(which, 0)) if places.regions else None
+    if verdicts is not None:
+        reasons[rows] = np.where(which >= 0, _named(verdicts), reasons[rows])
+    columns = claims.columns
+    claim = (columns.latitude[rows], columns.longitude[rows], np.nan_to_num(columns.accuracy[rows]))
+    false = refuted(places.tables, claim, measured, rule)
+    worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION])
+    reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
+    return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts)
+
+
+def _named(verdicts: Verdicts) -> NDArray[np.uint16]:
+    """Return the reason of each verdict. Inside at sea too needs no assumption, and so no name of its own."""
+    of_place = np.array([_OF_PLACE[one] for one in Place], dtype=np.uint16)
+    return np.where(verdicts.strict == Place.INSIDE, np.uint16(Reason.MET), of_place[verdicts.land])
+
+
+def _measured(rtt: Floats, age: Floats) -> Ranging:
+    """Return the timings, in ms and s, in as few columns as the row with the most has."""
+    none = ~np.isfinite(rtt)
+    order = np.argsort(none, axis=1, kind="stable")[:, : int((~none).sum(axis=1).max())]
+    return Ranging(np.take_along_axis(rtt, order, 1), order, np.take_along_axis(age, order, 1))
+
+
+def told(located: Located, refused: Mapping[int, str]) -> Callable[[int], str]:
+    """Return what says in words what was found of a row; `refused` names the timings that do not count."""
+
+    def say(row: int) -> str:
+        found = located.certificate(row)
+        if found is None:
+            return refused.get(row, "no timing that counts")
+        verdict = f"{found.land.name.lower()} on land, {found.strict.name.lower()} with the sea"
+        left = f"{len(found.left)} territories left: {', '.join(found.left[:8])}{', ...' * (len(found.left) > 8)}"
+        by = f"by {', '.join(found.deciding)}" if found.deciding else f"farthest from settled: {found.territory}"
+        settles = found.settles
+        more = f"; {settles.landmark} within {settles.rtt_ms:.2f} ms would settle it" if settles else ""
+        return f"{verdict}; {left}; {by}{more}{'; ' * (row in refused)}{refused.get(row, '')}"
+
+    return say
