@@ -211,6 +211,8 @@ def _udp(options: argparse.Namespace) -> None:
 def _forward(options: argparse.Namespace) -> None:
     from firmware_sim.serial import signals  # noqa: PLC0415 - as above
 
+    if len(options.path) > forwarder.MAX_PATHS:
+        raise SimulatorError(f"--path: {len(options.path)} paths, at most {forwarder.MAX_PATHS}")
     with forwarder.Forwarder(options.to, options.path, options.seed) as paths, signals() as stop:
         _print({"ports": paths.ports})
         paths.run(stop, sys.stdin.fileno())
