@@ -94,9 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
     sweep.add_argument("--reports", type=Path, required=True, metavar="FILE", help="for the reports, a CBOR sequence")
     sweep.add_argument("--attackers", type=_few, default=0, metavar="K", help="of each kind, among the honest chips")
-    sweep.add_argument(
-        "--nearest", type=_count, default=8, metavar="N", help="landmarks that range a chip (default: 8)"
-    )
+    sweep.add_argument("--nearest", type=_count, default=8, metavar="N", help="landmarks a chip (default: 8)")
     for one in (landmarks, sweep):
         one.add_argument("--lying", metavar="NAME", help="a landmark that reports a tenth of what it measures")
     for one in (answer, serial, udp, sweep):

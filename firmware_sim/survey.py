@@ -73,7 +73,8 @@ def stands(
 ) -> tuple[list[Stand], list[Attack]]:
     """Return who stands where: chips at their sites, and `each` attackers of every kind among the honest chips.
 
-    The `count` landmarks that are nearest to its site range a chip, as an operator would have it. The chip of an attacker is abroad, and wants to be taken to be beside the landmark that is nearest to its site.
+    The `count` landmarks that are nearest to its site range a chip, as an operator would have it. The chip of an
+    attacker is abroad, and wants to be taken to be beside the nearest of them.
 
     Raises:
         SimulatorError: the fleet has too few honest chips.
@@ -81,16 +82,26 @@ def stands(
     towns = {town.name: Spot(town.latitude, town.longitude) for town in TOWNS}
     chips = json.loads((directory / FLEET_JSON).read_text("utf-8"))["chips"]
     homes = [towns[chips[row.position]["site"]] for row in rows]
+    kinds = [Stand] * len(rows)
+    for place, kind in _bent(rows, each):
+        kinds[place] = kind
+    spots = [home if kind is Stand else ABROAD for kind, home in zip(kinds, homes, strict=True)]
+    found = [
+        kind(row.chip, spot, nearest(marks, home, count))
+        for kind, row, spot, home in zip(kinds, rows, spots, homes, strict=True)
+    ]
+    attacks = [
+        Attack(one.name, one.expected_reason, one.chip.ueid.hex(), place, *one.home)
+        for place, one in enumerate(found)
+        if type(one) is not Stand
+    ]
+    return found, attacks
+
+
+def _bent(rows: list[Row], each: int) -> list[tuple[int, type[Stand]]]:
+    """Return where attackers stand, and of which kind."""
     honest = [place for place, row in enumerate(rows) if row.attacker is None]
     kinds = [kind for kind in RANGING_ATTACKERS.values() for _ in range(each)]
     if len(kinds) > len(honest):
         raise SimulatorError(f"--attackers {each}: {len(kinds)} honest chips are needed, there are {len(honest)}")
-    bent = dict(zip(random.Random("ranging attackers").sample(honest, len(kinds)), kinds, strict=True))
-    found, attacks = [], []
-    for place, (row, home) in enumerate(zip(rows, homes, strict=True)):
-        kind = bent.get(place, Stand)
-        spot = ABROAD if place in bent else home
-        found.append(kind(row.chip, spot, nearest(marks, home, count)))
-        if place in bent:
-            attacks.append(Attack(kind.name, kind.expected_reason, row.chip.ueid.hex(), place, *spot))
-    return found, attacks
+    return list(zip(random.Random("ranging attackers").sample(honest, len(kinds)), kinds, strict=True))
