@@ -3,19 +3,22 @@
 import argparse
 import json
 import math
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from firmware_sim import factory, fleet, forwarder
+from firmware_sim import factory, fleet, forwarder, survey
 from firmware_sim.chip import RunningChip, Trust
 from firmware_sim.files import write_whole
 from firmware_sim.sites import TOWNS
 from firmware_sim.store import Row, SimulatorError, Store
+from firmware_sim.world import Globe
 from protocols import keys
 from protocols.cbor import WireError, join, split
+from protocols.landmarks import Window
 
 _MAX_SECONDS = 10_000_000.0
 _MAX_DELAY_MS = 60_000.0
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=about, description=about)
         one.set_defaults(run=run)
-        if run is not _forward:
+        if run not in (_forward, _landmarks):
             one.add_argument("--dir", type=Path, required=True, help="where the fleet lives")
         return one
 
@@ -84,7 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     forward.add_argument("--to", type=_address, required=True, metavar="HOST:PORT", help="where to, IPv4")
     forward.add_argument("--path", type=_path, action="append", required=True, metavar="MS[,MS[,LOSS]]", help=_PATH)
     forward.add_argument("--seed", default="", help="for jitter and loss")
-    for one in (answer, serial, udp):
+    landmarks = command("landmarks", _landmarks, "write the signed landmarks of the simulated world")
+    landmarks.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the landmarks, a CBOR sequence")
+    sweep = command("range", _range, "boot the fleet, have all landmarks range it in no real time, and answer")
+    sweep.add_argument("--challenge", type=Path, required=True, metavar="FILE", help="one signed challenge to range")
+    sweep.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
+    sweep.add_argument("--reports", type=Path, required=True, metavar="FILE", help="for the reports, a CBOR sequence")
+    sweep.add_argument("--attackers", type=_few, default=0, metavar="K", help="of each kind, among the honest chips")
+    sweep.add_argument("--nearest", type=_count, default=8, metavar="N", help="landmarks a chip (default: 8)")
+    for one in (landmarks, sweep):
+        one.add_argument("--lying", metavar="NAME", help="a landmark that reports a tenth of what it measures")
+    for one in (answer, serial, udp, sweep):
         one.add_argument("--work", type=_seconds, default=1.0, metavar="SECONDS", help="work after boot (default: 1.0)")
     return parser
 
@@ -93,6 +106,10 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text}: expected 1 to 1,000,000")
     return int(text)
+
+
+def _few(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _seconds(text: str) -> float:
@@ -208,9 +225,38 @@ def _udp(options: argparse.Namespace) -> None:
     _print({"rows": len(evidence), "refused": len(asked.refusals), "datagrams": came})
 
 
+def _landmarks(options: argparse.Namespace) -> None:
+    now = int(time.time())
+    made = [beacon.message(now) for beacon in survey.beacons(options.lying)]
+    write_whole(options.out, join(made))
+    _print({"landmarks": len(made)})
+
+
+def _range(options: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    challenge = _one_challenge(options)
+    marks = survey.beacons(options.lying)
+    with Store.open(_fleet(options.dir) / factory.FLEET_STORE) as store:
+        rows = store.rows()
+        found, attacks = survey.stands(rows, options.dir, marks, options.attackers, options.nearest)
+        for row in rows:
+            row.chip.boot()
+            row.chip.work(options.work)
+        now = time.time_ns() // 1_000_000
+        swept = Globe(random.Random(challenge)).sweep(marks, found, challenge, Window(now, now))
+        store.save(rows)
+        write_whole(options.reports, join(swept.reports))
+        write_whole(options.out, join(swept.evidence))
+    counts = {"rows": len(swept.evidence), "reports": len(swept.reports)}
+    took = round(time.perf_counter() - start, 3)
+    _print({**counts, "seconds": took, "attacks": [attack._asdict() for attack in attacks]})
+
+
 def _forward(options: argparse.Namespace) -> None:
     from firmware_sim.serial import signals  # noqa: PLC0415 - as above
 
+    if len(options.path) > forwarder.MAX_PATHS:
+        raise SimulatorError(f"--path: {len(options.path)} paths, at most {forwarder.MAX_PATHS}")
     with forwarder.Forwarder(options.to, options.path, options.seed) as paths, signals() as stop:
         _print({"ports": paths.ports})
         paths.run(stop, sys.stdin.fileno())

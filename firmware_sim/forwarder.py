@@ -17,7 +17,8 @@ from typing import NamedTuple, Self
 
 _TICK_S = 0.05
 _LARGEST = 65_535
-MAX_CLIENTS = 64  # of one path: each holds a socket
+MAX_PATHS = 32
+MAX_CLIENTS = 16  # of one path: each holds a socket, and `select` takes 1,024
 
 
 class Path(NamedTuple):

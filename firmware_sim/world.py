@@ -50,6 +50,9 @@ class Answerer(Protocol):
     def open(self, message: bytes, /) -> None:
         """Take a signed challenge to range."""
 
+    def asked_by(self, beacon: "Beacon", /) -> bool:
+        """Return whether this landmark was given the chip's address."""
+
     def late(self, beacon: "Beacon", /) -> bool:
         """Return whether this landmark is put off until the evidence is out."""
 
@@ -132,7 +135,8 @@ class Globe:
         """Return the signed reports of all landmarks, each on those who put it off or on those who do not."""
         reports = []
         for beacon in beacons:
-            rows = [self.range(beacon, asked, one) for one in answerers if one.late(beacon) == late]
+            mine = [one for one in answerers if one.asked_by(beacon) and one.late(beacon) == late]
+            rows = [self.range(beacon, asked, one) for one in mine]
             seen = [row for row in rows if row is not None]
             reports += signed_pieces((asked.id, asked.nonce), window, DRIFT_PPM, seen, beacon.key)
         return reports
@@ -174,6 +178,6 @@ def _ask(beacon: Beacon, answerer: Answerer, question: ranging.Datagram) -> rang
     return None if answer is None else ranging.decode(answer)
 
 
-def nearest(beacons: Sequence[Beacon], spot: Spot) -> Beacon:
-    """Return the landmark that is nearest to a place."""
-    return min(beacons, key=lambda beacon: beacon.spot.km(spot))
+def nearest(beacons: Sequence[Beacon], spot: Spot, count: int = 1) -> list[Beacon]:
+    """Return the landmarks that are nearest to a place, the nearest first."""
+    return sorted(beacons, key=lambda beacon: beacon.spot.km(spot))[:count]

@@ -51,7 +51,7 @@ class Seen(NamedTuple):
     ignored: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Session:
     """One chip under one challenge. Probes on the way by nonce; round trips by number: nonce, mac, nanoseconds."""
 

@@ -13,18 +13,22 @@ from protocols import entries, keys
 from protocols.entries import Kind
 
 
-def add_landmark(workspace: Workspace, message: bytes, *, now: int) -> LandmarkRow:
-    """Let a landmark's reports count from now on; returns its row.
+def add_landmarks(workspace: Workspace, messages: Sequence[bytes], *, now: int) -> list[LandmarkRow]:
+    """Let the reports of landmarks count from now on, of all of them or, on a fault, of none; returns their rows.
 
     Raises:
-        UsageError: damaged, not signed by itself, or its key is here already, revoked or not.
+        UsageError: one is damaged, not signed by itself, or its key is here already, revoked or not.
     """
-    terms, key = read_landmark(message)
-    kid, known = keys.kid(key), workspace.verifier.trust.landmarks
-    if known.row(kid) >= 0:
-        raise UsageError(f"landmark {terms.name}: key {kid.hex()} was added before: one that moves takes a new key")
-    workspace.record([entries.encode(Kind.LANDMARK, now, message)])
-    return known.rows[known.row(kid)]
+    known = workspace.verifier.trust.landmarks
+    new: list[bytes] = []
+    for message in messages:
+        terms, key = read_landmark(message)
+        kid = keys.kid(key)
+        if known.row(kid) >= 0 or kid in new:
+            raise UsageError(f"landmark {terms.name}: key {kid.hex()} was added before: one that moves takes a new key")
+        new.append(kid)
+    workspace.record([entries.encode(Kind.LANDMARK, now, message) for message in messages])
+    return [known.rows[known.row(kid)] for kid in new]
 
 
 def revoke_landmark(workspace: Workspace, kid: bytes, *, now: int) -> LandmarkRow:

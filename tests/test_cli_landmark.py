@@ -126,6 +126,16 @@ def test_a_landmark_is_added_once(desk):
     desk.hem("landmark", "add", desk.path("l")).refused("was added before")
 
 
+def test_landmarks_are_added_together_or_not_at_all(desk):
+    assert desk.keygen("m").code == 0
+    both = [desk.path(name).read_bytes() for name in ("l", "m")]
+    desk.hem("landmark", "add", desk.file("x", join([*both, both[0]]))).refused("was added before")
+    desk.hem("landmark", "add", desk.file("x", join([*both, b"\xa0"]))).refused("expected a signed landmark")
+    assert desk.hem("landmark", "show").text.startswith("no landmarks")
+    assert desk.hem("landmark", "add", desk.file("x", join(both))).text.count("added landmark") == 2
+    assert len(desk.hem("landmark", "show", "--json").text.splitlines()) == 2
+
+
 def test_what_is_no_landmark_is_not_added(desk):
     size = desk.hem("log", "checkpoint", "--json").json["size"]
     good = Landmark.open(desk.path("l").read_bytes())[1]

@@ -1,6 +1,7 @@
 """The timed phase in the firmware: what is answered, what is bounded, and what ends when the key is opened."""
 
 import json
+import resource
 import secrets
 import subprocess
 import sys
@@ -257,6 +258,24 @@ def test_a_path_that_cannot_be_is_one_line(flags, said, capsys):
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_forwarder_has_as_many_paths_as_it_can_watch(capsys):
+    assert main(["forward", "--to", "127.0.0.1:1", *(["--path", "1"] * 33)]) == 2
+    assert "33 paths, at most 32" in capsys.readouterr().err
+
+
+def test_more_chips_than_select_can_watch(tmp_path):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 1_400:
+        pytest.skip(f"this system gives {hard} open files")
+    fleet = make_fleet(tmp_path, 1_100)
+    (tmp_path / "c").write_bytes(ask()[0])
+    line = f"ulimit -n 1400; exec {sys.executable} -m firmware_sim udp --dir {fleet} --challenge {tmp_path / 'c'}"
+    line += f" --out {tmp_path / 'e'} --chips 1100 --seconds 0.2 < /dev/null"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout.splitlines()[1])["rows"] == 1_100
 
 
 def test_a_forwarder_closes_its_sockets():

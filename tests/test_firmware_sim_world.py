@@ -1,6 +1,8 @@
 """The simulated world under the real verifier: who cheats landmarks is found out, or gains but a larger disc."""
 
+import json
 import random
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +10,18 @@ import pytest
 
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS, LyingLandmark, Stand
 from firmware_sim.chip import HWMODEL, OEMID
+from firmware_sim.cli import main
 from firmware_sim.world import EARTH_KM, LIGHT_KM_PER_MS, Beacon, Globe, Link, Spot, nearest
 from hem import ranging
 from hem.errors import Reason
 from hem.evidence import messages, verify
 from hem.verifier import Verifier
 from protocols import entries, keys
+from protocols.cbor import split
 from protocols.entries import Kind, Policy
-from protocols.landmarks import Window
-from protocols.messages import RANGE, SIMULATED
-from tests.sim_world import ISSUER, NOW, VERIFIER, challenge, new_chip
+from protocols.landmarks import Landmark, RangingReport, Window
+from protocols.messages import RANGE, SIMULATED, Evidence
+from tests.sim_world import ISSUER, NOW, VERIFIER, challenge, make_fleet, new_chip
 from tests.small import seeded_key
 
 MS = 1000 * NOW
@@ -42,7 +46,7 @@ def new_stands(attacker=None, marks=None):
     chips = [new_chip(secret=bytes([n]) * 32) for n in range(len(HOMES))]
     kinds = [RANGING_ATTACKERS[attacker] if attacker else Stand, Stand, Stand, Stand]
     homes = [ABROAD if attacker else HOMES[0], *HOMES[1:]]
-    return [kind(chip, home, marks[0]) for kind, chip, home in zip(kinds, chips, homes, strict=True)]
+    return [kind(chip, home, marks) for kind, chip, home in zip(kinds, chips, homes, strict=True)]
 
 
 class Court:
@@ -110,7 +114,7 @@ def test_light_is_never_outrun_in_an_honest_world(seed):
     assert proven.refused == ()
     for stand, row in zip(stands, radii(proven), strict=True):
         assert (row >= distances(marks, stand.home)).all()
-        assert nearest(marks, stand.home) is marks[int(np.argmin(row))]
+        assert nearest(marks, stand.home) == [marks[int(np.argmin(row))]]
         assert row.min() < 3_000 + 5 * distances(marks, stand.home).min()
 
 
@@ -187,3 +191,51 @@ def test_attackers_are_documented_and_their_reasons_exist():
     for kind in RANGING_ATTACKERS.values():
         assert kind.__doc__
         assert kind.expected_reason in Reason.__members__
+
+
+# ---------------------------------------------------------------- commands
+
+
+def run(capsys, *arguments):
+    """Run a command of the simulator; returns exit code, its JSON line, and what it said of an error."""
+    code = main([str(one) for one in arguments])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if said.out else None, said.err
+
+
+def range_fleet(capsys, tmp_path, *flags):
+    (tmp_path / "c").write_bytes(challenge(1, purpose=RANGE))
+    files = ("--challenge", tmp_path / "c", "--out", tmp_path / "e", "--reports", tmp_path / "r")
+    return run(capsys, "range", "--dir", tmp_path / "fleet", *files, *flags)
+
+
+def test_a_whole_fleet_is_ranged_from_files_into_files(tmp_path, capsys):
+    make_fleet(tmp_path, 40, sites=12)
+    code, made, _ = run(capsys, "landmarks", "--out", tmp_path / "l")
+    marks = {keys.kid(keys.from_cose_key(Landmark.open(one)[1].key)) for one in split((tmp_path / "l").read_bytes())}
+    assert (code, made) == (0, {"landmarks": 18})
+    assert len(marks) == 18
+    code, said, err = range_fleet(capsys, tmp_path, "--attackers", 2, "--nearest", 5)
+    assert (code, err, said["rows"]) == (0, "", 40)
+    kinds = sorted(one["attacker"] for one in said["attacks"])
+    assert kinds == sorted([*RANGING_ATTACKERS, *RANGING_ATTACKERS])
+    evidence = [Evidence.open(one)[1] for one in split((tmp_path / "e").read_bytes())]
+    for attack in said["attacks"]:
+        assert evidence[attack["row"]].ueid.hex() == attack["ueid"]
+        assert attack["expected_reason"] == RANGING_ATTACKERS[attack["attacker"]].expected_reason
+    opened = [RangingReport.open(one) for one in split((tmp_path / "r").read_bytes())]
+    assert {sign1.kid for sign1, _ in opened} <= marks
+    timed = Counter(timing.ueid for _, report in opened for timing in report.timings)
+    assert set(timed.values()) == {5}
+    assert all(len(one.ranging.transcripts) <= 5 for one in evidence)
+
+
+def test_a_lying_landmark_has_to_be_one(tmp_path, capsys):
+    make_fleet(tmp_path, 2)
+    assert run(capsys, "landmarks", "--out", tmp_path / "l", "--lying", "zurich")[0] == 0
+    code, _, err = range_fleet(capsys, tmp_path, "--lying", "atlantis")
+    assert code == 2
+    assert "landmark atlantis: there are ashburn, " in err
+    code, _, err = range_fleet(capsys, tmp_path, "--attackers", 1)
+    assert (code, "8 honest chips are needed, there are 2" in err) == (2, True)
+    assert not (tmp_path / "e").exists()

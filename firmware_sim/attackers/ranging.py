@@ -5,6 +5,7 @@ place that follows from them is what counts.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -24,13 +25,18 @@ class Stand:
     name: ClassVar[str] = "honest"
     expected_reason: ClassVar[str] = "MET"
 
-    def __init__(self, chip: Chip, home: Spot, target: Beacon) -> None:
-        """Stand at `home`; an attacker wants to be taken to be near `target`."""
-        self.chip, self.home, self.target = chip, home, target
+    def __init__(self, chip: Chip, home: Spot, marks: Sequence[Beacon]) -> None:
+        """Stand at `home`, ranged by `marks`; an attacker wants to be taken to be beside the first of them."""
+        self.chip, self.home, self.target = chip, home, marks[0]
+        self._marks = frozenset(mark.kid for mark in marks)
 
     def open(self, message: bytes) -> None:
         """Take a signed challenge to range."""
         self.asked: Challenge = self.chip.accept(message)
+
+    def asked_by(self, beacon: Beacon) -> bool:
+        """Return whether this landmark ranges the chip."""
+        return beacon.kid in self._marks
 
     def late(self, beacon: Beacon) -> bool:  # noqa: ARG002 - for those who have something to wait for
         """Return whether this landmark is to be answered only once the evidence is out."""
@@ -76,8 +82,8 @@ class GnssSpoofer(Stand):
 class _Relay(Stand):
     """Has a machine beside the target, which answers with whatever key it has got."""
 
-    def __init__(self, chip: Chip, home: Spot, target: Beacon) -> None:
-        super().__init__(chip, home, target)
+    def __init__(self, chip: Chip, home: Spot, marks: Sequence[Beacon]) -> None:
+        super().__init__(chip, home, marks)
         self.key = self.commitment = b""
 
     def relay(self, question: bytes) -> Answered:
@@ -125,25 +131,20 @@ class RelayWithOpenedKey(_Relay):
 
 
 class ReplayedTranscript(_Relay):
-    """Answers the target with the key and the commitment of the sweep before, which everyone has by now."""
+    """Answers the target with the key and the commitment of an older session, which evidence has opened since."""
 
     name = "replayed-transcript"
     expected_reason = "COMMITMENT_MISMATCH"
 
-    def answer(self, beacon: Beacon, question: bytes) -> Answered:
-        """Return what the older session would have said; honest while there is none."""
-        if self.key and beacon.kid == self.target.kid:
-            return self.relay(question)
-        return super().answer(beacon, question)
+    def open(self, message: bytes) -> None:
+        """Let the chip take the challenge, and find an older session of it."""
+        super().open(message)
+        older = Session(replace(self.asked, nonce=secrets.token_bytes(32)), self.chip.ueid)
+        self.key, self.commitment = older.key, older.commitment
 
-    def sign(self) -> bytes:
-        """Return the honest evidence, and keep what it opens for the next time."""
-        session = self.chip.session
-        message = super().sign()
-        opened = Evidence.open(message)[1].ranging
-        if session and opened:
-            self.key, self.commitment = opened.key, session.commitment
-        return message
+    def answer(self, beacon: Beacon, question: bytes) -> Answered:
+        """Return what the older session would say to the target, the chip's answer to all others."""
+        return self.relay(question) if beacon.kid == self.target.kid else super().answer(beacon, question)
 
 
 class ReplyNotKeyed(Stand):

@@ -120,15 +120,16 @@ def show(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A signed landmark; - for standard input.")],
+    file: Annotated[Path, typer.Argument(help="A signed landmark, or a CBOR sequence of them; - for standard input.")],
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let a landmark's reports count. That it stands where it says is your word from now on, and in the log."""
+    """Let landmarks' reports count. That they stand where they say is your word from now on, and in the log."""
     data = read(file, "landmark")
     with Workspace.open(workspace, now=now_ms()) as opened, reading(file, data, "a signed landmark"):
-        row = mesh.add_landmark(opened, data, now=now_ms())
-    _say_row(row, "added", as_json=as_json)
+        rows = mesh.add_landmarks(opened, split(data), now=now_ms())
+    for row in rows:
+        _say_row(row, "added", as_json=as_json)
 
 
 @app.command()
