@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hem import challenge
 from hem.core import KeyTable
 from hem.errors import REASONS, Reason, UsageError
+from hem.location.atlas import shipped
+from hem.location.stage import region_of
 from hem.trust import (
     Endorsed,
     LicenseText,
@@ -288,12 +290,19 @@ def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> Non
 
 
 def check_terms(text: LicenseText) -> None:
-    """Return if a license can carry these terms; raises UsageError with the first field that `hem.cddl` refuses."""
+    """Return if a license can carry these terms.
+
+    Raises:
+        UsageError: the first field that `hem.cddl` refuses, or a place that the map does not have: no timing could
+            ever show that such a license is kept.
+    """
     trial = license_message(text, issuer="-", license_id=bytes(16), sequence=1, chips=(1, bytes(32)), now=0)
     try:
         License.decode(trial.encode())
     except WireError as error:
         raise UsageError(str(error)) from error
+    if trial.countries or trial.sites:
+        region_of(trial, shipped(), {})
 
 
 def read_license(data: bytes) -> License:

@@ -18,6 +18,7 @@ FAULTS = {
     "text for a flag": (TERMS + 'debug_allowed = "no"\n', ["debug_allowed"]),
     "wrong class": (TERMS.replace('"simulated"', '"best"'), ["device_class"]),
     "country": (TERMS + 'countries = ["de"]\n', ["countries.0", "ISO 3166-1"]),
+    "country that is none": (TERMS + 'countries = ["QQ"]\n', ["'QQ'", "no place that is known"]),
     "latitude": (TERMS + SITE.replace("50.0", "90.5"), ["sites.0.latitude"]),
     "no number": (TERMS + SITE.replace("50.0", "nan"), ["sites.0.latitude"]),
     "radius": (TERMS + SITE.replace("9000", "0"), ["sites.0.radius_m"]),
