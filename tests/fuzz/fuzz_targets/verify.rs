@@ -6,8 +6,9 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use hem_core::ed25519::Mode;
-use hem_core::ed25519::{Key, Signed, verify_rows, verify_rows_portable};
+use hem_core::ed25519::{
+    Key, Mode, Signed, verify_rows, verify_rows_in, verify_rows_portable, verify_rows_portable_in,
+};
 use hem_core::{KeyTable, Reason, Spans, scan, verify};
 use libfuzzer_sys::fuzz_target;
 
@@ -99,6 +100,10 @@ fn agree(rows: &[Scripted]) {
         .collect();
     let verdicts = verify_rows(&signed);
     assert_eq!(verdicts, verify_rows_portable(&signed));
+    let cofactored = verify_rows_in(Mode::Cofactored, &signed);
+    assert_eq!(cofactored, verify_rows_portable_in(Mode::Cofactored, &signed));
+    // The second rule takes all that the first one takes.
+    assert!(verdicts.iter().zip(cofactored).all(|(&exact, other)| exact != Reason::Met || other == Reason::Met));
     for (row, verdict) in rows.iter().zip(verdicts) {
         let strict = SIGNERS[row.signer].verifying_key().verify_strict(&row.message, &Signature::from(row.signature));
         assert_eq!(verdict == Reason::Met, strict.is_ok());
