@@ -13,6 +13,10 @@ import pytest
 
 from hem import ranging
 from hem.evidence import decode, verify
+from hem.location import MOTION_KM_PER_S, Rule, Speed, rule, stage
+from hem.location.atlas import shipped
+from hem.location.region import region
+from hem.location.tables import build
 from hem.workspace import look
 from protocols.cbor import split
 from protocols.landmarks import RangingReport
@@ -169,6 +173,31 @@ def test_lost_and_reordered_packets_lose_probes_and_nothing_else(place):
     assert all(0 < count < 24 for count in counted), counted
     assert ranged.proven.refused == ()
     assert (ranged.radii >= np.array([2, 8, 20]) / 2 * LIGHT_KM_PER_MS + ERROR_KM).all()
+
+
+def verdict(place: Place, ranged: Ranged, words: list[str], f: int) -> str:
+    """Return what the proven round trips say of the first chip and a region, on land."""
+    proven, atlas = ranged.proven, shipped()
+    tables = build(atlas, stage.landmarks_of(look(place.file("w"))[0].trust))
+    timed = rule.Ranging(proven.rtt_ns / 1e6, np.arange(len(CITIES)), proven.age_ms / 1e3)
+    found = rule.judge(tables, [region(atlas, words)], timed, Rule(f, Speed.VACUUM, 0.0, MOTION_KM_PER_S))
+    return rule.Place(found.land[0]).name
+
+
+def test_the_injected_delays_are_what_is_judged(place):
+    # 2 ms from Zurich; Tokyo and Lima are some 10,000 km from there, which light takes 64 ms for.
+    ranged = run(place, ["2", "70", "110"])
+    assert [verdict(place, ranged, ["CN"], f) for f in (0, 1)] == ["OUTSIDE", "INCONCLUSIVE"]
+    assert verdict(place, ranged, ["CH"], 0) == "INCONCLUSIVE"
+    # One key that answers from near three places at once.
+    ranged = run(place, ["2", "8", "30"])
+    assert [verdict(place, ranged, ["CN"], f) for f in (0, 1)] == ["CONTRADICTION"] * 2
+
+
+def test_what_is_lost_or_late_changes_no_verdict_but_to_open(place):
+    ranged = run(place, ["2,60,0.3", "70,60,0.3", "110,60,0.3"])
+    assert verdict(place, ranged, ["CN"], 0) in {"OUTSIDE", "INCONCLUSIVE"}
+    assert verdict(place, ranged, ["CN"], 1) == "INCONCLUSIVE"
 
 
 def _fail(process: subprocess.Popen) -> None:
