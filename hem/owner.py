@@ -287,11 +287,15 @@ def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> Non
         raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")
 
 
-def check_terms(text: LicenseText) -> None:
-    """Return if a license can carry these terms; raises UsageError with the first field that `hem.cddl` refuses."""
+def check_terms(text: LicenseText) -> License:
+    """Return these terms as a license carries them, yet without id and chips.
+
+    Raises:
+        UsageError: none can; with the first field that `hem.cddl` refuses.
+    """
     trial = license_message(text, issuer="-", license_id=bytes(16), sequence=1, chips=(1, bytes(32)), now=0)
     try:
-        License.decode(trial.encode())
+        return License.decode(trial.encode())
     except WireError as error:
         raise UsageError(str(error)) from error
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hem.cli.common import JsonFlag, say, say_json, say_table
-from hem.cli.csvs import DRIFT_PPM, LandmarksOption, demand_inputs, read_csv, read_marks
+from hem.cli.places import DRIFT_PPM, AlarmFlag, LandmarksOption, demand_inputs, read_csv, read_marks
 from hem.location import pings
 from hem.location.audit import Audit, Suspect, audit
 from hem.location.rule import Rule, Speed
@@ -22,9 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def audit_mesh(
     landmarks: LandmarksOption,
     rtts: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.MESH_COLUMNS)}; - for standard input.")],
-    alarm: Annotated[
-        bool, typer.Option(help="Take 0.70 c, the speed in fibre: grounds to look closer, no proof.")
-    ] = False,
+    alarm: AlarmFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Find landmarks that lie or stand elsewhere, by round trips between landmarks that beat light.

@@ -9,12 +9,23 @@ import numpy as np
 import typer
 
 from hem.cli.common import JsonFlag, say, say_json, say_table
-from hem.cli.csvs import DRIFT_PPM, LandmarksOption, demand_inputs, read_csv, read_marks
+from hem.cli.places import (
+    DRIFT_PPM,
+    AlarmFlag,
+    FOption,
+    InsideOption,
+    LandmarksOption,
+    OutsideOption,
+    demand_inputs,
+    read_csv,
+    read_marks,
+    wanted_from,
+)
 from hem.errors import UsageError
 from hem.location import atlas, pings, tables
 from hem.location.certificate import Certificate, certify
-from hem.location.region import Region, region
-from hem.location.rule import MAX_F, Place, Rule, Speed, Verdicts, judge
+from hem.location.region import Region
+from hem.location.rule import Place, Rule, Speed, Verdicts, judge
 from hem.location.tables import Tables
 
 app = typer.Typer(help="What round-trip times prove of where a chip is.", no_args_is_help=True)
@@ -26,32 +37,15 @@ def _location() -> None:
     """What round-trip times prove of where a chip is."""
 
 
-def _codes(text: str) -> list[str]:
-    return [word.strip().upper() for word in text.split(",") if word.strip()]
-
-
-def _wanted(inside: str | None, outside: str | None) -> tuple[Region, Place]:
-    """Return the region that was asked about, and the verdict that was hoped for."""
-    given = [(one, place) for one, place in ((inside, Place.INSIDE), (outside, Place.OUTSIDE)) if one is not None]
-    if len(given) != 1:
-        raise UsageError("expected one of --inside CODES and --outside CODES, such as --outside CN,RU")
-    codes, wanted = given[0]
-    return region(atlas.shipped(), _codes(codes)), wanted
-
-
 @app.command()
 def check(
     landmarks: LandmarksOption,
     rtts: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.RTT_COLUMNS)}; - for standard input.")],
-    inside: Annotated[str | None, typer.Option(metavar="CODES", help="Show that targets are in one of these.")] = None,
-    outside: Annotated[
-        str | None, typer.Option(metavar="CODES", help="Show that targets are in none of these.")
-    ] = None,
-    f: Annotated[int, typer.Option("--f", min=0, max=MAX_F, help="How many landmark operators may lie.")] = 1,
+    inside: InsideOption = None,
+    outside: OutsideOption = None,
+    f: FOption = 1,
     explain: Annotated[str | None, typer.Option(metavar="TARGET", help="Print the certificate of one target.")] = None,
-    alarm: Annotated[
-        bool, typer.Option(help="Take 0.70 c, the speed in fibre: grounds for an alarm, no proof.")
-    ] = False,
+    alarm: AlarmFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Judge targets by their round trips to landmarks, on plain CSV files.
@@ -60,7 +54,7 @@ def check(
     where was asked; 1: one is not, contradicts itself, or a row was left out; 3: for some it cannot be told.
     """
     demand_inputs(landmarks, rtts)
-    named, wanted = _wanted(inside, outside)
+    named, wanted = wanted_from(inside, outside)
     marks, refused = read_marks(landmarks)
     found, left_out = read_csv(rtts, "round trips", pings.RTT_COLUMNS, lambda text: pings.read_rtts(text, marks))
     if explain is not None and explain not in found.targets:
