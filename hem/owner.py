@@ -289,8 +289,8 @@ def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> Non
         raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")
 
 
-def check_terms(text: LicenseText) -> None:
-    """Return if a license can carry these terms.
+def check_terms(text: LicenseText) -> License:
+    """Return these terms as a license carries them, yet without id and chips.
 
     Raises:
         UsageError: the first field that `hem.cddl` refuses, or a place that the map does not have: no timing could
@@ -298,11 +298,12 @@ def check_terms(text: LicenseText) -> None:
     """
     trial = license_message(text, issuer="-", license_id=bytes(16), sequence=1, chips=(1, bytes(32)), now=0)
     try:
-        License.decode(trial.encode())
+        terms = License.decode(trial.encode())
     except WireError as error:
         raise UsageError(str(error)) from error
-    if trial.countries or trial.sites:
-        region_of(trial, shipped(), {})
+    if terms.countries or terms.sites:
+        region_of(terms, shipped(), {})
+    return terms
 
 
 def read_license(data: bytes) -> License:

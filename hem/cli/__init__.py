@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hem.cli import evidence, landmark, licenses, location, log, setup, show
+from hem.cli import audit, evidence, landmark, licenses, location, log, plan, setup, show
 from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
@@ -30,9 +30,11 @@ app.command()(demo)
 setup.add_to(app)
 app.add_typer(licenses.app, name="license")
 app.add_typer(landmark.app, name="landmark")
+audit.add_to(landmark.app)
 evidence.add_to(app)
 show.add_to(app)
 app.add_typer(location.app, name="location")
+plan.add_to(location.app)
 app.add_typer(log.app, name="log")
 
 

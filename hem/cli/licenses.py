@@ -59,8 +59,8 @@ def _chip(words: list[str], cycles: int) -> tuple[bytes, int]:
     return ueid_from(ueid), int(rest[0]) if rest else cycles
 
 
-def _terms_of(path: Path, data: bytes) -> LicenseText:
-    """Return the terms of a file in TOML, such that a license can carry them."""
+def terms_of(path: Path, data: bytes) -> LicenseText:
+    """Return the terms of a file in TOML, such that a license can carry them; raises UsageError."""
     text = text_of(path, data, "a license's terms in TOML")
     try:
         terms = license_from_text(text, str(path))
@@ -84,7 +84,7 @@ def issue(
 ) -> None:
     """Sign a license for chips, and a grant for each of them; both go into the log first."""
     demand_outputs(out, grants, as_json=as_json)
-    text = _terms_of(terms, read(terms, "license"))
+    text = terms_of(terms, read(terms, "license"))
     old = None if license_id is None else license_id_from(license_id)
     with Workspace.open(workspace, now=now_ms()) as opened:
         enrolled = dict.fromkeys(opened.verifier.trust.ueids, grant_cycles)
@@ -166,7 +166,7 @@ def check(
     """Check terms before they are issued, or a signed license against this workspace's issuer."""
     data = read(file, "license")
     if data[:1] != b"\xd2":
-        text = _terms_of(file, data)
+        text = terms_of(file, data)
         _print_terms({"terms": "consistent", "holder": text.holder}, as_json=as_json)
         return 0
     with reading(file, data, "a signed license, or terms in TOML"):

@@ -8,17 +8,27 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from hem.cli.common import STREAM, JsonFlag, read, say, say_json, say_table, text_of, warn
+from hem.cli.common import JsonFlag, say, say_json, say_table
+from hem.cli.places import (
+    DRIFT_PPM,
+    AlarmFlag,
+    FOption,
+    InsideOption,
+    LandmarksOption,
+    OutsideOption,
+    demand_inputs,
+    read_csv,
+    read_marks,
+    wanted_from,
+)
 from hem.errors import UsageError
 from hem.location import atlas, pings, tables
 from hem.location.certificate import Certificate, certify
-from hem.location.region import Region, region
-from hem.location.rule import MAX_F, Place, Rule, Speed, Verdicts, judge
-from hem.location.tables import Landmarks, Tables
+from hem.location.region import Region
+from hem.location.rule import Place, Rule, Speed, Verdicts, judge
+from hem.location.tables import Tables
 
 app = typer.Typer(help="What round-trip times prove of where a chip is.", no_args_is_help=True)
-DRIFT_PPM = 100.0  # of a landmark's clock: twice what crystals of computers are sold with
-TOLD = 20  # refused rows of a file that are named one by one
 SHOWN = 12  # territories named in a table
 
 
@@ -27,44 +37,15 @@ def _location() -> None:
     """What round-trip times prove of where a chip is."""
 
 
-def _codes(text: str) -> list[str]:
-    return [word.strip().upper() for word in text.split(",") if word.strip()]
-
-
-def _wanted(inside: str | None, outside: str | None) -> tuple[Region, Place]:
-    """Return the region that was asked about, and the verdict that was hoped for."""
-    given = [(one, place) for one, place in ((inside, Place.INSIDE), (outside, Place.OUTSIDE)) if one is not None]
-    if len(given) != 1:
-        raise UsageError("expected one of --inside CODES and --outside CODES, such as --outside CN,RU")
-    codes, wanted = given[0]
-    return region(atlas.shipped(), _codes(codes)), wanted
-
-
-def _tell(path: Path, refused: list[pings.Refused]) -> None:
-    """Name the rows that are left out, on standard error."""
-    for one in refused[:TOLD]:
-        warn(f"{path} line {one.line}: {one.why}; the row is left out")
-    if len(refused) > TOLD:
-        warn(f"{path}: {len(refused) - TOLD} more rows are left out")
-
-
-def _csv(path: Path, what: str, columns: tuple[str, ...]) -> str:
-    return text_of(path, read(path, what), f"CSV with the columns {','.join(columns)}")
-
-
 @app.command()
 def check(
-    landmarks: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.LANDMARK_COLUMNS)}; - for standard input.")],
+    landmarks: LandmarksOption,
     rtts: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.RTT_COLUMNS)}; - for standard input.")],
-    inside: Annotated[str | None, typer.Option(metavar="CODES", help="Show that targets are in one of these.")] = None,
-    outside: Annotated[
-        str | None, typer.Option(metavar="CODES", help="Show that targets are in none of these.")
-    ] = None,
-    f: Annotated[int, typer.Option("--f", min=0, max=MAX_F, help="How many landmark operators may lie.")] = 1,
+    inside: InsideOption = None,
+    outside: OutsideOption = None,
+    f: FOption = 1,
     explain: Annotated[str | None, typer.Option(metavar="TARGET", help="Print the certificate of one target.")] = None,
-    alarm: Annotated[
-        bool, typer.Option(help="Take 0.70 c, the speed in fibre: grounds for an alarm, no proof.")
-    ] = False,
+    alarm: AlarmFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Judge targets by their round trips to landmarks, on plain CSV files.
@@ -72,36 +53,17 @@ def check(
     CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. Exit code 0: all are shown to be
     where was asked; 1: one is not, contradicts itself, or a row was left out; 3: for some it cannot be told.
     """
-    if landmarks == rtts == STREAM:
-        raise UsageError("standard input is asked for twice: give landmarks or round trips as a file")
-    named, wanted = _wanted(inside, outside)
-    marks, refused = _read_marks(landmarks)
-    found, left_out = _read_rtts(rtts, marks)
-    _tell(landmarks, refused)
-    _tell(rtts, left_out)
+    demand_inputs(landmarks, rtts)
+    named, wanted = wanted_from(inside, outside)
+    marks, refused = read_marks(landmarks)
+    found, left_out = read_csv(rtts, "round trips", pings.RTT_COLUMNS, lambda text: pings.read_rtts(text, marks))
     if explain is not None and explain not in found.targets:
         raise UsageError(f"target {explain!r} is not in {rtts}")
     rule = Rule(f, Speed.FIBRE if alarm else Speed.VACUUM, DRIFT_PPM, 0.0)
     made = tables.build(atlas.shipped(), marks)
     verdicts = judge(made, [named], found.ranging, rule)
     _show(made, named, found, verdicts, wanted=wanted, only=explain, as_json=as_json)
-    return _code(verdicts, wanted, bool(refused or left_out))
-
-
-def _read_marks(path: Path) -> tuple[Landmarks, list[pings.Refused]]:
-    text = _csv(path, "landmarks", pings.LANDMARK_COLUMNS)
-    try:
-        return pings.read_landmarks(text)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-
-
-def _read_rtts(path: Path, marks: Landmarks) -> tuple[pings.Pings, list[pings.Refused]]:
-    text = _csv(path, "round trips", pings.RTT_COLUMNS)
-    try:
-        return pings.read_rtts(text, marks)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    return _code(verdicts, wanted, refused or left_out)
 
 
 def _code(verdicts: Verdicts, wanted: Place, refused: bool) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hem.location.geodesy import Floats
 from hem.location.region import Region
 from hem.location.rule import Place, Ranging, Rule, Verdicts
-from hem.location.tables import EVERYWHERE, Tables, bins_of, names, radius_of
+from hem.location.tables import EVERYWHERE, Tables, names, radius_of
 
 
 class Line(NamedTuple):
@@ -178,8 +178,7 @@ def _settles(case: _Measured, goal: list[int]) -> Settles | None:
     heard = (case.by_operator > 0).sum(axis=0)
     left = [bit for bit in goal if heard[bit] <= rule.f]
     spent = set(case.operator[(case.slack[:, left] > 0).any(axis=1)].tolist())
-    limit = tables.near[:, left].min(axis=1) - marks.error_km
-    reach = np.where(limit > 0, radius_of(bins_of(np.maximum(limit, 0)) - 1), -1.0)
+    reach = tables.reach(left)
     away = tables.apart[:, case.who]
     least = (away - case.radius).max(axis=1, initial=0.0)  # no true round trip is shorter than this
     expected = (away + case.radius).min(axis=1, initial=EVERYWHERE)
@@ -188,6 +187,5 @@ def _settles(case: _Measured, goal: list[int]) -> Settles | None:
     if not fits.any():
         return None
     best = int(np.argmax(np.where(fits, reach - expected, -np.inf)))
-    per_ms = float(rule.radius(np.array([1.0]), 0.0)[0])
     missing = rule.f + 1 - int(heard[left].min())
-    return Settles(marks.ids[best], float(np.floor(reach[best] / per_ms * 1e4) / 1e4), missing)
+    return Settles(marks.ids[best], rule.within_ms(float(reach[best])), missing)

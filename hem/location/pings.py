@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hem.errors import UsageError
+from hem.location.audit import Mesh
 from hem.location.rule import Ranging
 from hem.location.tables import Landmarks
 
 LANDMARK_COLUMNS = ("landmark", "operator", "latitude", "longitude", "error_km")
 RTT_COLUMNS = ("target", "landmark", "rtt_ms")
+MESH_COLUMNS = ("landmark", "other", "rtt_ms")
 MAX_RTT_MS = 10_000.0
 MAX_ID = 200
 
@@ -88,6 +90,33 @@ def read_rtts(text: str, landmarks: Landmarks) -> tuple[Pings, list[Refused]]:
         rtt[row, : len(seen)] = list(seen.values())
         who[row, : len(seen)] = list(seen)
     return Pings(tuple(found), Ranging(rtt, who)), refused
+
+
+def read_mesh(text: str, landmarks: Landmarks) -> tuple[Mesh, list[Refused]]:
+    """Return the round trips between landmarks of a CSV text, and the rows that are none.
+
+    Raises:
+        UsageError: no row is one.
+    """
+    rows = {name: number for number, name in enumerate(landmarks.ids)}
+    found: dict[tuple[int, int], float] = {}
+
+    def take(cells: list[str]) -> None:
+        for cell, column in zip(cells, MESH_COLUMNS[:2], strict=False):
+            if _text(cell, column) not in rows:
+                raise _RowError(f"landmark {cell!r} is not in the landmarks")
+        pair = rows[cells[0]], rows[cells[1]]
+        if pair[0] == pair[1]:
+            raise _RowError(f"landmark {cells[0]!r} with itself, expected two landmarks")
+        if pair in found:
+            raise _RowError(f"landmarks {cells[0]!r} and {cells[1]!r} occur twice this way; the first row stands")
+        found[pair] = _number(cells[2], "rtt_ms", 0, MAX_RTT_MS, above=True)
+
+    refused = list(_rows(text, MESH_COLUMNS, take))
+    if not found:
+        raise UsageError(_nothing("round trip", MESH_COLUMNS, refused))
+    one, two = np.array(list(found)).T
+    return Mesh(one, two, np.array(list(found.values()))), refused
 
 
 def _rows(text: str, columns: tuple[str, ...], take: Callable[[list[str]], None]) -> Iterator[Refused]:

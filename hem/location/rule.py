@@ -75,6 +75,11 @@ class Rule:
         radius = rtt_ms * grown + self.motion_km_per_s * age_s
         return np.where((rtt_ms >= 0) & (np.asarray(age_s) >= 0), radius, np.inf)
 
+    def within_ms(self, radius_km: float) -> float:
+        """Return the longest round trip with a radius of no more than this, cut to 0.1 us."""
+        per_ms = float(self.radius(np.array([1.0]), 0.0)[0])
+        return float(np.floor(radius_km / per_ms * 1e4) / 1e4)
+
 
 @dataclass(frozen=True)
 class Ranging:

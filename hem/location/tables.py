@@ -60,6 +60,11 @@ class Landmarks:
         """Return K."""
         return len(self.ids)
 
+    def part(self, rows: Sequence[int]) -> "Landmarks":
+        """Return some of them, in that order."""
+        ids, operators = (tuple(one[row] for row in rows) for one in (self.ids, self.operators))
+        return Landmarks(ids, operators, *(one[list(rows)] for one in (self.latitude, self.longitude, self.error_km)))
+
     @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of the set, whatever the order that it came in."""
@@ -99,6 +104,11 @@ class Tables:
         """Return the bits of a site, and of all that is not it."""
         first = len(self.atlas) + 2 * number
         return first, first + 1
+
+    def reach(self, goal: Sequence[int]) -> Floats:
+        """Return (K,) the greatest radius, km, within which a landmark excludes all of a goal; below 0: none does."""
+        limit = self.near[:, list(goal)].min(axis=1) - self.landmarks.error_km
+        return np.where(limit > 0, radius_of(bins_of(np.maximum(limit, 0)) - 1), -1.0)
 
     def name(self, bit: int) -> str:
         """Return what stands for a bit in text: the code of a territory, or the name of a site."""
