@@ -63,7 +63,8 @@ impl Key {
         lanes::kernel().eighths(encodings)
     }
 
-    fn of(bytes: [u8; 32], entry: Entry, budget: &Arc<Budget>) -> Self {
+    /// The key that a kernel has checked.
+    pub(crate) fn of(bytes: [u8; 32], entry: Entry, budget: &Arc<Budget>) -> Self {
         Self { bytes, entry: entry.into_words(), tables: Tables::new(budget) }
     }
 

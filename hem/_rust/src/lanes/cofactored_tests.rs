@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that finds None fails
 
+use std::sync::Arc;
+
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -206,7 +208,9 @@ impl Set {
             let hash = Sha512::new_with_prefix(point).chain_update(public).chain_update(message).finalize();
             (point, (r + Scalar::from_bytes_mod_order_wide(&hash.into()) * secret).to_bytes(), message)
         };
-        Self { key: Key::new(&public).unwrap(), rows: (0..count).map(row).collect() }
+        // Enrolled in lanes whatever the environment says: the equation is theirs.
+        let entry = Lanes::detect().unwrap().enroll(&[public]).remove(0).unwrap();
+        Self { key: Key::of(public, entry, &Arc::default()), rows: (0..count).map(row).collect() }
     }
 
     /// What the equation alone says of all rows.
