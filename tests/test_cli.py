@@ -275,6 +275,7 @@ def test_a_port_without_a_chip_cannot_tell_and_a_port_that_is_none_is_said(site:
     assert site.snapshot() == before
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_130_and_no_traceback(site: Site):
     master, slave = os.openpty()
     line = [sys.executable, "-m", "hem", "attest", os.ttyname(slave), "--timeout", "60", "-w", str(site.workspace)]

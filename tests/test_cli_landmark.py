@@ -230,6 +230,7 @@ def test_challenges_come_as_files_or_into_an_inbox(desk):
     hem(*flags, "--inbox", desk.directory, "--outbox", desk.path("nowhere")).refused("no such directory")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_inbox_is_ranged_until_the_landmark_is_stopped(desk):
     inbox, outbox = desk.path("in"), desk.path("out")
     inbox.mkdir()

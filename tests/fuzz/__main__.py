@@ -1,4 +1,6 @@
-"""Run each fuzz target for a while, from its committed corpus and the vectors: `python -m tests.fuzz [--seconds N]`.
+"""Run fuzz targets for a while, each from its committed corpus and the vectors.
+
+`python -m tests.fuzz [--seconds N] [TARGET ...]` runs those named, or all, one after another.
 
 `--minimize` then writes the corpus anew: few and small files, which reach what was reached and no vector reaches.
 
@@ -94,19 +96,23 @@ def minimize(program):
 
 
 def main():
-    """Run all targets; exit code 1 on a finding, 2 if they cannot be built."""
+    """Run the named targets, or all; exit code 1 on a finding, 2 if they cannot be built."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the Rust decoder.")
     parser.add_argument("--seconds", type=int, default=15, help="for each target (default: 15)")
     parser.add_argument("--minimize", action="store_true", help="then write the committed corpora anew")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)} (default: all)")
     given = parser.parse_args()
+    targets = given.targets or TARGETS
+    if unknown := set(targets) - set(TARGETS):
+        parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     try:
         folder = build()
     except (OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"fuzz: the targets were not built ({error}): install cargo and a C++ compiler\n")
         return 2
-    sound = [fuzz(folder / target, given.seconds) for target in TARGETS]
+    sound = [fuzz(folder / target, given.seconds) for target in targets]
     if given.minimize and all(sound):
-        for target in TARGETS:
+        for target in targets:
             minimize(folder / target)
     return 0 if all(sound) else 1
 
