@@ -1,6 +1,6 @@
 """Run fuzz targets for a while, each from its committed corpus and the vectors.
 
-`python -m tests.fuzz [--seconds N] [TARGET ...]` runs those named, or all, one after another.
+`python -m tests.fuzz [--seconds N] [TARGET ...]` runs those named, or all, as many at once as there are cores.
 
 `--minimize` then writes the corpus anew: few and small files, which reach what was reached and no vector reaches.
 
@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -110,7 +111,8 @@ def main():
     except (OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"fuzz: the targets were not built ({error}): install cargo and a C++ compiler\n")
         return 2
-    sound = [fuzz(folder / target, given.seconds) for target in targets]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sound = list(pool.map(lambda target: fuzz(folder / target, given.seconds), targets))
     if given.minimize and all(sound):
         for target in targets:
             minimize(folder / target)
