@@ -41,6 +41,7 @@ EXPLAINED = "impossible-rate"
 # Of the ranging sweep: how many chips at most, landmarks near each, probes by each, attackers of a kind, and who lies.
 RANGED, NEAREST, PROBES, OF_A_KIND, LIAR = 2_000, 5, 6, 10, "frankfurt"
 RANGING_WORK_S = 0.1  # that the chips compute for before it
+DRIFT_PPM = 100.0  # error of the landmarks' clocks
 LICENSED = ("CA", "CH", "GB", "IS", "LI", "NO", "US")  # countries of the licenses, beside the European Union
 Say = Callable[[str], None]
 
@@ -277,8 +278,8 @@ class _Demo:
                                "--lying", LIAR, "--attackers", each, "--work", RANGING_WORK_S, "--chips", RANGED,
                                "--nearest", NEAREST, "--probes", PROBES)  # fmt: skip
         (self.directory / "ranging-attacks.json").write_text(json.dumps(told["attacks"]))
-        refused = [one for one in mesh.take_reports(opened, split(reports.read_bytes()), now=_now()) if one]
-        if refused:
+        reasons = mesh.take_reports(opened, split(reports.read_bytes()), now=_now())
+        if refused := [reason for reason in reasons if reason is not Reason.MET]:
             raise WorkspaceError(f"{len(refused)} ranging reports refused, the first: {refused[0].name}")
         rows = rows_of(opened.appraise(decode(answers.read_bytes()), now=_now()))
         counted = tally(rows, told["attacks"], told["bent_before"])
@@ -289,7 +290,10 @@ def _audited(opened: Workspace, counted: Tally, pings: str) -> RangingSweep:
     """Return what the sweep came to, with the audit of what landmarks time of each other."""
     rows, f = opened.verifier.trust.landmarks.rows, opened.verifier.rules.f
     marks = replace(landmarks_of(opened.verifier.trust), ids=tuple(row.terms.name for row in rows))
-    found = audit(marks, read_mesh(pings, marks)[0], Rule(0, Speed.VACUUM, 0.0, 0.0))
+    timed, left_out = read_mesh(pings, marks)
+    if left_out:
+        raise WorkspaceError(f"round trips of landmarks: line {left_out[0].line}: {left_out[0].why}")
+    found = audit(marks, timed, Rule(f, Speed.VACUUM, DRIFT_PPM, 0.0))
     distrusted = tuple(one.landmark for one in found.suspects)
     seen = LIAR in distrusted
     liar = Attacked("lying-landmark", "landmark audit", 1, int(seen), int(not seen), 0, 0.0, "")

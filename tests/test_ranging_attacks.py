@@ -10,7 +10,7 @@ import pytest
 
 import hem.location
 from firmware_sim import survey
-from firmware_sim.attackers.ranging import RANGING_ATTACKERS
+from firmware_sim.attackers.ranging import RANGING_ATTACKERS, SELLER
 from hem import demo, ranging
 from hem.errors import Reason
 from hem.evidence import decode
@@ -21,6 +21,7 @@ from hem.verifier import Rules, Verifier
 from hem.workspace import read_entries
 from protocols import entries
 from protocols.entries import Kind
+from protocols.landmarks import Landmark, RangingReport
 from tests.removed import without
 
 DEVICES, OF_EACH = 200, 8
@@ -139,6 +140,25 @@ def test_without_the_second_operator_one_that_lies_is_believed(sweep):
     assert not found.passed
     bought = next(one for one in found.attackers if one.attack == "bought-landmark")
     assert bought.missed > 0
+
+
+@pytest.mark.parametrize(("f", "believed"), [(0, True), (1, False)])
+def test_an_operator_that_is_bought_proves_nothing_alone(sweep, f, believed):
+    """The chip is silent to all others, who would have told: what is left is one operator, with its lies."""
+    opened = [Landmark.open(message) for message in _fields(sweep.log, Kind.LANDMARK)]
+    sold = {sign1.kid for sign1, terms in opened if terms.operator == SELLER and terms.name not in survey.SENTINELS}
+    kept = [
+        one
+        for one in sweep.log
+        if all(RangingReport.open(m)[0].kid in sold for m in _fields([one], Kind.RANGING_REPORT))
+    ]
+    rows = sweep._replace(log=kept).rows(f)
+    assert any(row.passed for row in sweep.of("bought-landmark", rows)) == believed
+    assert not any(row.passed or row.failed for row in rows) or believed
+
+
+def _fields(log: list[bytes], kind: Kind) -> list[bytes]:
+    return [entry.fields[0] for entry in map(entries.decode, log) if entry.kind is kind]
 
 
 def test_no_timing_tells_these_two_and_only_who_has_the_key_gains(sweep):

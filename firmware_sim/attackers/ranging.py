@@ -31,7 +31,7 @@ class Stand:
 
     def __init__(self, chip: Chip, home: Spot, site: Spot, marks: Sequence[Beacon]) -> None:
         """Stand at `home`, ranged by `marks`; an attacker wants to be taken to be at `site`."""
-        self.chip, self.home, self.site, self.marks = chip, home, site, tuple(marks)
+        self.chip, self.home, self.site = chip, home, site
         self._kids = frozenset(mark.kid for mark in marks)
 
     def open(self, message: bytes) -> None:

@@ -99,7 +99,7 @@ def _print_ranging(ranging: demo_.RangingSweep) -> None:
         for one in found.attackers
     ]  # fmt: skip
     say_table(
-        "attack on places", "chips", "detected", "believed", "km gained", "for, or why no timing can tell", rows=rows
+        "attack on places", "times", "detected", "believed", "km gained", "for, or why no timing can tell", rows=rows
     )
     say(
         "",
