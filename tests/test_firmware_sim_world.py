@@ -255,26 +255,35 @@ def test_the_landmarks_of_the_world_are_signed(tmp_path, capsys):
     assert {one.operator for one in terms} == {"alpha", "beta", "gamma", "delta"}
 
 
-def test_a_whole_fleet_is_ranged_from_files_into_files(tmp_path, capsys):
+@pytest.fixture
+def ranged(tmp_path, capsys):
+    """Return what the simulator says of a ranged fleet, its evidence, and the UEIDs of the attackers' chips."""
     make_fleet(tmp_path, 40, sites=12)
     code, said, err = range_fleet(capsys, tmp_path, "--attackers", 2, "--nearest", 5, "--probes", 3)
     assert (code, err, said["rows"], said["bent_before"]) == (0, "", 40, [])
-    attacks = said["attacks"]
-    assert sorted(one["attacker"] for one in attacks) == sorted([*RANGING_ATTACKERS, *RANGING_ATTACKERS])
     evidence = [Evidence.open(one)[1] for one in split((tmp_path / "e").read_bytes())]
-    assert [evidence[one["row"]].ueid.hex() for one in attacks] == [one["ueid"] for one in attacks]
+    return said["attacks"], evidence, {bytes.fromhex(one["ueid"]) for one in said["attacks"]}
+
+
+def test_a_whole_fleet_is_ranged_with_attackers_in_it(ranged):
+    attacks, evidence, _ = ranged
+    assert sorted(one["attacker"] for one in attacks) == sorted([*RANGING_ATTACKERS, *RANGING_ATTACKERS])
     for one in attacks:
         kind = RANGING_ATTACKERS[one["attacker"]]
+        assert evidence[one["row"]].ueid.hex() == one["ueid"]
         assert (one["expected_reason"], one["untold"]) == (kind.expected_reason, kind.untold)
         assert (one["home"] != one["site"]) == kind.abroad
-    bent = {bytes.fromhex(one["ueid"]) for one in attacks}
+
+
+def test_reports_and_evidence_are_of_the_same_probes(ranged, tmp_path):
+    _, evidence, bent = ranged
     opened = [RangingReport.open(one)[1] for one in split((tmp_path / "r").read_bytes())]
     timings = [timing for report in opened for timing in report.timings]
+    assert {timing.sent for timing in timings} == {3}
     honest = Counter(timing.ueid for timing in timings if timing.ueid not in bent)
     # The five nearest, and the four sentinels, some of which are among the nearest in East Asia.
     assert set(honest.values()) <= set(range(5, 10))
     assert {one.ueid: len(one.ranging.transcripts) for one in evidence if one.ueid not in bent} == honest
-    assert {timing.sent for timing in timings} == {3}
 
 
 def test_a_part_of_a_fleet_is_ranged(tmp_path, capsys):

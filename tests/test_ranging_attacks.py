@@ -21,7 +21,7 @@ from hem.verifier import Rules, Verifier
 from hem.workspace import read_entries
 from protocols import entries
 from protocols.entries import Kind
-from protocols.landmarks import Landmark, RangingReport
+from protocols.landmarks import RangingReport
 from tests.removed import without
 
 DEVICES, OF_EACH = 200, 8
@@ -142,23 +142,22 @@ def test_without_the_second_operator_one_that_lies_is_believed(sweep):
     assert bought.missed > 0
 
 
+def without_reports(log: list[bytes], kids: set[bytes]) -> list[bytes]:
+    """Return the log as it would be had these landmarks heard nothing."""
+
+    def stays(entry: entries.Entry) -> bool:
+        return entry.kind is not Kind.RANGING_REPORT or RangingReport.open(entry.fields[0])[0].kid not in kids
+
+    return [one for one in log if stays(entries.decode(one))]
+
+
 @pytest.mark.parametrize(("f", "believed"), [(0, True), (1, False)])
 def test_an_operator_that_is_bought_proves_nothing_alone(sweep, f, believed):
     """The chip is silent to all others, who would have told: what is left is one operator, with its lies."""
-    opened = [Landmark.open(message) for message in _fields(sweep.log, Kind.LANDMARK)]
-    sold = {sign1.kid for sign1, terms in opened if terms.operator == SELLER and terms.name not in survey.SENTINELS}
-    kept = [
-        one
-        for one in sweep.log
-        if all(RangingReport.open(m)[0].kid in sold for m in _fields([one], Kind.RANGING_REPORT))
-    ]
-    rows = sweep._replace(log=kept).rows(f)
+    others = {one.kid for one in survey.beacons() if one.operator != SELLER or one.name in survey.SENTINELS}
+    rows = sweep._replace(log=without_reports(sweep.log, others)).rows(f)
     assert any(row.passed for row in sweep.of("bought-landmark", rows)) == believed
-    assert not any(row.passed or row.failed for row in rows) or believed
-
-
-def _fields(log: list[bytes], kind: Kind) -> list[bytes]:
-    return [entry.fields[0] for entry in map(entries.decode, log) if entry.kind is kind]
+    assert believed or not any(row.passed or row.failed for row in rows)
 
 
 def test_no_timing_tells_these_two_and_only_who_has_the_key_gains(sweep):
