@@ -19,6 +19,7 @@ from firmware_sim.world import Globe
 from protocols import keys
 from protocols.cbor import WireError, join, split
 from protocols.landmarks import Window
+from protocols.ranging import MAX_PROBES
 
 _MAX_SECONDS = 10_000_000.0
 _MAX_DELAY_MS = 60_000.0
@@ -94,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the evidence, a CBOR sequence")
     sweep.add_argument("--reports", type=Path, required=True, metavar="FILE", help="for the reports, a CBOR sequence")
     sweep.add_argument("--attackers", type=_few, default=0, metavar="K", help="of each kind, among the honest chips")
-    sweep.add_argument("--nearest", type=_count, default=8, metavar="N", help="landmarks a chip (default: 8)")
+    sweep.add_argument("--nearest", type=_count, default=8, metavar="N", help="landmarks near each chip (default: 8)")
+    sweep.add_argument("--probes", type=_probes, default=8, metavar="N", help="to a chip by a landmark (default: 8)")
+    sweep.add_argument(
+        "--chips", type=_count, default=1_000_000, metavar="N", help="at most, of all parts of the fleet"
+    )
+    sweep.add_argument("--mesh", type=Path, metavar="FILE", help="for what landmarks time of each other, CSV")
     for one in (landmarks, sweep):
         one.add_argument("--lying", metavar="NAME", help="a landmark that reports a tenth of what it measures")
     for one in (answer, serial, udp, sweep):
@@ -110,6 +116,12 @@ def _count(text: str) -> int:
 
 def _few(text: str) -> int:
     return 0 if text == "0" else _count(text)
+
+
+def _probes(text: str) -> int:
+    if (value := _count(text)) > MAX_PROBES:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 to {MAX_PROBES}")
+    return value
 
 
 def _seconds(text: str) -> float:
@@ -238,18 +250,25 @@ def _range(options: argparse.Namespace) -> None:
     marks = survey.beacons(options.lying)
     with Store.open(_fleet(options.dir) / factory.FLEET_STORE) as store:
         rows = store.rows()
+        rows = rows[:: -(-len(rows) // options.chips)]
         found, attacks = survey.stands(rows, options.dir, marks, options.attackers, options.nearest)
         for row in rows:
             row.chip.boot()
             row.chip.work(options.work)
         now = time.time_ns() // 1_000_000
-        swept = Globe(random.Random(challenge)).sweep(marks, found, challenge, Window(now, now))
+        globe = Globe(random.Random(challenge), probes=options.probes)
+        swept = globe.sweep(marks, found, challenge, Window(now, now))
         store.save(rows)
         write_whole(options.reports, join(swept.reports))
         write_whole(options.out, join(swept.evidence))
+    if options.mesh:
+        lines = (f"{one},{other},{ms}\n" for one, other, ms in globe.mesh(marks))
+        write_whole(options.mesh, "".join(["landmark,other,rtt_ms\n", *lines]).encode())
     counts = {"rows": len(swept.evidence), "reports": len(swept.reports)}
     took = round(time.perf_counter() - start, 3)
-    _print({**counts, "seconds": took, "attacks": [attack._asdict() for attack in attacks]})
+    # Who attacked in earlier sweeps is honest to landmarks, and no measure of honest chips.
+    bent = [place for place, row in enumerate(rows) if row.attacker is not None]
+    _print({**counts, "seconds": took, "attacks": [attack._asdict() for attack in attacks], "bent_before": bent})
 
 
 def _forward(options: argparse.Namespace) -> None:

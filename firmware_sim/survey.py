@@ -14,7 +14,8 @@ from firmware_sim.sites import TOWNS
 from firmware_sim.store import Row, SimulatorError
 from firmware_sim.world import Beacon, Spot, nearest
 
-ABROAD = Spot(39.9042, 116.4074)  # where the chips of attackers really are
+ABROAD = (Spot(39.9042, 116.4074), Spot(22.5431, 114.0579))  # where the chips of attackers really are
+SENTINELS = ("seoul", "ulaanbaatar", "hongkong", "taipei")  # landmarks around there, which range every chip
 _PLACES = (
     ("ashburn", "alpha", 39.0438, -77.4874),
     ("newark", "beta", 40.7357, -74.1724),
@@ -30,10 +31,15 @@ _PLACES = (
     ("helsinki", "gamma", 60.1699, 24.9384),
     ("dublin", "alpha", 53.3498, -6.2603),
     ("lisbon", "beta", 38.7223, -9.1393),
+    ("seattle", "delta", 47.6062, -122.3321),
     ("tokyo", "gamma", 35.6762, 139.6503),
     ("osaka", "alpha", 34.6937, 135.5023),
     ("singapore", "beta", 1.3521, 103.8198),
     ("santiago", "gamma", -33.4489, -70.6693),
+    ("seoul", "beta", 37.5665, 126.9780),
+    ("ulaanbaatar", "gamma", 47.8864, 106.9057),
+    ("hongkong", "alpha", 22.3193, 114.1694),
+    ("taipei", "delta", 25.0330, 121.5654),
 )
 
 
@@ -58,14 +64,15 @@ def _key(name: str) -> ed25519.Ed25519PrivateKey:
 
 
 class Attack(NamedTuple):
-    """One attacker of a sweep: its row, and where its chip really is."""
+    """One attacker of a sweep: its row, where its chip really is, and where it wants to be taken to be, in degrees."""
 
     attacker: str
     expected_reason: str
+    untold: str
     ueid: str
     row: int
-    latitude: float
-    longitude: float
+    home: Spot
+    site: Spot
 
 
 def stands(
@@ -73,35 +80,34 @@ def stands(
 ) -> tuple[list[Stand], list[Attack]]:
     """Return who stands where: chips at their sites, and `each` attackers of every kind among the honest chips.
 
-    The `count` landmarks that are nearest to its site range a chip, as an operator would have it. The chip of an
-    attacker is abroad, and wants to be taken to be beside the nearest of them.
+    The `count` landmarks that are nearest to its site range a chip, and the sentinels, as an operator would have it.
 
     Raises:
         SimulatorError: the fleet has too few honest chips.
     """
     towns = {town.name: Spot(town.latitude, town.longitude) for town in TOWNS}
     chips = json.loads((directory / FLEET_JSON).read_text("utf-8"))["chips"]
-    homes = [towns[chips[row.position]["site"]] for row in rows]
-    kinds = [Stand] * len(rows)
-    for place, kind in _bent(rows, each):
-        kinds[place] = kind
-    spots = [home if kind is Stand else ABROAD for kind, home in zip(kinds, homes, strict=True)]
-    found = [
-        kind(row.chip, spot, nearest(marks, home, count))
-        for kind, row, spot, home in zip(kinds, rows, spots, homes, strict=True)
-    ]
-    attacks = [
-        Attack(one.name, one.expected_reason, one.chip.ueid.hex(), place, *one.home)
-        for place, one in enumerate(found)
-        if type(one) is not Stand
-    ]
+    bent, found, attacks = _bent(rows, each), [], []
+    for place, row in enumerate(rows):
+        kind, site = bent.get(place, Stand), towns[chips[row.position]["site"]]
+        home = ABROAD[place % len(ABROAD)] if kind is not Stand and kind.abroad else site
+        found.append(kind(row.chip, home, site, _rangers(marks, site, count)))
+        if kind is not Stand:
+            ueid = row.chip.ueid.hex()
+            attacks.append(Attack(kind.name, kind.expected_reason, kind.untold, ueid, place, home, site))
     return found, attacks
 
 
-def _bent(rows: list[Row], each: int) -> list[tuple[int, type[Stand]]]:
-    """Return where attackers stand, and of which kind."""
+def _rangers(marks: list[Beacon], site: Spot, count: int) -> list[Beacon]:
+    """Return the landmarks that range the chips of a site, the nearest first."""
+    near = nearest(marks, site, count)
+    return near + [mark for mark in marks if mark.name in SENTINELS and mark not in near]
+
+
+def _bent(rows: list[Row], each: int) -> dict[int, type[Stand]]:
+    """Return which rows are attackers, and of which kind."""
     honest = [place for place, row in enumerate(rows) if row.attacker is None]
     kinds = [kind for kind in RANGING_ATTACKERS.values() for _ in range(each)]
     if len(kinds) > len(honest):
         raise SimulatorError(f"--attackers {each}: {len(kinds)} honest chips are needed, there are {len(honest)}")
-    return list(zip(random.Random("ranging attackers").sample(honest, len(kinds)), kinds, strict=True))
+    return dict(zip(random.Random("ranging attackers").sample(honest, len(kinds)), kinds, strict=True))

@@ -10,6 +10,8 @@ import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import permutations
 from typing import NamedTuple, Protocol
 
 from protocols import keys, ranging
@@ -90,7 +92,7 @@ class Beacon:
     claimed: Spot | None = None
     error_m: float = 100.0
 
-    @property
+    @cached_property
     def kid(self) -> bytes:
         """Its key id."""
         return keys.kid(self.key.public_key())
@@ -128,6 +130,16 @@ class Globe:
         reports = self._reports(beacons, answerers, asked, window, late=False)
         evidence = [one.sign() for one in answerers]
         return Swept(evidence, reports + self._reports(beacons, answerers, asked, window, late=True))
+
+    def mesh(self, beacons: Sequence[Beacon]) -> list[tuple[str, str, float]]:
+        """Return what landmarks time of each other, ms, each pair both ways: who lies to owners lies here too."""
+        pairs = [(one, other, self._fastest_ms(one.spot.km(other.spot))) for one, other in permutations(beacons, 2)]
+        return [(one.name, other.name, one.measured(math.ceil(1e6 * ms)) / 1e6) for one, other, ms in pairs if ms]
+
+    def _fastest_ms(self, km: float) -> float | None:
+        """Return the shortest of the probes of a window, None if all are lost."""
+        trips = (self.link.round_trip_ms(km, self.chance) for _ in range(self.probes))
+        return min((trip for trip in trips if trip is not None), default=None)
 
     def _reports(
         self, beacons: Sequence[Beacon], answerers: Sequence[Answerer], asked: Challenge, window: Window, *, late: bool

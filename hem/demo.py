@@ -10,28 +10,39 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hem import owner
+from hem import mesh, owner
 from hem.board import Board
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.evidence import decode
+from hem.location import Rule, Speed
+from hem.location.audit import audit
+from hem.location.pings import read_mesh
+from hem.location.region import words
+from hem.location.stage import landmarks_of
 from hem.model import AttestationResults, Tier
 from hem.results import Explained, Outcome, explain, outcomes
+from hem.tally import Attacked, Tally, rows_of, tally
 from hem.trust import LicenseText
-from hem.trust.documents import CLASSES, SiteText
+from hem.trust.documents import CLASSES
 from hem.workspace import Workspace
 from protocols.cbor import join, split
 from protocols.entries import Policy
-from protocols.messages import EVERY_CHIP, ONE_CHIP, Audience
+from protocols.messages import EVERY_CHIP, ONE_CHIP, RANGE, Audience
 
 SITES = 8
 WORK_S = 1.0
 SVN_FLOOR = 5
 EXPLAINED = "impossible-rate"
+# Of the ranging sweep: how many chips at most, landmarks near each, probes by each, attackers of a kind, and who lies.
+RANGED, NEAREST, PROBES, OF_A_KIND, LIAR = 2_000, 5, 6, 10, "frankfurt"
+RANGING_WORK_S = 0.1  # that the chips compute for before it
+DRIFT_PPM = 100.0  # error of the landmarks' clocks
+LICENSED = ("CA", "CH", "GB", "IS", "LI", "NO", "US")  # countries of the licenses, beside the European Union
 Say = Callable[[str], None]
 
 
@@ -42,6 +53,21 @@ class Attack(NamedTuple):
     expected_reason: str
     got_reason: str
     caught: bool
+
+
+class RangingSweep(NamedTuple):
+    """What the ranging sweep came to: verdicts, landmarks, which of these an audit distrusts, and f."""
+
+    tally: Tally
+    landmarks: int
+    operators: int
+    distrusted: tuple[str, ...]
+    f: int
+
+    @property
+    def passed(self) -> bool:
+        """Return whether all was told that can be, the lying landmark among it, and nobody else accused."""
+        return self.tally.passed and self.distrusted == (LIAR,)
 
 
 @dataclass
@@ -56,11 +82,13 @@ class Report:
     explained: list[Explained] = field(default_factory=list)
     explained_title: str = ""
     checkpoint: str = ""
+    ranging: RangingSweep | None = None
 
     @property
     def passed(self) -> bool:
-        """Return whether every attacker was caught for the right reason and no honest chip was refused."""
-        return bool(self.attackers) and all(one.caught for one in self.attackers) and not self.honest_refused
+        """Return whether every attacker was caught for the right reason and no honest chip was refused, twice over."""
+        caught = bool(self.attackers) and all(one.caught for one in self.attackers) and not self.honest_refused
+        return caught and self.ranging is not None and self.ranging.passed
 
 
 class Stopwatch:
@@ -134,12 +162,15 @@ class _Demo:
                 self.say("the sweep, with attackers")
                 rows, attacks = self._sweep(opened, port, "sweep", attack=True)
                 self._judge(opened, rows, attacks)
+            self.say("the ranging sweep, with attackers")
+            self._range(opened)
             self.report.checkpoint = opened.log.checkpoint.decode()
         return self.report
 
     def _simulator(self, command: str, *arguments: object) -> dict[str, Any]:
         """Return the JSON line of one simulator command."""
-        line = [sys.executable, "-m", "firmware_sim", command, "--dir", str(self.fleet), *map(str, arguments)]
+        where = ["--dir", self.fleet] if command != "landmarks" else []
+        line = [sys.executable, "-m", "firmware_sim", command, *map(str, [*where, *arguments])]
         done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - our own package
         if done.returncode:
             raise WorkspaceError(f"simulator {command}: {done.stderr.strip() or f'exit code {done.returncode}'}")
@@ -179,7 +210,7 @@ class _Demo:
         for group in ("main", "expired", "production"):
             chips = {bytes.fromhex(chip["ueid"]): chip["grant"] for chip in fleet["chips"] if chip["group"] == group}
             if chips:
-                text = _terms(group, fleet["sites"], sum(chips.values()))
+                text = _terms(group, sum(chips.values()))
                 grants += owner.issue_license(opened, text, chips, now=_now()).grants
         path = self.directory / "grants.cbor"
         path.write_bytes(join(grants))
@@ -233,9 +264,48 @@ class _Demo:
             self.report.explained = explain(part, row, opened.verifier.trust)
             self.report.explained_title = f"{EXPLAINED}, chip {attack['ueid']}"
 
+    def _range(self, opened: Workspace) -> None:
+        """Have the fleet ranged by landmarks, some chips and one landmark lying, and compare what the timings show."""
+        marks, ask, reports, answers, pings = (
+            self.directory / f"ranging-{name}"
+            for name in ("landmarks.cbor", "challenge.cbor", "reports.cbor", "evidence.cbor", "mesh.csv")
+        )
+        self._simulator("landmarks", "--lying", LIAR, "--out", marks)
+        mesh.add_landmarks(opened, split(marks.read_bytes()), now=_now())
+        ask.write_bytes(owner.issue_challenge(opened, Audience(EVERY_CHIP, b""), now=_now(), purpose=RANGE))
+        each = max(1, OF_A_KIND * min(self.report.devices, RANGED) // RANGED)
+        told = self._simulator("range", "--challenge", ask, "--out", answers, "--reports", reports, "--mesh", pings,
+                               "--lying", LIAR, "--attackers", each, "--work", RANGING_WORK_S, "--chips", RANGED,
+                               "--nearest", NEAREST, "--probes", PROBES)  # fmt: skip
+        (self.directory / "ranging-attacks.json").write_text(json.dumps(told["attacks"]))
+        reasons = mesh.take_reports(opened, split(reports.read_bytes()), now=_now())
+        if refused := [reason for reason in reasons if reason is not Reason.MET]:
+            raise WorkspaceError(f"{len(refused)} ranging reports refused, the first: {refused[0].name}")
+        rows = rows_of(opened.appraise(decode(answers.read_bytes()), now=_now()))
+        counted = tally(rows, told["attacks"], told["bent_before"])
+        self.report.ranging = _audited(opened, counted, pings.read_text("utf-8"))
 
-def _terms(group: str, sites: list[dict[str, Any]], budget: int) -> LicenseText:
-    """Return the terms of one group of chips: all but one of them are refused for what their name says."""
+
+def _audited(opened: Workspace, counted: Tally, pings: str) -> RangingSweep:
+    """Return what the sweep came to, with the audit of what landmarks time of each other."""
+    rows, f = opened.verifier.trust.landmarks.rows, opened.verifier.rules.f
+    marks = replace(landmarks_of(opened.verifier.trust), ids=tuple(row.terms.name for row in rows))
+    timed, left_out = read_mesh(pings, marks)
+    if left_out:
+        raise WorkspaceError(f"round trips of landmarks: line {left_out[0].line}: {left_out[0].why}")
+    found = audit(marks, timed, Rule(f, Speed.VACUUM, DRIFT_PPM, 0.0))
+    distrusted = tuple(one.landmark for one in found.suspects)
+    seen = LIAR in distrusted
+    liar = Attacked("lying-landmark", "landmark audit", 1, int(seen), int(not seen), 0, 0.0, "")
+    counted = replace(counted, attackers=(*counted.attackers, liar))
+    return RangingSweep(counted, len(rows), len(set(marks.operators)), distrusted, f)
+
+
+def _terms(group: str, budget: int) -> LicenseText:
+    """Return the terms of one group of chips: all but one of them are refused for what their name says.
+
+    They name countries, and no sites: that a chip is within some kilometers no round trip over a network can show.
+    """
     now = datetime.now(UTC)
     expired = group == "expired"
     return LicenseText(
@@ -243,13 +313,7 @@ def _terms(group: str, sites: list[dict[str, Any]], budget: int) -> LicenseText:
         not_before=now - timedelta(days=2),
         expires=now - timedelta(days=1) if expired else now + timedelta(days=365),
         device_class="production" if group == "production" else "simulated",
-        countries=sorted({site["country"] for site in sites}),
-        sites=[
-            SiteText(
-                name=s["name"], country=s["country"], latitude=s["latitude"], longitude=s["longitude"], radius_m=50_000
-            )
-            for s in sites
-        ],
+        countries=sorted({*LICENSED, *words().table["EU27"]["codes"]}),
         budget_cycles=budget,
         svn_floor=SVN_FLOOR,
     )

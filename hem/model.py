@@ -1,6 +1,6 @@
 """The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -172,6 +172,7 @@ class AttestationResults:
     now: int  # milliseconds, the verifier's clock
     basis: Basis  # what the verdicts rest on besides the log
     whereabouts: Callable[[int], str]  # in words, what landmark timings say of a row
+    uncounted: Mapping[int, tuple[Reason, ...]]  # by row, why timings of it do not count
 
     def __len__(self) -> int:
         """Return N."""

@@ -62,6 +62,14 @@ class Ranged:
     age_ms: NDArray[np.float64]
     refused: tuple[Refused, ...]
 
+    @property
+    def reasons(self) -> dict[int, tuple[Reason, ...]]:
+        """Return for each row with timings that do not count why each of these does not."""
+        found: dict[int, tuple[Reason, ...]] = {}
+        for row, _, reason in self.refused:
+            found[row] = (*found.get(row, ()), reason)
+        return found
+
     def lines(self, trust: Trust) -> dict[int, str]:
         """Return for each row with timings that do not count which these are, in words."""
         told: dict[int, list[str]] = defaultdict(list)

@@ -101,7 +101,8 @@ class Verifier:
         recorded = claims.authentic & ~step.repeated
         said = location.told(located, ranged.lines(trust))
         basis = self.basis()
-        return AttestationResults(items, claims, table, before, standing, asked, recorded, now, basis, said), step
+        found = (table, before, standing, asked, recorded, now, basis, said, ranged.reasons)
+        return AttestationResults(items, claims, *found), step
 
     def basis(self) -> Basis:
         """Return what verdicts rest on now, besides the entries of the log."""

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from hem import demo as demo_
 from hem.cli.common import JsonFlag, say, say_json, say_table
 from hem.cli.evidence import print_explained, print_outcomes
 
-STEPS = 5
+STEPS = 6
 
 
 def demo(
@@ -22,7 +22,8 @@ def demo(
 ) -> int:
     """Challenge, verify, judge and log a simulated fleet with attackers in it, and a chip on a serial port.
 
-    Exit code 0 only if every attacker was caught for the right reason and no honest chip was refused.
+    A second sweep has landmarks time the chips, with attackers on places. Exit code 0 only if every attacker that can
+    be told was caught for the right reason, in both sweeps, and no honest chip was refused.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -48,11 +49,26 @@ def demo(
                 "stages": report.stages,
                 "outcomes": [one._asdict() for one in report.counts],
                 "checkpoint": report.checkpoint,
+                "ranging": report.ranging and _values(report.ranging),
             }
         )
     else:
         _print(report)
     return 0 if report.passed else 1
+
+
+def _values(ranging: demo_.RangingSweep) -> dict[str, Any]:
+    """Return the ranging sweep for programs."""
+    found = ranging.tally
+    return {
+        "verdicts": found.verdicts,
+        "attackers": [one._asdict() for one in found.attackers],
+        "honest": found.honest._asdict(),
+        "landmarks": ranging.landmarks,
+        "operators": ranging.operators,
+        "distrusted": ranging.distrusted,
+        "f": ranging.f,
+    }
 
 
 def _print(report: demo_.Report) -> None:
@@ -65,8 +81,30 @@ def _print(report: demo_.Report) -> None:
     say("")
     say_table("stage", "seconds", "chips a second", rows=stages)
     say("", "checkpoint:", report.checkpoint)
+    if report.ranging:
+        _print_ranging(report.ranging)
     caught = sum(one.caught for one in report.attackers)
     say(
         f"{report.devices} chips and one on a serial port: {caught} of {len(report.attackers)} attackers caught "
         f"for the right reason, {report.honest_refused} honest chips refused"
+    )
+
+
+def _print_ranging(ranging: demo_.RangingSweep) -> None:
+    """Print the ranging sweep for people."""
+    found, honest = ranging.tally, ranging.tally.honest
+    rows = [
+        (one.attack, one.repetitions, one.detected, one.passed, round(one.gained_km),
+         one.untold or one.expected_reason)
+        for one in found.attackers
+    ]  # fmt: skip
+    say_table(
+        "attack on places", "times", "detected", "believed", "km gained", "for, or why no timing can tell", rows=rows
+    )
+    say(
+        "",
+        f"{ranging.landmarks} landmarks of {ranging.operators} operators, {ranging.f} of which may lie; the audit "
+        f"distrusts {', '.join(ranging.distrusted) or 'none'}",
+        f"{found.detected} of {found.detectable} attackers on places detected; of {honest.chips} honest chips "
+        f"{honest.inside} inside, {honest.inconclusive} inconclusive, {honest.false_alarms} false alarms",
     )
