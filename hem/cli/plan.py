@@ -13,9 +13,10 @@ from hem.errors import UsageError
 from hem.location import atlas, pings, tables
 from hem.location.plan import FLOOR_MS, SLOWDOWN, Network, Plan, cities, plan, terms
 from hem.location.region import Disc, Region
-from hem.location.rule import Place, Rule, Speed
+from hem.location.rule import Rule, Speed
 from hem.location.stage import landmarks_of, region_of
 from hem.location.tables import Landmarks
+from hem.model import Place
 from hem.workspace import look
 from protocols.messages import License
 

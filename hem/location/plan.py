@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from hem.location.geodesy import AT_MOST, Floats, sphere_km, unit
 from hem.location.pings import read_landmarks
 from hem.location.region import Disc, Region
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Rule
+from hem.location.rule import LIGHT_KM_PER_MS, Rule
 from hem.location.tables import Landmarks, Tables
+from hem.model import Place
 
 FILE = "cities.csv"
 FLOOR_MS = 0.1  # no reply takes less, from one machine to the next: a radius of 15 km
