@@ -36,9 +36,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
-    """Show what the log says: chips, licenses, challenges, and who never answered."""
+    """Show what the log says: chips, licenses, challenges, landmarks, and who never answered."""
     verifier, log = look(workspace)
-    trust, state = verifier.trust, verifier.state
+    trust, state, marks = verifier.trust, verifier.state, verifier.trust.landmarks.rows
     chips = np.arange(len(trust.ueids))
     last = state.last(chips)["time"]
     classes = {name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)}
@@ -56,12 +56,14 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None
         "last_answer": utc(int(last.max())) if last.any() else None,
         "challenges": len(state.challenges),
         "grants": len(trust.grants),
+        "landmarks": {"enrolled": len(marks), "revoked": sum(bool(one.revoked) for one in marks)},
     }
     if as_json:
         say_json({**values, "licenses": licenses})
         return
     for name, value in values.items():
-        say(f"{name.replace('_', ' '):15} {'-' if value is None else value}")
+        said = ", ".join(f"{count} {of}" for of, count in value.items()) if isinstance(value, dict) else value
+        say(f"{name.replace('_', ' '):15} {'-' if said is None else said}")
     if licenses:
         say_table(*licenses[0], rows=[tuple(one.values()) for one in licenses])
 
