@@ -61,8 +61,9 @@ def check(
 ) -> int:
     """Judge targets by their round trips to landmarks, on plain CSV files.
 
-    CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. Exit code 0: all are shown to be
-    where was asked; 1: one is not, contradicts itself, or a row was left out; 3: for some it cannot be told.
+    CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. A state is its land and 10 km around
+    it: territorial waters beyond are open sea. Exit code 0: all are shown to be where was asked; 1: one is not,
+    contradicts itself, or a row was left out; 3: for some it cannot be told.
     """
     demand_inputs(landmarks, rtts)
     named, wanted = wanted_from(inside, outside)
