@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -90,13 +90,12 @@ def draw_map(
     smallest that a chip answered from inside of; a contradiction has two that do not meet. Exit code 1: rows of a file
     were left out, or a verdict could not be derived again as it is logged.
     """
-    given = (landmarks, rtts, inside, outside, f)
     demand_inputs(landmarks, rtts)
     demand_outputs(out, as_json=as_json)
     left_out = False
     if landmarks is not None and rtts is not None:
         drawn, left_out = _of_files(landmarks, rtts, wanted_from(inside, outside), 1 if f is None else f, alarm=alarm)
-    elif alarm or any(one is not None for one in given):
+    elif alarm or {landmarks, rtts, inside, outside, f} != {None}:
         raise UsageError("expected --landmarks and --rtts with --inside or --outside, or none of these for the log")
     else:
         drawn = _of_log(workspace)
@@ -108,20 +107,37 @@ def draw_map(
 
 def _tell(out: Path, drawn: _Drawn, size: int, *, as_json: bool) -> None:
     """Print what was drawn."""
-    scene, counts = drawn.scene, Counter(chip.found for chip in drawn.scene.chips)
     if drawn.unlike:
         warn(f"{drawn.unlike} verdicts are not derived again as they are logged: see `hem explain`")
     if as_json:
-        claims = sum(chip.claim is not None for chip in scene.chips)
-        say_json({
-            "chips": len(scene.chips), "verdicts": {one: counts[one] for one in LOOKS if counts[one]},
-            "landmarks": len(scene.landmarks), "claims": claims, "sites": len(scene.sites), "bytes": size,
-            "f": drawn.assumed.f, "speed": drawn.assumed.speed.value, "map": drawn.assumed.map,
-            "landmark_digest": drawn.assumed.landmarks, "not_as_logged": drawn.unlike,
-        })  # fmt: skip
+        say_json(_object(drawn, size))
     elif out != STREAM:
-        what = ", ".join(f"{counts[one]} {one.replace('_', ' ')}" for one in LOOKS if counts[one])
-        say(f"{out}: {len(scene.chips)} chips{f': {what}' if what else ''}; {size:,} bytes", drawn.assumed)
+        said = (f"{count} {found.replace('_', ' ')}" for found, count in _counts(drawn.scene).items())
+        say(f"{out}: {len(drawn.scene.chips)} chips: {', '.join(said) or '-'}; {size:,} bytes", drawn.assumed)
+
+
+def _counts(scene: Scene) -> dict[str, int]:
+    """Return how many chips have each verdict that occurs."""
+    counts = Counter(chip.found for chip in scene.chips)
+    return {one: counts[one] for one in LOOKS if counts[one]}
+
+
+def _object(drawn: _Drawn, size: int) -> dict[str, Any]:
+    """Return for programs what was drawn."""
+    scene, assumed = drawn.scene, drawn.assumed
+    return {
+        "chips": len(scene.chips),
+        "verdicts": _counts(scene),
+        "landmarks": len(scene.landmarks),
+        "claims": sum(chip.claim is not None for chip in scene.chips),
+        "sites": len(scene.sites),
+        "bytes": size,
+        "f": assumed.f,
+        "speed": assumed.speed.value,
+        "map": assumed.map,
+        "landmark_digest": assumed.landmarks,
+        "not_as_logged": drawn.unlike,
+    }
 
 
 def _of_files(landmarks: Path, rtts: Path, asked: tuple[Region, Place], f: int, *, alarm: bool) -> tuple[_Drawn, bool]:

@@ -59,19 +59,16 @@ def plan_license(
     demand_inputs(file, landmarks, candidates)
     region, wanted, sites = _asked(file, inside, outside)
     marks, left_out = _landmarks(landmarks, workspace)
-    others, more = (cities(), False) if candidates is None else read_marks(candidates)
+    others, more, source = _candidates(candidates)
     made, towns = (tables.build(atlas.shipped(), one, sites) for one in (marks, others))
     rule = Rule(f, Speed.VACUUM, DRIFT_PPM, 0.0)
     network = Network(floor, slowdown)
     plans = [plan(made, one, rule, towns, network) for one in terms(made, region, wanted)]
-    source = f"about 100 cities, {CITIES_ARE}" if candidates is None else str(candidates)
-    for one in plans:
-        if as_json:
+    if as_json:
+        for one in plans:
             say_json({**_object(one, rule), "candidates": source})
-        else:
-            _show(one, rule, network)
-    if not as_json:
-        say(f"places and next landmarks: {source}")
+    else:
+        _show_all(plans, rule, network, source)
     return 0 if all(one.provable for one in plans) and not (left_out or more) else 1
 
 
@@ -94,6 +91,13 @@ def _license(file: Path) -> License:
         return owner.check_terms(terms_of(file, data))
     with reading(file, data, "a signed license, or terms in TOML"):
         return owner.read_license(data)
+
+
+def _candidates(file: Path | None) -> tuple[Landmarks, bool, str]:
+    """Return places for landmarks and chips, whether rows of a file were left out, and where they are from."""
+    if file is None:
+        return cities(), False, f"about 100 cities, {CITIES_ARE}"
+    return *read_marks(file), str(file)
 
 
 def _landmarks(file: Path | None, workspace: Path) -> tuple[Landmarks, bool]:
@@ -125,6 +129,12 @@ def _object(one: Plan, rule: Rule) -> dict[str, Any]:
 
 def _instead_object(other: Instead | None) -> dict[str, Any] | None:
     return None if other is None else {**other._asdict(), "by": [reach._asdict() for reach in other.by]}
+
+
+def _show_all(plans: list[Plan], rule: Rule, network: Network, source: str) -> None:
+    for one in plans:
+        _show(one, rule, network)
+    say(f"places and next landmarks: {source}")
 
 
 def _show(one: Plan, rule: Rule, network: Network) -> None:

@@ -1,6 +1,6 @@
 """Commands that only look: status, explain, reasons."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -11,6 +11,7 @@ from hem.errors import REASONS, Reason, UsageError
 from hem.model import Term
 from hem.results import CLASS_NAMES, explain, utc
 from hem.retrace import derive, reason_of
+from hem.verifier import Verifier
 from hem.workspace import entry_at, look, read_entries
 from protocols.entries import Entry, Kind
 from protocols.messages import Evidence as EvidenceMessage
@@ -38,26 +39,12 @@ def add_to(app: typer.Typer) -> None:
 def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
     """Show what the log says: chips, licenses, challenges, landmarks, and who never answered."""
     verifier, log = look(workspace)
-    trust, state, marks = verifier.trust, verifier.state, verifier.trust.landmarks.rows
-    chips = np.arange(len(trust.ueids))
-    last = state.last(chips)["time"]
-    classes = {name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)}
+    values = _counted(verifier, log.size)
     licenses = [
         {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
          "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
-        for one in trust.licenses
+        for one in verifier.trust.licenses
     ]  # fmt: skip
-    values = {
-        "verifier": trust.verifier,
-        "entries": log.size,
-        "chips": len(chips),
-        "device_classes": classes,
-        "never_answered": int((last == 0).sum()),
-        "last_answer": utc(int(last.max())) if last.any() else None,
-        "challenges": len(state.challenges),
-        "grants": len(trust.grants),
-        "landmarks": {"enrolled": len(marks), "revoked": sum(bool(one.revoked) for one in marks)},
-    }
     if as_json:
         say_json({**values, "licenses": licenses})
         return
@@ -66,6 +53,26 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None
         say(f"{name.replace('_', ' '):15} {'-' if said is None else said}")
     if licenses:
         say_table(*licenses[0], rows=[tuple(one.values()) for one in licenses])
+
+
+def _counted(verifier: Verifier, entries: int) -> dict[str, Any]:
+    """Return what the log says in numbers."""
+    trust, state, marks = verifier.trust, verifier.state, verifier.trust.landmarks.rows
+    chips = np.arange(len(trust.ueids))
+    last = state.last(chips)["time"]
+    return {
+        "verifier": trust.verifier,
+        "entries": entries,
+        "chips": len(chips),
+        "device_classes": {
+            name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)
+        },
+        "never_answered": int((last == 0).sum()),
+        "last_answer": utc(int(last.max())) if last.any() else None,
+        "challenges": len(state.challenges),
+        "grants": len(trust.grants),
+        "landmarks": {"enrolled": len(marks), "revoked": sum(bool(one.revoked) for one in marks)},
+    }
 
 
 def explain_chip(

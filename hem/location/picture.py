@@ -168,21 +168,16 @@ def _rounds(chips: Sequence[Chip]) -> list[tuple[_Round, int]]:
 
     Radii are rounded up, the more the more discs there are; at last the chips of a landmark and verdict share one.
     """
-    every = [_Round(chip.found, one.landmark, one.latitude, one.longitude, one.radius_km)
-             for chip in chips for one in chip.discs]  # fmt: skip
-    counts: Counter[_Round] = Counter()
+    every = [_Round(chip.found, *one) for chip in chips for one in chip.discs]
     for digits in (4, 2, 1, 0):
-        largest: dict[_Round, float] = {}
-        counts = Counter()
+        radii: dict[_Round, list[float]] = {}
         for one in every:
-            key = one._replace(radius_km=_rounded_up(one.radius_km, digits))
-            counts[key] += 1
-            largest[key] = max(largest.get(key, 0.0), one.radius_km)
-        if len(counts) <= MOST_DISCS:
+            radii.setdefault(one._replace(radius_km=_rounded_up(one.radius_km, digits)), []).append(one.radius_km)
+        if len(radii) <= MOST_DISCS:
             break
-    kept = sorted(counts.items(), key=lambda item: (-ORDER.index(item[0].found), -item[1], item[0]))[:MOST_DISCS]
-    drawn = [(one._replace(radius_km=largest[one]), count) for one, count in kept]
-    return sorted(drawn, key=lambda item: (-item[0].radius_km, ORDER.index(item[0].found), item[0]))
+    found = [(key._replace(radius_km=max(some)), len(some)) for key, some in radii.items()]
+    kept = sorted(found, key=lambda item: (-ORDER.index(item[0].found), -item[1], item[0]))[:MOST_DISCS]
+    return sorted(kept, key=lambda item: (-item[0].radius_km, ORDER.index(item[0].found), item[0]))
 
 
 def _rounded_up(radius_km: float, digits: int) -> float:
@@ -195,24 +190,27 @@ def _rounded_up(radius_km: float, digits: int) -> float:
 
 def _dots(chips: Sequence[Chip]) -> list[tuple[_Dot, int]]:
     """Return the claims to draw and for how many chips each stands: those of a cell of some degrees as one."""
-    claims = [(chip.found, *chip.claim) for chip in chips if chip.claim is not None]
+    claims = [_Dot(chip.found, *chip.claim) for chip in chips if chip.claim is not None]
     for cell in (1.0, 2.0, 5.0, 10.0):
-        at: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
-        for found, latitude, longitude in claims:
-            key = (found, int(np.floor(latitude / cell)), int(np.floor(longitude / cell)))
-            at.setdefault(key, []).append((latitude, longitude))
+        at: dict[tuple[str, int, int], list[_Dot]] = {}
+        for one in claims:
+            at.setdefault((one.found, int(one.latitude // cell), int(one.longitude // cell)), []).append(one)
         if len(at) <= MOST_DOTS:
             break
-    dots = [(_Dot(key[0], *np.mean(sorted(some), axis=0).tolist()), len(some)) for key, some in at.items()]
+    dots = [(_middle(sorted(some)), len(some)) for some in at.values()]
     kept = sorted(dots, key=lambda item: (-ORDER.index(item[0].found), -item[1], item[0]))[:MOST_DOTS]
     return sorted(kept, key=lambda item: (ORDER.index(item[0].found), -item[1], item[0]))
+
+
+def _middle(dots: list[_Dot]) -> _Dot:
+    return _Dot(dots[0].found, *np.mean([one[1:] for one in dots], axis=0).tolist())
 
 
 def _discs(rounds: list[tuple[_Round, int]]) -> Iterator[str]:
     fill = max(0.02, min(0.16, 1.2 / (len(rounds) or 1)))
     for one, count in rounds:
         path = _path(equal_earth(ring) for ring in disc(one.latitude, one.longitude, one.radius_km))
-        said = f"{_chips(count)} {LOOKS[one.found].words}, within {one.radius_km:,.0f} km of {one.landmark}"
+        said = f"{_many(count, 'chip')} {LOOKS[one.found].words}, within {one.radius_km:,.0f} km of {one.landmark}"
         yield (
             f'<path d="{path}" fill="{LOOKS[one.found].color}" fill-opacity="{fill:.2f}" fill-rule="evenodd" '
             f'stroke="{LOOKS[one.found].color}" stroke-opacity="{_CLEAR.get(one.found, 0.9)}" stroke-width="11">'
@@ -247,21 +245,23 @@ def _named(name: str, x: int, y: int, taken: list[tuple[int, int, int]]) -> Iter
     """Yield a name to the right of a landmark, or to the left, unless another name is there already."""
     text = _text(name, 24)
     wide = 75 * len(html.unescape(text))
-    for left, start, anchor in ((x + 60, x + 60, "start"), (x - 60 - wide, x - 60, "end")):
-        right = left + wide
-        if all(abs(y - other) > 130 or right < west or east < left for west, east, other in taken):
-            taken.append((left, right, y))
-            for under in (' stroke="#fff" stroke-width="34" stroke-opacity=".75"', ""):  # not all know paint-order
-                yield (
-                    f'<text x="{start}" y="{y + 42}" text-anchor="{anchor}" font-size="125" fill="#111"{under}>{text}'
-                    "</text>"
-                )
-            return
+    sides = ((x + 60, x + 60, "start"), (x - 60 - wide, x - 60, "end"))
+    free = [side for side in sides if not any(_meet(side[0], wide, y, other) for other in taken)]
+    for left, start, anchor in free[:1]:
+        taken.append((left, left + wide, y))
+        for under in (' stroke="#fff" stroke-width="34" stroke-opacity=".75"', ""):  # not all know paint-order
+            place = f'x="{start}" y="{y + 42}" text-anchor="{anchor}"'
+            yield f'<text {place} font-size="125" fill="#111"{under}>{text}</text>'
+
+
+def _meet(left: int, wide: int, y: int, other: tuple[int, int, int]) -> bool:
+    west, east, line = other
+    return abs(y - line) <= 130 and left <= east and west <= left + wide
 
 
 def _claims(dots: list[tuple[_Dot, int]]) -> Iterator[str]:
     for one, count in dots:
-        said = f"{_chips(count)} {LOOKS[one.found].words}, by the place claimed"
+        said = f"{_many(count, 'chip')} {LOOKS[one.found].words}, by the place claimed"
         yield (
             f'{_shape(one.found, one.latitude, one.longitude, _size(count))} fill="{LOOKS[one.found].color}" '
             f'stroke="#fff" stroke-width=".2"><title>{_text(said, 160)}</title></path>'
@@ -273,20 +273,16 @@ def _size(count: int) -> float:
     return float(min(4.0 + 0.8 * np.sqrt(count - 1), 26.0))
 
 
-def _chips(count: int) -> str:
-    return f"{count:,} chip{'s' * (count != 1)}"
-
-
 def _legend(scene: Scene, rounds: list[tuple[_Round, int]], dots: list[tuple[_Dot, int]]) -> Iterator[str]:
     """Yield what the colors and shapes mean, with counts and units."""
     counts = Counter(chip.found for chip in scene.chips)
-    shown = [one for one in ORDER if counts[one]] or list(ORDER[:1])
+    shown = {one: _many(counts[one], "chip") for one in ORDER if counts[one] or (not counts and one == ORDER[0])}
     top = TOP + 2 * _HALF + 34
     for place, one in enumerate(shown):
         x, y = MARGIN + 12 + 380 * (place // 3), top + 26 * (place % 3)
         look = LOOKS[one]
         yield f'<path d="{look.shape}" transform="translate({x} {y - 5:.0f}) scale(7)" fill="{look.color}"/>'
-        yield f'<text x="{x + 18}" y="{y:.0f}">{_chips(counts[one])} {look.words}</text>'
+        yield f'<text x="{x + 18}" y="{y:.0f}">{shown[one]} {look.words}</text>'
     for place, (mark, line) in enumerate(_keys(scene, rounds, dots)):
         x, y = MARGIN + 800, top + 23 * place
         yield f'<g transform="translate({x} {y - 5:.0f}) scale(.1)">{mark}</g>'
@@ -294,41 +290,45 @@ def _legend(scene: Scene, rounds: list[tuple[_Round, int]], dots: list[tuple[_Do
 
 
 def _keys(scene: Scene, rounds: list[tuple[_Round, int]], dots: list[tuple[_Dot, int]]) -> Iterator[tuple[str, str]]:
-    radii = [one.radius_km for one, _ in rounds]
-    stands = sum(count for _, count in rounds)
-    every = sum(len(chip.discs) for chip in scene.chips)
-    if radii:
-        lost = f"; {every - stands:,} not drawn" if every > stands else ""
+    """Yield a sample and a line for each kind of thing that is drawn."""
+    if rounds:
+        every, drawn = sum(len(chip.discs) for chip in scene.chips), sum(count for _, count in rounds)
+        said = f"{len(rounds):,} discs for {drawn:,} round trips, radius {_span([one.radius_km for one, _ in rounds])}"
         yield (
             '<circle r="65" fill="#777" fill-opacity=".16" stroke="#777" stroke-width="11"/>',
-            f"{len(rounds):,} discs for {stands:,} round trips, radius {_span(radii)}: answered from inside{lost}",
+            f"{said}: answered from inside{_lost(every, drawn)}",
         )
-    yield (
-        '<path d="M0-52l45 78h-90z" fill="#111"/>',
-        f"{len(scene.landmarks):,} landmark{'s' * (len(scene.landmarks) != 1)}{_over(scene.landmarks)}",
-    )
+    marks = len(scene.landmarks)
+    yield '<path d="M0-52l45 78h-90z" fill="#111"/>', f"{_many(marks, 'landmark')}{_lost(marks, MOST_PLACES)}"
     if dots:
-        claims = sum(chip.claim is not None for chip in scene.chips)
-        over = claims - sum(count for _, count in dots)
+        every, drawn = sum(chip.claim is not None for chip in scene.chips), sum(count for _, count in dots)
         yield (
             '<path d="M-40 0a40 40 0 1 0 80 0a40 40 0 1 0-80 0z" fill="#777"/>',
-            f"{claims:,} claimed places, at {len(dots):,} dots: claims, no proof{f'; {over:,} not drawn' * (over > 0)}",
+            f"{every:,} claimed places, at {len(dots):,} dots: claims, no proof{_lost(every, drawn)}",
         )
+    yield from _ground_keys(scene)
+    yield _bar()
+
+
+def _ground_keys(scene: Scene) -> Iterator[tuple[str, str]]:
     if scene.sites:
-        size = _span([one.radius_km for one in scene.sites])
+        sites, radii = len(scene.sites), _span([one.radius_km for one in scene.sites])
         yield (
             '<circle r="55" fill="none" stroke="#111" stroke-width="10" stroke-dasharray="22 13"/>',
-            f"{len(scene.sites):,} site{'s' * (len(scene.sites) != 1)}, radius {size}{_over(scene.sites)}",
+            f"{_many(sites, 'site')}, radius {radii}{_lost(sites, MOST_PLACES)}",
         )
     if scene.region is not None:
         yield (
             '<path d="M-70-60h140v120h-140z" fill="#cfe0b8"/><path d="M0-60h70v120h-70z" fill="#e6ecc4"/>',
             f"{_text(scene.region.name)}: what surely belongs to it, and what may (claimed by it, or a part of it)",
         )
-    bar = 2_000 / (2 * np.pi * EARTH_KM) * (WIDTH - 2 * MARGIN)
-    yield (
-        f'<path d="M-60-30v60M-60 0h{bar * _TEN:.0f}m0-30v60" fill="none" stroke="#111" stroke-width="12"/>',
-        f'<tspan dx="{bar - 10:.0f}">2,000 km at the equator; areas are true (Equal Earth projection)</tspan>',
+
+
+def _bar() -> tuple[str, str]:
+    long = 2_000 / (2 * np.pi * EARTH_KM) * (WIDTH - 2 * MARGIN)
+    return (
+        f'<path d="M-60-30v60M-60 0h{long * _TEN:.0f}m0-30v60" fill="none" stroke="#111" stroke-width="12"/>',
+        f'<tspan dx="{long - 10:.0f}">2,000 km at the equator; areas are true (Equal Earth projection)</tspan>',
     )
 
 
@@ -337,5 +337,9 @@ def _span(radii_km: list[float]) -> str:
     return f"{' to '.join(ends)} km"
 
 
-def _over(spots: Sequence[Spot]) -> str:
-    return f"; {len(spots) - MOST_PLACES:,} not drawn" if len(spots) > MOST_PLACES else ""
+def _lost(every: int, drawn: int) -> str:
+    return f"; {every - drawn:,} not drawn" if every > drawn else ""
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.location.atlas import Atlas
 from hem.location.geodesy import AT_MOST, Floats, sphere_km, unit
 from hem.location.pings import read_landmarks
 from hem.location.region import Disc, Region, known_codes, region, words
@@ -160,23 +161,37 @@ def _instead(
 
     A narrow `inside` fails for its neighbors; what a license is written against is mostly farther away.
     """
-    atlas, marks, lists = tables.atlas, tables.landmarks, words().table
-    held = {word: region(atlas, [word]).maybe for word in (*sorted(known_codes(atlas)), *lists)}
-    reach = np.array([tables.reach([bit]) for bit in range(atlas.sea)])
+    marks, held = tables.landmarks, _held(tables.atlas)
+    reach = np.array([tables.reach([bit]) for bit in range(tables.atlas.sea)])
     names, chips = places if len(places[0]) else (("the middle of it",), _middle(tables, term))
-    expected = network.rtt_ms(chips, unit(marks.latitude, marks.longitude))
-    for name, rtt in zip(names, expected, strict=True):
+    for name, rtt in zip(names, network.rtt_ms(chips, unit(marks.latitude, marks.longitude)), strict=True):
         near = _nearest(marks, rtt, rule.f)
-        free = frozenset(np.flatnonzero((reach[:, near] >= rule.radius(rtt[near], 0.0)).all(axis=1)).tolist())
-        shown = [word for word, bits in held.items() if bits <= free]
-        codes = tuple(word for word in shown if word not in lists)
-        if codes and len(near) > rule.f:
-            goal = tuple(sorted(frozenset[int]().union(*(held[code] for code in codes))))
-            other = Term(f"outside {'+'.join(codes)}", Place.OUTSIDE, goal)
-            by = tuple(_reach(tables, other, _limits(tables, other, rule), one) for one in near)
-            left = tuple(word for word in held if word not in lists and word not in codes)
-            rest = frozenset(range(atlas.sea)) - region(atlas, left).sure
-            yield Instead(codes, left, tuple(word for word in shown if word in lists), rest <= free, name, by)
+        excluded = (reach[:, near] >= rule.radius(rtt[near], 0.0)).all(axis=1)
+        if len(near) > rule.f and excluded.any():
+            free = frozenset(np.flatnonzero(excluded).tolist())
+            shown = [word for word, bits in held.items() if bits <= free]
+            if known_codes(tables.atlas) & set(shown):
+                yield _offer(tables, rule, free, (shown, sorted(set(held) - set(shown))), (name, near))
+
+
+def _held(atlas: Atlas) -> dict[str, frozenset[int]]:
+    """Return what each state, and each list of states, may hold."""
+    return {word: region(atlas, [word]).maybe for word in (*sorted(known_codes(atlas)), *words().table)}
+
+
+def _offer(
+    tables: Tables, rule: Rule, free: frozenset[int], found: tuple[list[str], list[str]], by: tuple[str, list[int]]
+) -> Instead:
+    """Return in words what landmarks show at a place, of the words that are shown and those that are not."""
+    atlas, lists = tables.atlas, set(words().table)
+    codes, left = (tuple(word for word in some if word not in lists) for some in found)
+    goal = region(atlas, codes).maybe
+    term = Term(f"outside {'+'.join(codes)}", Place.OUTSIDE, tuple(sorted(goal)))
+    limits = _limits(tables, term, rule)
+    rest = frozenset(range(atlas.sea)) - region(atlas, left).sure
+    whole = tuple(word for word in found[0] if word in lists)
+    place, near = by
+    return Instead(codes, left, whole, rest <= free, place, tuple(_reach(tables, term, limits, one) for one in near))
 
 
 def _middle(tables: Tables, term: Term) -> Floats:
