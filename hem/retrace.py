@@ -9,7 +9,7 @@ from hem.errors import Reason, WorkspaceError
 from hem.evidence import messages
 from hem.model import CHUNK, AttestationResults, Term
 from hem.trust import Trust
-from hem.workspace import entry_at, look
+from hem.workspace import entry_at, look, take_in
 from protocols.entries import Entry, Kind
 
 
@@ -69,7 +69,7 @@ def derive(directory: Path, logged: Sequence[bytes], indices: Iterable[int]) -> 
     known = 1
     for part in _batches(logged, indices):
         first, time = part[0][0], part[0][1].time
-        verifier.fold(logged[known:first])
+        take_in(verifier, logged[known:first], directory)
         known = first
         results, _ = verifier.appraise(messages([entry.fields[0] for _, entry in part]), now=time)
         for row, (index, entry) in enumerate(part):

@@ -159,3 +159,11 @@ def test_many_are_derived_in_batches_each_as_it_is_logged(tmp_path):
         assert [one.number for one in found] == picked
         assert all(one.same for one in found)
     assert latest(logged) == every[-4:]
+
+
+def test_an_entry_of_another_version_is_one_line(two, tmp_path):
+    mesh, _ = two
+    mesh.log.insert(-1, b"\x83\x18\x63\x00\x00")
+    directory, said = saved(mesh, tmp_path / "again"), "an entry that this version of hem cannot read"
+    explained(directory, len(mesh.log) - 1).refused(said)
+    hem("location", "map", "--out", tmp_path / "m.svg", "-w", directory).refused(said)

@@ -154,7 +154,7 @@ def test_a_picture_says_what_it_shows():
     assert any("2,000 km at the equator" in one for one in said)
     assert {"Denver", "Suva"} <= set(said)
     assert "1 chip outside, within 15 km of Tokyo" in titles(root)
-    assert "1 chip claimed place is false, by the place claimed" in titles(root)
+    assert "1 chip with a claimed place that is false, by the place claimed" in titles(root)
     assert len({look.color for look in LOOKS.values()}) == len({look.shape for look in LOOKS.values()}) == len(LOOKS)
 
 
@@ -247,7 +247,7 @@ def test_a_map_of_files(files, tmp_path):
     assert said[0] == "4 targets: inside US?"
     assert said[1].startswith(f"f = 0, speed vacuum (proof), map {EARTH.digest[:16]}, landmarks ")
     discs = [one for one in titles(root) if ", within " in one]
-    assert [one.rpartition(" of ")[2] for one in discs if "one key in two places" in one] == ["Denver", "Singapore"]
+    assert [one.rpartition(" of ")[2] for one in discs if "two places at once" in one] == ["Denver", "Singapore"]
     assert len(discs) == 5
     done = hem("location", "map", *files, "--inside", "US", "--f", 0, "--out", out)
     assert done.text.startswith(f"{out}: 4 chips: 1 inside, 1 outside, 1 inconclusive, 1 contradiction; ")

@@ -19,7 +19,7 @@ from hem.location.geodesy import EARTH_KM, Floats
 from hem.location.region import Region
 from hem.model import Within
 
-WIDTH, HEIGHT, MARGIN, TOP = 1600, 1000, 20, 84
+WIDTH, HEIGHT, MARGIN, TOP = 1600, 1012, 20, 84
 _TEN = 10  # units of the drawing a pixel: whole numbers, so that bytes are stable and few
 _RADIUS = (WIDTH - 2 * MARGIN) / 5.4133  # pixels a radius of the globe
 _HALF = 1.3173 * _RADIUS
@@ -42,9 +42,9 @@ LOOKS = {
     "outside": Look("outside", "#ee7733", "M-.9-.9h1.8v1.8h-1.8z"),
     "inconclusive": Look("inconclusive", "#777777", "M0-1.2L1.2 0 0 1.2-1.2 0z"),
     "not_judged": Look("not judged: not ranged, or no limit", "#b5b5b5", "M-1.1-.35h2.2v.7h-2.2z"),
-    "claim_false": Look("claimed place is false", "#009988", "M0 1.2L-1.2-.9h2.4z"),
+    "claim_false": Look("with a claimed place that is false", "#009988", "M0 1.2L-1.2-.9h2.4z"),
     "contradiction": Look(
-        "contradiction: one key in two places", "#cc3311",
+        "in contradiction: two places at once", "#cc3311",
         "M-1.1-.6L-.6-1.1 0-.5 .6-1.1 1.1-.6 .5 0 1.1 .6 .6 1.1 0 .5-.6 1.1-1.1 .6-.5 0z",
     ),
 }  # fmt: skip
@@ -191,7 +191,7 @@ def _rounded_up(radius_km: float, digits: int) -> float:
 def _dots(chips: Sequence[Chip]) -> list[tuple[_Dot, int]]:
     """Return the claims to draw and for how many chips each stands: those of a cell of some degrees as one."""
     claims = [_Dot(chip.found, *chip.claim) for chip in chips if chip.claim is not None]
-    for cell in (1.0, 2.0, 5.0, 10.0):
+    for cell in (1.0, 2.0, 5.0, 10.0, 20.0):
         at: dict[tuple[str, int, int], list[_Dot]] = {}
         for one in claims:
             at.setdefault((one.found, int(one.latitude // cell), int(one.longitude // cell)), []).append(one)
