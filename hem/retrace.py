@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hem.core import rows_of, scan
 from hem.errors import Reason, WorkspaceError
-from hem.evidence import messages
+from hem.evidence import messages, ueids
 from hem.model import CHUNK, AttestationResults, Term
 from hem.trust import Trust
 from hem.workspace import entry_at, look, take_in
@@ -45,8 +44,8 @@ def latest(logged: Sequence[bytes]) -> list[int]:
     found: dict[bytes, int] = {}
     for part in _runs(logged):
         rows = [(index, entry) for index, entry in part if reason_of(entry, Term.FRESH) is Reason.MET]
-        ueids = scan(rows_of([entry.fields[0] for _, entry in rows])).ueid if rows else ()
-        found |= {ueid.tobytes(): index for (index, _), ueid in zip(rows, ueids, strict=True)}
+        named = ueids(messages([entry.fields[0] for _, entry in rows]))
+        found |= {ueid: index for (index, _), ueid in zip(rows, named, strict=True)}
     return sorted(found.values())
 
 
