@@ -31,7 +31,7 @@ from hem.cli.places import (
     read_marks,
     wanted_from,
 )
-from hem.errors import Reason, UsageError
+from hem.errors import UsageError
 from hem.location import atlas, pings, tables
 from hem.location.certificate import certify
 from hem.location.picture import LOOKS, Chip, Scene, Spot, draw
@@ -41,18 +41,10 @@ from hem.location.stage import landmarks_of, within
 from hem.location.tables import Tables
 from hem.model import Place, Term, Within
 from hem.retrace import Derived, derive, latest, reason_of
+from hem.tally import seen
 from hem.trust import Trust
 from hem.workspace import look, read_entries
 from protocols.entries import Basis
-
-_FOUND = {
-    Reason.MET: "inside",
-    Reason.LOCATION_ON_LAND: "inside",
-    Reason.LOCATION_OUTSIDE: "outside",
-    Reason.LOCATION_CONTRADICTION: "contradiction",
-    Reason.LOCATION_INCONCLUSIVE: "inconclusive",
-    Reason.LOCATION_CLAIM_FALSE: "claim_false",
-}
 
 
 class _Drawn(NamedTuple):
@@ -198,7 +190,7 @@ def _assumed(bases: Counter[Basis]) -> tuple[Assumed, str]:
 
 def _logged(one: Derived) -> Chip:
     """Return the chip of a logged verdict: the verdict is the log's, the discs are derived again."""
-    found = _FOUND.get(reason_of(one.entry, Term.LOCATION), "not_judged")
+    found = seen(reason_of(one.entry, Term.LOCATION))
     return Chip(found, _witnesses(one, found), _claim(one))
 
 
