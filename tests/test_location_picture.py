@@ -351,4 +351,4 @@ def test_a_verdict_that_is_not_as_logged_is_told(tmp_path):
     directory = saved(mesh, tmp_path / "w")
     done = hem("location", "map", "--out", tmp_path / "m.svg", "-w", directory)
     assert done.code == 1
-    assert "1 verdicts are not derived again as they are logged" in done.err
+    assert "verdicts that are not derived again as they are logged: 1;" in done.err

@@ -100,7 +100,7 @@ def draw_map(
 def _tell(out: Path, drawn: _Drawn, size: int, *, as_json: bool) -> None:
     """Print what was drawn."""
     if drawn.unlike:
-        warn(f"{drawn.unlike} verdicts are not derived again as they are logged: see `hem explain`")
+        warn(f"verdicts that are not derived again as they are logged: {drawn.unlike}; see `hem explain`")
     if as_json:
         say_json(_object(drawn, size))
     elif out != STREAM:
@@ -184,7 +184,7 @@ def _assumed(bases: Counter[Basis]) -> tuple[Assumed, str]:
     basis, count = max(bases.items(), key=lambda item: (item[1], item[0]))
     digest = basis.map.hex() if any(basis.map) else atlas.shipped().digest
     others = sum(bases.values()) - count
-    said = f"; {others:,} verdicts rest on another f, map or landmark set" if others else ""
+    said = f"; another f, map or landmark set for {others:,} of the verdicts" if others else ""
     return Assumed(basis.f, Speed(basis.speed), digest, basis.landmarks.hex()), said
 
 

@@ -270,7 +270,7 @@ def _claims(dots: list[tuple[_Dot, int]]) -> Iterator[str]:
 
 def _size(count: int) -> float:
     """Return half the width of a dot, pixels: its area grows with the count, up to a bound."""
-    return float(min(4.0 + 0.8 * np.sqrt(count - 1), 26.0))
+    return float(min(4.0 + 0.4 * np.sqrt(count - 1), 20.0))
 
 
 def _legend(scene: Scene, rounds: list[tuple[_Round, int]], dots: list[tuple[_Dot, int]]) -> Iterator[str]:
