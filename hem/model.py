@@ -1,9 +1,9 @@
 """The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,70 @@ class Row(NamedTuple):
     terms: dict[Term, tuple[Verdict, Reason]]
 
 
+class Place(IntEnum):
+    """What landmark timings prove of a region."""
+
+    INCONCLUSIVE = 0
+    INSIDE = 1
+    OUTSIDE = 2
+    CONTRADICTION = 3
+
+
+class Line(NamedTuple):
+    """One landmark's word on one territory: it excludes it where the distance is greater than the radius."""
+
+    landmark: str
+    operator: str
+    rtt_ms: float
+    age_s: float  # since it was taken: the chip may have moved
+    radius_km: float  # the landmark's error with it, rounded up to the step of the tables
+    distance_km: float  # lower bound from where the landmark says it is to the territory grown by its margin
+    excluded: bool
+
+
+class Settles(NamedTuple):
+    """One more measurement that would settle an open verdict, if so many operators give one like it."""
+
+    landmark: str
+    rtt_ms: float  # or less
+    operators: int
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The verdict on one chip, what decided it, or what would."""
+
+    land: Place
+    strict: Place
+    left: tuple[str, ...]  # territories that are not excluded
+    deciding: tuple[str, ...]  # landmarks that suffice for the verdict on land
+    settles: Settles | None  # None: decided, or no landmark of the set can
+    territory: str  # of those that the verdict needs excluded, the one that is farthest from being so
+    lines: tuple[Line, ...]  # all landmarks on that territory
+
+
+class Within(NamedTuple):
+    """What one timing says whatever the license: the chip was no farther than `radius_km` from a landmark."""
+
+    landmark: str
+    latitude: float
+    longitude: float
+    radius_km: float  # the landmark's error with it
+
+
+class Whereabouts(Protocol):
+    """What landmark timings say of the rows of a batch."""
+
+    def told(self, row: int) -> str:
+        """Return it in words, with the timings that do not count."""
+
+    def certificate(self, row: int) -> Certificate | None:
+        """Return why a row came out as it did; None if no timing of it counts, or no region limits it."""
+
+    def discs(self, row: int) -> tuple[Within, ...]:
+        """Return what each timing that counts says, the smallest radius first."""
+
+
 class RefusedError(HemError):
     """Raised by `AttestationResults.require`: not every row is affirming."""
 
@@ -171,7 +235,7 @@ class AttestationResults:
     recorded: NDArray[np.bool_]  # authentic, and not one more copy of a stale message: these rows are logged
     now: int  # milliseconds, the verifier's clock
     basis: Basis  # what the verdicts rest on besides the log
-    whereabouts: Callable[[int], str]  # in words, what landmark timings say of a row
+    whereabouts: Whereabouts  # what landmark timings say of a row
     uncounted: Mapping[int, tuple[Reason, ...]]  # by row, why timings of it do not count
 
     def __len__(self) -> int:

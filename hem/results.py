@@ -221,7 +221,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
             Reason.LOCATION_INCONCLUSIVE,
             Reason.LOCATION_CLAIM_FALSE,
         ],
-        lambda case: case.results.whereabouts(case.row),
+        lambda case: case.results.whereabouts.told(case.row),
     ),
     Reason.CHAIN_FORK: _link,
     Reason.CHAIN_GAP: _link,

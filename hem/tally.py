@@ -24,6 +24,11 @@ _SEEN = {
 }
 
 
+def seen(place: Reason) -> str:
+    """Return in a word what timings showed, by the reason of the term `location`."""
+    return _SEEN.get(place, "not_judged")
+
+
 class Row(NamedTuple):
     """One row as judged: by its term `location`, by all terms, and why timings of it do not count."""
 
@@ -34,7 +39,7 @@ class Row(NamedTuple):
     @property
     def verdict(self) -> str:
         """Return in a word what the timings showed."""
-        return _SEEN.get(self.place, "not_judged")
+        return seen(self.place)
 
     @property
     def passed(self) -> bool:

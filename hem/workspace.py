@@ -193,10 +193,7 @@ def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys
     """Return the verifier that the entries make, which must be the one whose keys are here."""
     verifier = Verifier(threads=config.threads)
     _use_table(verifier, directory / ENROLLED, config.table_mib << 20)
-    try:
-        verifier.fold(known)
-    except WireError as error:
-        raise WorkspaceError(f"{directory}/log: an entry that this version of hem cannot read: {error}") from error
+    take_in(verifier, known, directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
     for name, key in logged.items():
@@ -204,6 +201,18 @@ def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys
             path = directory / "keys" / f"{name}.pem"
             raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
     return verifier
+
+
+def take_in(verifier: Verifier, known: Iterable[bytes], directory: Path) -> None:
+    """Let a verifier know more entries of a workspace's log.
+
+    Raises:
+        WorkspaceError: one of them is none that this version of hem knows.
+    """
+    try:
+        verifier.fold(known)
+    except WireError as error:
+        raise WorkspaceError(f"{directory}/log: an entry that this version of hem cannot read: {error}") from error
 
 
 def _use_table(verifier: Verifier, path: Path, table_bytes: int) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from firmware_sim.ranging import Session
 from hem import ranging
 from hem.evidence import messages, verify
+from hem.log import Signer
+from hem.store import Log
+from hem.workspace import KEY_NAMES, write_key
 from protocols import entries, keys
 from protocols import ranging as wire
 from protocols.entries import Kind
@@ -124,3 +127,39 @@ def sweep(mesh):
     evidence = [chip.answer(asked, ranging=session.claim()) for chip, session in zip(mesh.chips, sessions, strict=True)]
     mesh.pass_time(2)
     return asked, evidence, reports
+
+
+def saved(world: World, directory):
+    """Write what a world knows as a workspace in a new directory, and return that."""
+    (directory / "keys").mkdir(parents=True)
+    for name in KEY_NAMES:
+        write_key(directory / "keys" / f"{name}.pem", world.issuer)
+    (directory / "hem.toml").write_text('verifier = "test"\n')
+    signer = Signer("test/log", world.issuer)
+    Log.create(directory / "log", signer)
+    with Log.open(directory / "log", signer) as log:
+        log.append(world.log)
+    return directory
+
+
+def licensed(countries, count=1, **changes):
+    """Return a mesh whose chips run under a license for some countries."""
+    mesh = Mesh(count)
+    mesh.record(mesh.license_entries(mesh.chips, countries=countries, sequence=2, **changes))
+    return mesh
+
+
+def ranged(mesh, times, **claims):
+    """Range every chip, from the landmarks that `times` names, in nanoseconds; returns the evidence."""
+    asked = mesh.ask()
+    sessions = [mesh.session(chip, asked) for chip in mesh.chips]
+    reports = [
+        one.report(asked, *(one.time(session, asked, rtt=times[one.name]) for session in sessions))
+        for one in mesh.landmarks
+        if one.name in times
+    ]
+    claimed = [{"ranging": session.claim(), **claims} for session in sessions]
+    evidence = [chip.answer(asked, **more) for chip, more in zip(mesh.chips, claimed, strict=True)]
+    mesh.pass_time(2)
+    assert set(mesh.take(*reports)) <= {"MET"}
+    return evidence

@@ -7,7 +7,8 @@ import numpy as np
 
 from hem.location import atlas, tables
 from hem.location.geodesy import HALF_WAY_KM, sphere_km, unit
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Ranging, Rule, Speed
+from hem.location.rule import LIGHT_KM_PER_MS, Ranging, Rule, Speed
+from hem.model import Place
 
 EARTH = atlas.shipped()
 CITIES = {

@@ -69,13 +69,16 @@ def test_a_landmark_from_keygen_to_revocation(desk):
         "name": "zurich", "operator": "one", "latitude": 47.4, "longitude": 8.5, "error_m": 20.0,
     }  # fmt: skip
     assert desk.hem("landmark", "show").text.startswith("no landmarks")
+    assert desk.hem("status", "--json").json["landmarks"] == {"enrolled": 0, "revoked": 0}
     added = desk.hem("landmark", "add", desk.path("l"), "--json").json
     assert (added["landmark"], added["revoked"]) == (shown["landmark"], None)
+    assert "landmarks       1 enrolled, 0 revoked\n" in desk.hem("status").text
     assert desk.hem("landmark", "show", "--json").json == added
     revoked = desk.hem("landmark", "revoke", shown["landmark"], "--json").json
     assert revoked["revoked"]
     assert desk.hem("landmark", "show", "--json").json == revoked
     assert "zurich" in desk.hem("landmark", "show").text
+    assert desk.hem("status", "--json").json["landmarks"] == {"enrolled": 1, "revoked": 1}
     kinds = [line.split()[2] for line in desk.hem("log", "show").text.splitlines()]
     assert kinds == ["genesis", "landmark", "landmark_revoked"]
 

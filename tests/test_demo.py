@@ -43,6 +43,10 @@ def test_the_demo_catches_every_attacker_and_prints_the_named_keys(tmp_path):
     assert said["checkpoint"].encode() == open_log(keep / "workspace").checkpoint
     _check_ranging(said["ranging"])
     _check_kept(keep)
+    drawn = hem("location", "map", "--out", tmp_path / "map.svg", "-w", keep / "workspace", "--json").json
+    assert (drawn["chips"], drawn["not_as_logged"], drawn["landmarks"]) == (DEVICES + 1, 0, 23)
+    for found in ("inside", "outside", "contradiction", "claim_false"):
+        assert drawn["verdicts"].get(found, 0) == said["ranging"]["verdicts"][found]
 
 
 def _check_ranging(said):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hem.location import tables
 from hem.location.certificate import certify
 from hem.location.region import disc, region
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Ranging, judge
+from hem.location.rule import LIGHT_KM_PER_MS, Ranging, judge
+from hem.model import Place
 from tests.places import CITIES, EARTH, cities, landmarks, rule
 
 REGIONS = {words: region(EARTH, words.split("+")) for words in ("US", "CN", "DE", "EU27", "JP", "TIER3", "CA+US")}

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hem.location.region import region
-from hem.location.rule import Place, Ranging, judge
+from hem.location.rule import Ranging, judge
+from hem.model import Place
 from tests.places import CITIES, EARTH, cities, home, honest, left, rule, slowly
 
 REGIONS = [region(EARTH, words) for words in (["US"], ["CN"], ["EU27"], ["SG", "MY"], ["TIER1"], ["RU", "UA"])]

@@ -11,35 +11,12 @@ from hem.verifier import Rules
 from protocols import entries
 from protocols.entries import Kind
 from protocols.messages import Gnss
-from tests.mesh import Mesh
+from tests.mesh import licensed, ranged
 
 NEAR = {"frankfurt": 300_000, "zurich": 2_150_000}  # a chip in Frankfurt, 305 km from Zurich; round trips in ns
 # All that is within the disc around Zurich, whose operator must exclude what is not allowed.
 AROUND = ("AT", "BE", "CH", "CZ", "DE", "FR", "IT", "LI", "LU", "MC", "NL", "SI")
 BEIJING = Gnss(39.9, 116.4, 20.0)
-
-
-def licensed(countries, count=1):
-    """Return a mesh whose chips run under a license for some countries."""
-    mesh = Mesh(count)
-    mesh.record(mesh.license_entries(mesh.chips, countries=countries, sequence=2))
-    return mesh
-
-
-def ranged(mesh, times, **claims):
-    """Range every chip, from the landmarks that `times` names; returns the evidence."""
-    asked = mesh.ask()
-    sessions = [mesh.session(chip, asked) for chip in mesh.chips]
-    reports = [
-        one.report(asked, *(one.time(session, asked, rtt=times[one.name]) for session in sessions))
-        for one in mesh.landmarks
-        if one.name in times
-    ]
-    claimed = [{"ranging": session.claim(), **claims} for session in sessions]
-    evidence = [chip.answer(asked, **more) for chip, more in zip(mesh.chips, claimed, strict=True)]
-    mesh.pass_time(2)
-    assert set(mesh.take(*reports)) <= {"MET"}
-    return evidence
 
 
 def located(mesh, evidence):

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from hem.location import tables
 from hem.location.geodesy import sphere_km, unit
-from hem.location.plan import Network, cities, plan, terms
-from hem.location.region import disc, region
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Ranging, judge
+from hem.location.plan import CITIES_ARE, Network, cities, plan, terms
+from hem.location.region import disc, known_codes, region
+from hem.location.rule import LIGHT_KM_PER_MS, Ranging, judge
+from hem.model import Place
 from tests.places import CITIES, EARTH, home, landmarks, rule
 from tests.places import cities as made
 from tests.simulated import Site, built, hem, site
@@ -21,6 +22,79 @@ TERMS = {
     words: terms(made(), region(EARTH, words.split()[1].split("+")), Place[words.split()[0].upper()])[0]
     for words in ("inside US", "inside SG", "inside DE", "outside CN", "outside TIER3", "inside EU27", "outside US")
 }
+
+
+# Written down apart from the file of cities, whose coordinates nobody surveyed.
+STATES = """
+AE Dubai; AR Buenos Aires; AT Vienna; AU Brisbane, Melbourne, Perth, Sydney; BE Brussels; BG Sofia; BH Bahrain;
+BR Sao Paulo; CA Montreal, Toronto, Vancouver; CH Geneva, Zurich; CL Santiago; CN Beijing, Shanghai; CO Bogota;
+CZ Prague; DE Berlin, Frankfurt, Hamburg, Munich; DK Copenhagen; EE Tallinn; EG Cairo; ES Barcelona, Madrid;
+FI Helsinki; FR Marseille, Paris; GB London; GR Athens; HK Hong Kong; HU Budapest; ID Jakarta; IE Dublin; IL Tel Aviv;
+IN Chennai, Delhi, Hyderabad, Mumbai; IR Tehran; IS Reykjavik; IT Milan, Rome; JP Osaka, Tokyo; KE Nairobi; KR Seoul;
+LT Vilnius; LU Luxembourg; MX Mexico City, Queretaro; MY Johor Bahru, Kuala Lumpur; NG Lagos; NL Amsterdam; NO Oslo;
+NZ Auckland; PE Lima; PH Manila; PL Warsaw; PT Lisbon; RO Bucharest; RU Moscow; SA Jeddah, Riyadh; SE Lulea, Stockholm;
+SG Singapore; TH Bangkok; TR Istanbul; TW Taipei; UA Kyiv; US Anchorage, Ashburn, Atlanta, Boston, Chicago, Columbus,
+Dallas, Denver, Des Moines, Honolulu, Houston, Kansas City, Las Vegas, Los Angeles, Memphis, Miami, Minneapolis,
+New York, Phoenix, Salt Lake City, San Jose, Seattle; VN Hanoi; ZA Cape Town, Johannesburg
+"""
+
+
+def test_each_city_lies_in_its_state_by_the_map():
+    named = (part.split(maxsplit=1) for part in " ".join(STATES.split()).split("; "))
+    states = {city: code for code, listed in named for city in listed.split(", ")}
+    marks = cities()
+    places = zip(marks.ids, marks.latitude.tolist(), marks.longitude.tolist(), strict=True)
+    assert {name: {EARTH.territories[bit].code for bit in home(*place)} for name, *place in places} == {
+        city: {code} for city, code in states.items()
+    }
+
+
+def test_the_cities_say_that_nobody_surveyed_them(marks):
+    done = hem("location", "plan", "--landmarks", marks, "--outside", "CN", "--json")
+    assert done.json["candidates"] == f"about 100 cities, {CITIES_ARE}"
+    done = hem("location", "plan", "--landmarks", marks, "--outside", "CN")
+    assert done.text.splitlines()[-1] == f"places and next landmarks: about 100 cities, {CITIES_ARE}"
+    done = hem("location", "plan", "--landmarks", marks, "--outside", "CN", "--candidates", marks, "--json")
+    assert done.json["candidates"] == str(marks)
+
+
+@pytest.mark.parametrize(
+    ("words", "f", "left"),
+    [("inside SG", 0, {"SG", "MY", "ID"}), ("inside SG", 1, None), ("inside DE", 1, None), ("inside VA", 0, None)],
+)
+def test_what_is_offered_instead_is_proven_at_the_round_trips_named_and_no_longer(words, f, left):
+    code = words.split()[1]
+    (term,) = terms(made(), region(EARTH, [code]), Place.INSIDE)
+    found = plan(made(), term, rule(f), TOWNS, NETWORK)
+    offer = found.instead
+    assert not found.provable
+    assert len({one.operator for one in offer.by}) == f + 1
+    assert code in offer.left
+    assert left is None or set(offer.left) == left
+    assert {*offer.codes, *offer.left} == set(known_codes(EARTH))
+    rtts = {one.landmark: one.rtt_ms for one in offer.by}
+    assert judged(f"outside {'+'.join(offer.codes)}", rtts, f, made()) == (Place.OUTSIDE, Place.OUTSIDE)
+    for word in offer.words:
+        assert judged(f"outside {word}", rtts, f, made())[0] is Place.OUTSIDE
+    if offer.countries:
+        assert judged(f"inside {'+'.join(offer.left)}", rtts, f, made())[0] is Place.INSIDE
+    last = offer.by[-1]
+    more = {**rtts, last.landmark: last.rtt_ms + 0.02}
+    assert judged(f"outside {'+'.join(offer.codes)}", more, f, made())[0] is Place.INCONCLUSIVE
+
+
+def test_an_offer_keeps_to_the_network_and_to_terms_that_need_one():
+    offer = planned("inside SG").instead
+    singapore = CITIES["Singapore"]
+    expected = float(NETWORK.rtt_ms(unit(*np.array([singapore]).T), unit(*np.array([singapore]).T))[0, 0])
+    assert offer.place == "Singapore"
+    assert offer.by[0].rtt_ms >= expected
+    assert len(planned("inside SG", network=Network(2.0, 4.0)).instead.codes) <= len(offer.codes)
+    assert planned("inside US").instead is None
+    assert planned("outside CN", network=Network(200.0, 4.0)).instead is None
+    assert planned("inside SG", network=Network(200.0, 4.0)).instead is None
+    alone = tables.build(EARTH, landmarks(["Singapore"]))
+    assert planned("inside SG", f=1, tables_=alone).instead is None
 
 
 def planned(words, f=0, tables_=None, network=NETWORK):
@@ -145,6 +219,12 @@ def test_the_command_on_words(marks):
     assert done.code == 1
     assert "inside SG: cannot be proven: no reply takes less than 0.1 ms, and Singapore would need" in done.text
     assert "for MY is" in done.text
+    assert "could be shown instead: outside of all but ID, MY, SG (247 of 250 states, EU27" in done.text
+    assert "of chips at Singapore by Singapore within" in done.text
+    assert done.text.splitlines()[1].endswith("; as terms: countries ID, MY, SG")
+    done = hem("location", "plan", "--landmarks", marks, "--inside", "SG", "--f", 0, "--json")
+    assert done.json["instead"]["left"] == ["ID", "MY", "SG"]
+    assert done.json["instead"]["by"][0]["landmark"] == "Singapore"
     done = hem("location", "plan", "--landmarks", marks, "--inside", "DE", "--f", 0)
     assert "cannot be proven: each landmark has something else in reach" in done.text
     done = hem("location", "plan", "--landmarks", marks, "--outside", "CN", "--f", 1)

@@ -6,10 +6,12 @@ from geographiclib.geodesic import Geodesic
 
 from hem.errors import UsageError
 from hem.location import tables
+from hem.location.atlas import MARGIN_KM
 from hem.location.geodesy import HALF_WAY_KM
 from hem.location.region import disc, region
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Ranging, Rule, Speed, judge, refuted
+from hem.location.rule import LIGHT_KM_PER_MS, Ranging, Rule, Speed, judge, refuted
 from hem.location.tables import BINS, EVERYWHERE, Landmarks, bins_of, build, names, radius_of
+from hem.model import Place
 from tests.places import CITIES, EARTH, cities, honest, landmarks, left, rule
 
 NONE = float("nan")
@@ -121,6 +123,16 @@ def test_many_discs_that_do_not_meet_are_settled():
 def test_a_disc_on_the_open_sea_contradicts_itself_on_land_alone():
     made = build(EARTH, Landmarks(("buoy",), ("acme",), np.array([0.0]), np.array([-150.0]), np.array([0.0])))
     assert verdict(["US"], made=made, buoy=1.0) == (Place.CONTRADICTION, Place.OUTSIDE)
+
+
+def test_territorial_waters_are_open_sea():
+    """A ship 10 to 22.2 km off China, which is 12 nautical miles, is at sea: not inside, and outside of the land."""
+    made = build(EARTH, Landmarks(("buoy",), ("acme",), np.array([35.93]), np.array([120.55]), np.array([0.0])))
+    china = EARTH.territories.index(next(one for one in EARTH.territories if one.code == "CN"))
+    off = made.near[0, china] + MARGIN_KM
+    assert MARGIN_KM + 2 < off < 22.2 - 3
+    assert verdict(["CN"], made=made, buoy=0.01) == (Place.CONTRADICTION, Place.OUTSIDE)
+    assert verdict(["CN"], made=made, buoy=0.2) == (Place.INSIDE, Place.INCONCLUSIVE)
 
 
 def test_f_plus_one_operators_not_machines():

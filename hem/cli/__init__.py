@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hem.cli import audit, evidence, landmark, licenses, location, log, plan, setup, show
+from hem.cli import audit, evidence, landmark, licenses, location, log, picture, plan, setup, show
 from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
@@ -35,6 +35,7 @@ evidence.add_to(app)
 show.add_to(app)
 app.add_typer(location.app, name="location")
 plan.add_to(location.app)
+picture.add_to(location.app)
 app.add_typer(log.app, name="log")
 
 

@@ -8,25 +8,36 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from hem.cli.common import JsonFlag, say, say_json, say_table
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, say, say_json, say_table
 from hem.cli.places import (
     DRIFT_PPM,
     AlarmFlag,
+    Assumed,
     FOption,
     InsideOption,
     LandmarksOption,
     OutsideOption,
+    assumed_of,
+    certificate_object,
     demand_inputs,
+    lines_object,
+    print_certificate,
     read_csv,
     read_marks,
+    settled,
     wanted_from,
 )
+from hem.cli.show import find_evidence, say_same
 from hem.errors import UsageError
 from hem.location import atlas, pings, tables
-from hem.location.certificate import Certificate, certify
+from hem.location.certificate import certify
 from hem.location.region import Region
-from hem.location.rule import Place, Rule, Speed, Verdicts, judge
+from hem.location.rule import Rule, Speed, Verdicts, judge
 from hem.location.tables import Tables
+from hem.model import Certificate, Place, Term
+from hem.results import utc
+from hem.retrace import Derived, derive
+from hem.workspace import read_entries
 
 app = typer.Typer(help="What round-trip times prove of where a chip is.", no_args_is_help=True)
 SHOWN = 12  # territories named in a table
@@ -50,8 +61,9 @@ def check(
 ) -> int:
     """Judge targets by their round trips to landmarks, on plain CSV files.
 
-    CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. Exit code 0: all are shown to be
-    where was asked; 1: one is not, contradicts itself, or a row was left out; 3: for some it cannot be told.
+    CODES: ISO 3166-1 alpha-2 codes, or EU27, TIER1, TIER2, TIER3, D5, with commas. A state is its land and 10 km around
+    it: territorial waters beyond are open sea. Exit code 0: all are shown to be where was asked; 1: one is not,
+    contradicts itself, or a row was left out; 3: for some it cannot be told.
     """
     demand_inputs(landmarks, rtts)
     named, wanted = wanted_from(inside, outside)
@@ -64,6 +76,53 @@ def check(
     verdicts = judge(made, [named], found.ranging, rule)
     _show(made, named, found, verdicts, wanted=wanted, only=explain, as_json=as_json)
     return _code(verdicts, wanted, refused or left_out)
+
+
+@app.command()
+def explain(
+    which: Annotated[
+        str, typer.Argument(metavar="UEID|INDEX", help="A chip (its last fresh evidence), or a log index.")
+    ],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> int:
+    """Print the certificate of one logged verdict: what a third party checks with a calculator.
+
+    It is derived again from the entries before it. An RTT is the report's, made longer by the error of the landmark's
+    clock; a radius is half of it at the speed of light, with 0.25 km for each second of its age and the landmark's
+    error, rounded up. A landmark excludes the territory if its distance is greater. Exit code 1: not as it is logged.
+    """
+    logged = read_entries(workspace)
+    index, entry = find_evidence(logged, which, fresh=True)
+    (found,) = derive(workspace, logged, [index])
+    one = _certificate(found)
+    basis = found.results.basis
+    assumed = Assumed(basis.f, Speed(basis.speed), basis.map.hex(), basis.landmarks.hex())
+    if as_json:
+        head = {"index": index, "time_ms": entry.time, "ueid": _ueid(found), "same_as_logged": found.same}
+        say_json({**head, **certificate_object(one, assumed), **lines_object(one)})
+    else:
+        print_certificate(f"entry {index}, {utc(entry.time)}, chip {_ueid(found)}", one, assumed)
+        say_same(same=found.same)
+    return 0 if found.same else 1
+
+
+def _ueid(found: Derived) -> str:
+    ueid: str = found.results.claims.columns.ueid[found.row].tobytes().hex()
+    return ueid
+
+
+def _certificate(found: Derived) -> Certificate:
+    """Return the certificate of a verdict; raises UsageError where no region was judged by timings."""
+    whereabouts = found.results.whereabouts
+    one = whereabouts.certificate(found.row)
+    if one is None:
+        _, reason = found.results[found.row].terms[Term.LOCATION]
+        raise UsageError(
+            f"entry {found.number}, chip {_ueid(found)}: no certificate, for its location is {reason.name}: "
+            f"{whereabouts.told(found.row)}"
+        )
+    return one
 
 
 def _code(verdicts: Verdicts, wanted: Place, refused: bool) -> int:
@@ -90,7 +149,8 @@ def _show(
             say_json(_object(found.targets[row], one, verdicts, named, with_lines=only is not None))
         return
     if only is not None:
-        _explain(only, certify(made, named, found.ranging, rows[0], verdicts, wanted=wanted), verdicts)
+        one = certify(made, named, found.ranging, rows[0], verdicts, wanted=wanted)
+        print_certificate(only, one, assumed_of(verdicts))
         return
     say_table(
         "target", "on land", "strict", "left", "decided or settled by",
@@ -99,59 +159,17 @@ def _show(
     )  # fmt: skip
     counts = Counter(Place(one).name.lower() for one in verdicts.land)
     say(f"{len(rows)} targets: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}")
-    say(_assumed(verdicts))
+    say(assumed_of(verdicts))
 
 
 def _object(target: str, one: Certificate, verdicts: Verdicts, named: Region, *, with_lines: bool) -> dict[str, Any]:
     """Return one verdict for programs."""
-    value: dict[str, Any] = {
-        "id": target,
-        "region": named.name,
-        "verdict": one.land.name.lower(),
-        "strict": one.strict.name.lower(),
-        "territories_left": list(one.left),
-        "deciding": list(one.deciding),
-        "settles": None if one.settles is None else one.settles._asdict(),
-        "f": verdicts.rule.f,
-        "speed": verdicts.rule.speed.value,
-        "proves": verdicts.proves,
-        "map": verdicts.map_digest,
-        "landmarks": verdicts.landmark_digest,
-    }
+    value = {"id": target, "region": named.name, **certificate_object(one, assumed_of(verdicts))}
     if with_lines:
-        value |= {"rule": asdict(verdicts.rule), "territory": one.territory,
-                  "certificate": [line._asdict() for line in one.lines]}  # fmt: skip
+        value |= {"rule": asdict(verdicts.rule), **lines_object(one)}
     return value
 
 
 def _row(target: str, one: Certificate) -> tuple[str, ...]:
     left = " ".join(one.left[:SHOWN]) + (f" and {len(one.left) - SHOWN} more" if len(one.left) > SHOWN else "")
-    return target, one.land.name.lower(), one.strict.name.lower(), left, " ".join(one.deciding) or _settled(one)
-
-
-def _settled(one: Certificate) -> str:
-    if one.settles is None:
-        return "no landmark of these" if one.land is Place.INCONCLUSIVE else "-"
-    more = f", from {one.settles.operators} operators" if one.settles.operators > 1 else ""
-    return f"{one.settles.landmark} within {one.settles.rtt_ms:g} ms{more}"
-
-
-def _assumed(verdicts: Verdicts) -> str:
-    kind = "proof" if verdicts.proves else "alarm only"
-    return (
-        f"f = {verdicts.rule.f}, speed {verdicts.rule.speed.value} ({kind}), map {verdicts.map_digest[:16]}, "
-        f"landmarks {verdicts.landmark_digest[:16]}"
-    )
-
-
-def _explain(target: str, one: Certificate, verdicts: Verdicts) -> None:
-    """Print a certificate as a table."""
-    say(f"{target}: {one.land.name.lower()} on land, {one.strict.name.lower()} strict")
-    say(f"deciding: {' '.join(one.deciding) or '-'}; would settle: {_settled(one)}")
-    say(f"territory farthest from being excluded: {one.territory}")
-    say_table(
-        "landmark", "operator", "RTT ms", "radius km", "distance km", "excluded",
-        rows=[(line.landmark, line.operator, line.rtt_ms, round(line.radius_km, 1), round(line.distance_km, 1),
-               "yes" if line.excluded else "no") for line in one.lines],
-    )  # fmt: skip
-    say(_assumed(verdicts))
+    return target, one.land.name.lower(), one.strict.name.lower(), left, " ".join(one.deciding) or settled(one)

@@ -11,15 +11,17 @@ from hem.cli.licenses import terms_of
 from hem.cli.places import DRIFT_PPM, FOption, InsideOption, OutsideOption, demand_inputs, read_marks, wanted_from
 from hem.errors import UsageError
 from hem.location import atlas, pings, tables
-from hem.location.plan import FLOOR_MS, SLOWDOWN, Network, Plan, cities, plan, terms
+from hem.location.plan import CITIES_ARE, FLOOR_MS, SLOWDOWN, Instead, Network, Plan, cities, plan, terms
 from hem.location.region import Disc, Region
-from hem.location.rule import Place, Rule, Speed
+from hem.location.rule import Rule, Speed
 from hem.location.stage import landmarks_of, region_of
 from hem.location.tables import Landmarks
+from hem.model import Place
 from hem.workspace import look
 from protocols.messages import License
 
 SHOWN = 6  # landmarks of a term that are named
+NAMED = 12  # states that are named
 MARKS = ",".join(pings.LANDMARK_COLUMNS)
 
 
@@ -38,7 +40,7 @@ def plan_license(
         Path | None, typer.Option(help=f"CSV: {MARKS}; without it, the landmarks of the workspace.")
     ] = None,
     candidates: Annotated[
-        Path | None, typer.Option(help=f"CSV: {MARKS}; without it, about 100 cities with data centers.")
+        Path | None, typer.Option(help=f"CSV: {MARKS}; without it, about 100 cities, {CITIES_ARE}.")
     ] = None,
     f: FOption = 1,
     floor: Annotated[float, typer.Option(help="Milliseconds that no reply beats.", min=0, max=1_000)] = FLOOR_MS,
@@ -57,16 +59,16 @@ def plan_license(
     demand_inputs(file, landmarks, candidates)
     region, wanted, sites = _asked(file, inside, outside)
     marks, left_out = _landmarks(landmarks, workspace)
-    others, more = (cities(), False) if candidates is None else read_marks(candidates)
+    others, more, source = _candidates(candidates)
     made, towns = (tables.build(atlas.shipped(), one, sites) for one in (marks, others))
     rule = Rule(f, Speed.VACUUM, DRIFT_PPM, 0.0)
     network = Network(floor, slowdown)
     plans = [plan(made, one, rule, towns, network) for one in terms(made, region, wanted)]
-    for one in plans:
-        if as_json:
-            say_json(_object(one, rule))
-        else:
-            _show(one, rule, network)
+    if as_json:
+        for one in plans:
+            say_json({**_object(one, rule), "candidates": source})
+    else:
+        _show_all(plans, rule, network, source)
     return 0 if all(one.provable for one in plans) and not (left_out or more) else 1
 
 
@@ -91,6 +93,13 @@ def _license(file: Path) -> License:
         return owner.read_license(data)
 
 
+def _candidates(file: Path | None) -> tuple[Landmarks, bool, str]:
+    """Return places for landmarks and chips, whether rows of a file were left out, and where they are from."""
+    if file is None:
+        return cities(), False, f"about 100 cities, {CITIES_ARE}"
+    return *read_marks(file), str(file)
+
+
 def _landmarks(file: Path | None, workspace: Path) -> tuple[Landmarks, bool]:
     """Return the landmarks that may count, and whether rows of a file were left out."""
     if file is not None:
@@ -112,14 +121,27 @@ def _object(one: Plan, rule: Rule) -> dict[str, Any]:
         "places": one.places,
         "proven": one.proven,
         "next": [more._asdict() for more in one.next],
+        "instead": _instead_object(one.instead),
         "f": rule.f,
         "speed": rule.speed.value,
     }
 
 
+def _instead_object(other: Instead | None) -> dict[str, Any] | None:
+    return None if other is None else {**other._asdict(), "by": [reach._asdict() for reach in other.by]}
+
+
+def _show_all(plans: list[Plan], rule: Rule, network: Network, source: str) -> None:
+    for one in plans:
+        _show(one, rule, network)
+    say(f"places and next landmarks: {source}")
+
+
 def _show(one: Plan, rule: Rule, network: Network) -> None:
     """Print a plan for people."""
     say(f"{one.term.name}: {_found(one, rule, network)}")
+    if one.instead is not None:
+        say(f"  could be shown instead: {_offered(one.instead)}")
     say_table(
         "  landmark", "operator", "within ms", "then in reach", "km away",
         rows=[(f"  {by.landmark}", by.operator, by.rtt_ms, by.territory, round(by.distance_km, 1))
@@ -151,3 +173,16 @@ def _found(one: Plan, rule: Rule, network: Network) -> str:
         f"cannot be proven: no reply takes less than {network.floor_ms:g} ms, and {nearest.landmark} would need one "
         f"within {nearest.rtt_ms:g}, for {nearest.territory} is {nearest.distance_km:.1f} km away"
     )
+
+
+def _offered(other: Instead) -> str:
+    """Return in words what can be shown in place of a term: by the states that are left out, if these are few."""
+    of = f"{len(other.codes)} of {len(other.codes) + len(other.left)} states"
+    if len(other.left) <= len(other.codes):
+        what = f"outside of all but {', '.join(other.left)} ({of}"
+    else:
+        what = f"outside of {', '.join(other.codes[:NAMED])}{', ...' * (len(other.codes) > NAMED)} ({of}"
+    lists = f", {', '.join(other.words)} among them)" if other.words else ")"
+    by = " and ".join(f"{one.landmark} within {one.rtt_ms:g} ms" for one in other.by)
+    terms_ = f"; as terms: countries {', '.join(other.left)}" if other.countries and len(other.left) <= NAMED else ""
+    return f"{what}{lists}, of chips at {other.place} by {by}{terms_}"

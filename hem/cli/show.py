@@ -1,15 +1,17 @@
 """Commands that only look: status, explain, reasons."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from hem.cli.common import HERE, JsonFlag, WorkspaceOption, now_ms, say, say_json, say_table, ueid_from
 from hem.cli.evidence import print_explained
-from hem.errors import REASONS, UsageError
-from hem.evidence import messages
+from hem.errors import REASONS, Reason, UsageError
+from hem.model import Term
 from hem.results import CLASS_NAMES, explain, utc
+from hem.retrace import derive, reason_of
+from hem.verifier import Verifier
 from hem.workspace import entry_at, look, read_entries
 from protocols.entries import Entry, Kind
 from protocols.messages import Evidence as EvidenceMessage
@@ -35,34 +37,42 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
-    """Show what the log says: chips, licenses, challenges, and who never answered."""
+    """Show what the log says: chips, licenses, challenges, landmarks, and who never answered."""
     verifier, log = look(workspace)
-    trust, state = verifier.trust, verifier.state
-    chips = np.arange(len(trust.ueids))
-    last = state.last(chips)["time"]
-    classes = {name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)}
+    values = _counted(verifier, log.size)
     licenses = [
         {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
          "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
-        for one in trust.licenses
+        for one in verifier.trust.licenses
     ]  # fmt: skip
-    values = {
-        "verifier": trust.verifier,
-        "entries": log.size,
-        "chips": len(chips),
-        "device_classes": classes,
-        "never_answered": int((last == 0).sum()),
-        "last_answer": utc(int(last.max())) if last.any() else None,
-        "challenges": len(state.challenges),
-        "grants": len(trust.grants),
-    }
     if as_json:
         say_json({**values, "licenses": licenses})
         return
     for name, value in values.items():
-        say(f"{name.replace('_', ' '):15} {'-' if value is None else value}")
+        said = ", ".join(f"{count} {of}" for of, count in value.items()) if isinstance(value, dict) else value
+        say(f"{name.replace('_', ' '):15} {'-' if said is None else said}")
     if licenses:
         say_table(*licenses[0], rows=[tuple(one.values()) for one in licenses])
+
+
+def _counted(verifier: Verifier, entries: int) -> dict[str, Any]:
+    """Return what the log says in numbers."""
+    trust, state, marks = verifier.trust, verifier.state, verifier.trust.landmarks.rows
+    chips = np.arange(len(trust.ueids))
+    last = state.last(chips)["time"]
+    return {
+        "verifier": trust.verifier,
+        "entries": entries,
+        "chips": len(chips),
+        "device_classes": {
+            name: sum(trust.device_class(int(c)) == n for c in chips) for n, name in enumerate(CLASS_NAMES)
+        },
+        "never_answered": int((last == 0).sum()),
+        "last_answer": utc(int(last.max())) if last.any() else None,
+        "challenges": len(state.challenges),
+        "grants": len(trust.grants),
+        "landmarks": {"enrolled": len(marks), "revoked": sum(bool(one.revoked) for one in marks)},
+    }
 
 
 def explain_chip(
@@ -72,21 +82,29 @@ def explain_chip(
 ) -> int:
     """Derive a logged verdict again, from the entries before it, and say why each term came out as it did."""
     logged = read_entries(workspace)
-    index, entry = _find(logged, which)
-    verifier, _ = look(workspace, stop=index)
-    results, _ = verifier.appraise(messages([entry.fields[0]]), now=entry.time)
-    why = explain(results, 0, verifier.trust)
-    same = results.terms[0].astype(">u2").tobytes() == entry.fields[1]
+    index, entry = find_evidence(logged, which)
+    (found,) = derive(workspace, logged, [index])
+    why = explain(found.results, 0, found.trust)
     if as_json:
         terms = [one._asdict() for one in why]
-        say_json({"index": index, "time_ms": entry.time, "same_as_logged": same, "terms": terms})
+        say_json({"index": index, "time_ms": entry.time, "same_as_logged": found.same, "terms": terms})
     else:
         print_explained(f"entry {index}, {utc(entry.time)}", why)
-        say(f"derived again: {'the same as logged' if same else 'NOT the same as logged'}")
-    return 0 if same else 1
+        say_same(same=found.same)
+    return 0 if found.same else 1
 
 
-def _find(logged: list[bytes], which: str) -> tuple[int, Entry]:
+def say_same(*, same: bool) -> None:
+    """Print whether a verdict that was derived again is the one in the log."""
+    say(f"derived again: {'the same as logged' if same else 'NOT the same as logged'}")
+
+
+def find_evidence(logged: list[bytes], which: str, *, fresh: bool = False) -> tuple[int, Entry]:
+    """Return a piece of evidence by its log index, or the last of a chip by its UEID; the last `fresh` one if asked.
+
+    Raises:
+        UsageError: there is none, or the index is of another entry.
+    """
     if which.isdecimal() and len(which) < 20:
         index = int(which)
         entry = entry_at(logged, index)
@@ -95,12 +113,17 @@ def _find(logged: list[bytes], which: str) -> tuple[int, Entry]:
         return index, entry
     ueid = ueid_from(which)
     for index in range(len(logged) - 1, -1, -1):
-        if ueid not in logged[index]:
-            continue  # a search of bytes first: reading every entry of a long log takes long
-        entry = entry_at(logged, index)
-        if entry.kind is Kind.EVIDENCE and EvidenceMessage.open(entry.fields[0])[1].ueid == ueid:
+        # A search of bytes first: reading every entry of a long log takes long.
+        if ueid in logged[index] and _is_of(entry := entry_at(logged, index), ueid, fresh=fresh):
             return index, entry
-    raise UsageError(f"chip {which}: no evidence in the log; rows that are not authentic are not logged")
+    kind = "fresh evidence" if fresh else "evidence"
+    raise UsageError(f"chip {which}: no {kind} in the log; rows that are not authentic are not logged")
+
+
+def _is_of(entry: Entry, ueid: bytes, *, fresh: bool) -> bool:
+    if entry.kind is not Kind.EVIDENCE or EvidenceMessage.open(entry.fields[0])[1].ueid != ueid:
+        return False
+    return not fresh or reason_of(entry, Term.FRESH) is Reason.MET
 
 
 def reasons(as_json: JsonFlag = False) -> None:

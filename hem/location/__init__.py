@@ -2,7 +2,8 @@
 
 `atlas` has the territories, `region` what words and sites mean in them, `tables` the distances of a landmark set,
 `rule` the verdicts, `certificate` the reasons for one of them, `stage` the term of the straight line, `pings` the way
-in for plain CSV. Nothing here reads a clock, and no file but the atlas that comes with it.
+in for plain CSV, `plan` and `audit` what can be asked of landmarks, `picture` a map over `flat`, the globe on paper.
+Nothing here reads a clock, and no file but those that come with it.
 """
 
 from hem.location.rule import MOTION_KM_PER_S, Rule, Speed

@@ -3,47 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.location.geodesy import Floats
 from hem.location.region import Region
-from hem.location.rule import Place, Ranging, Rule, Verdicts
+from hem.location.rule import Ranging, Rule, Verdicts
 from hem.location.tables import EVERYWHERE, Tables, names, radius_of
-
-
-class Line(NamedTuple):
-    """One landmark's word on one territory: it excludes it where the distance is greater than the radius."""
-
-    landmark: str
-    operator: str
-    rtt_ms: float
-    radius_km: float  # the landmark's error with it, rounded up to the step of the tables
-    distance_km: float  # lower bound from where the landmark says it is to the territory grown by its margin
-    excluded: bool
-
-
-class Settles(NamedTuple):
-    """One more measurement that would settle an open verdict, if so many operators give one like it."""
-
-    landmark: str
-    rtt_ms: float  # or less
-    operators: int
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """The verdict on one chip, what decided it, or what would."""
-
-    land: Place
-    strict: Place
-    left: tuple[str, ...]  # territories that are not excluded
-    deciding: tuple[str, ...]  # landmarks that suffice for the verdict on land
-    settles: Settles | None  # None: decided, or no landmark of the set can
-    territory: str  # of those that the verdict needs excluded, the one that is farthest from being so
-    lines: tuple[Line, ...]  # all landmarks on that territory
+from hem.model import Certificate, Line, Place, Settles
 
 
 @dataclass(frozen=True)
@@ -54,14 +22,15 @@ class _Measured:
     rule: Rule
     who: NDArray[np.int64]  # (k,) landmarks
     rtt_ms: Floats  # (k,)
+    age_s: Floats  # (k,)
     radius: Floats  # (k,) as the tables have it, without the landmark's error
 
     @classmethod
     def of(cls, tables: Tables, ranging: Ranging, row: int, rule: Rule) -> "_Measured":
         bins, who = ranging.bins(rule, slice(row, row + 1))
         used = np.flatnonzero(bins[:, 0] < EVERYWHERE)
-        rtt = ranging.rtt_ms[row][used]
-        return cls(tables, rule, who[used, 0], rtt, radius_of(bins[used, 0]))
+        rtt, age = ranging.rtt_ms[row][used], np.broadcast_to(ranging.age_s, ranging.rtt_ms.shape)[row][used]
+        return cls(tables, rule, who[used, 0], rtt, age, radius_of(bins[used, 0]))
 
     @cached_property
     def slack(self) -> Floats:
@@ -137,8 +106,8 @@ def lines(case: _Measured, bit: int) -> Iterable[Line]:
         one = int(case.who[place])
         radius = float(case.radius[place] + marks.error_km[one])
         distance = float(case.tables.near[one, bit])
-        yield Line(marks.ids[one], marks.operators[one], float(case.rtt_ms[place]), radius, distance,
-                   bool(slack[place] > 0))  # fmt: skip
+        yield Line(marks.ids[one], marks.operators[one], float(case.rtt_ms[place]), float(case.age_s[place]), radius,
+                   distance, bool(slack[place] > 0))  # fmt: skip
 
 
 def _deciding(case: _Measured, goal: list[int], land: Place) -> tuple[str, ...]:

@@ -6,19 +6,24 @@ data it proves next to nothing more. So what is called provable is, and the rest
 """
 
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.location.atlas import Atlas
 from hem.location.geodesy import AT_MOST, Floats, sphere_km, unit
 from hem.location.pings import read_landmarks
-from hem.location.region import Disc, Region
-from hem.location.rule import LIGHT_KM_PER_MS, Place, Rule
+from hem.location.region import Disc, Region, known_codes, region, words
+from hem.location.rule import LIGHT_KM_PER_MS, Rule
 from hem.location.tables import Landmarks, Tables
+from hem.model import Place
 
 FILE = "cities.csv"
+# Nothing that a proof rests on: where candidates stand, not where landmarks do.
+CITIES_ARE = "approximate, from general knowledge, good to about 0.1 degree: for planning only"
 FLOOR_MS = 0.1  # no reply takes less, from one machine to the next: a radius of 15 km
 SLOWDOWN = 4.0  # of a good network against light on the straight way; medians of real pairs lie between 3.6 and 9.7
 
@@ -40,6 +45,17 @@ class Reach(NamedTuple):
     rtt_ms: float  # or less; 0: not at any
     territory: str  # that comes into reach first
     distance_km: float  # to it, its margin taken off
+
+
+class Instead(NamedTuple):
+    """What can be shown of chips in place of a term that cannot: that they are in none of the `codes`."""
+
+    codes: tuple[str, ...]  # states
+    left: tuple[str, ...]  # states that stay in reach
+    words: tuple[str, ...]  # lists of states that are among the codes as a whole
+    countries: bool  # whether a license for the countries `left` says as much
+    place: str  # of those where chips of the term may stand, the one where the most can be shown
+    by: tuple[Reach, ...]  # its nearest landmarks, of f + 1 operators, each of which excludes all of the codes
 
 
 class Next(NamedTuple):
@@ -64,6 +80,7 @@ class Plan:
     places: int  # where chips of this term may stand
     proven: int  # of them, as long as the network is no slower than was said
     next: tuple[Next, ...]
+    instead: Instead | None = None  # only where `inside` is not provable
 
 
 @dataclass(frozen=True)
@@ -78,14 +95,14 @@ class Network:
         return np.asarray(self.floor_ms + 2 * self.slowdown * AT_MOST * sphere_km(one @ two.T) / LIGHT_KM_PER_MS)
 
 
-def terms(tables: Tables, region: Region, wanted: Place) -> list[Term]:
+def terms(tables: Tables, named: Region, wanted: Place) -> list[Term]:
     """Return the terms of a region: each of its sites, or the region as a whole."""
     word = wanted.name.lower()
-    if not region.sites:
-        goal = region.maybe if wanted is Place.OUTSIDE else frozenset(range(tables.atlas.sea)) - region.sure
-        return [Term(f"{word} {region.name}", wanted, tuple(sorted(goal)))]
+    if not named.sites:
+        goal = named.maybe if wanted is Place.OUTSIDE else frozenset(range(tables.atlas.sea)) - named.sure
+        return [Term(f"{word} {named.name}", wanted, tuple(sorted(goal)))]
     found = []
-    for number in sorted(region.sites):
+    for number in sorted(named.sites):
         site, (here, elsewhere) = tables.sites[number], tables.site(number)
         home = (site.latitude, site.longitude) if isinstance(site, Disc) else None
         bit = here if wanted is Place.OUTSIDE else elsewhere
@@ -94,8 +111,9 @@ def terms(tables: Tables, region: Region, wanted: Place) -> list[Term]:
 
 
 def cities() -> Landmarks:
-    """Return places where landmarks, and chips, may come to stand: cities with many data centers."""
-    return read_landmarks((pkgutil.get_data(__package__ or "", FILE) or b"").decode())[0]
+    """Return places where landmarks, and chips, may come to stand: cities with many data centers (see CITIES_ARE)."""
+    lines = (pkgutil.get_data(__package__ or "", FILE) or b"").decode().splitlines(keepends=True)
+    return read_landmarks("".join(line for line in lines if not line.startswith("#")))[0]
 
 
 def plan(tables: Tables, term: Term, rule: Rule, candidates: Tables, network: Network, *, steps: int = 3) -> Plan:
@@ -112,7 +130,7 @@ def plan(tables: Tables, term: Term, rule: Rule, candidates: Tables, network: Ne
     """
     limits = _limits(tables, term, rule)
     by = _best(tables, limits, rule.f, network.floor_ms)
-    chips = _chips(candidates, term)
+    names, chips = _chips(candidates, term)
     heard = _heard(tables.landmarks, limits, network, chips)
     more, proven = [], int((heard > rule.f).sum())
     limits_more = _limits(candidates, term, rule)
@@ -130,7 +148,65 @@ def plan(tables: Tables, term: Term, rule: Rule, candidates: Tables, network: Ne
         )  # fmt: skip
     alone = np.argsort(-limits, kind="stable").tolist()
     said, each = (tuple(_reach(tables, term, limits, one) for one in rows) for rows in (by, alone))
-    return Plan(term, len(by) > rule.f, said, each, len(chips), proven, tuple(more))
+    asked = term.wanted is Place.INSIDE and len(by) <= rule.f
+    offers = _instead(tables, term, rule, network, (names, chips)) if asked else ()
+    other = max(offers, key=lambda one: len(one.codes), default=None)
+    return Plan(term, len(by) > rule.f, said, each, len(chips), proven, tuple(more), other)
+
+
+def _instead(
+    tables: Tables, term: Term, rule: Rule, network: Network, places: tuple[tuple[str, ...], Floats]
+) -> Iterator[Instead]:
+    """Yield what can be shown at each place, if it is anything: whose territories the nearest landmarks exclude.
+
+    A narrow `inside` fails for its neighbors; what a license is written against is mostly farther away.
+    """
+    marks, held = tables.landmarks, _held(tables.atlas)
+    reach = np.array([tables.reach([bit]) for bit in range(tables.atlas.sea)])
+    names, chips = places if len(places[0]) else (("the middle of it",), _middle(tables, term))
+    for name, rtt in zip(names, network.rtt_ms(chips, unit(marks.latitude, marks.longitude)), strict=True):
+        near = _nearest(marks, rtt, rule.f)
+        excluded = (reach[:, near] >= rule.radius(rtt[near], 0.0)).all(axis=1)
+        if len(near) > rule.f and excluded.any():
+            free = frozenset(np.flatnonzero(excluded).tolist())
+            shown = [word for word, bits in held.items() if bits <= free]
+            if known_codes(tables.atlas) & set(shown):
+                yield _offer(tables, rule, free, (shown, sorted(set(held) - set(shown))), (name, near))
+
+
+def _held(atlas: Atlas) -> dict[str, frozenset[int]]:
+    """Return what each state, and each list of states, may hold."""
+    return {word: region(atlas, [word]).maybe for word in (*sorted(known_codes(atlas)), *words().table)}
+
+
+def _offer(
+    tables: Tables, rule: Rule, free: frozenset[int], found: tuple[list[str], list[str]], by: tuple[str, list[int]]
+) -> Instead:
+    """Return in words what landmarks show at a place, of the words that are shown and those that are not."""
+    atlas, lists = tables.atlas, set(words().table)
+    codes, left = (tuple(word for word in some if word not in lists) for some in found)
+    goal = region(atlas, codes).maybe
+    term = Term(f"outside {'+'.join(codes)}", Place.OUTSIDE, tuple(sorted(goal)))
+    limits = _limits(tables, term, rule)
+    rest = frozenset(range(atlas.sea)) - region(atlas, left).sure
+    whole = tuple(word for word in found[0] if word in lists)
+    place, near = by
+    return Instead(codes, left, whole, rest <= free, place, tuple(_reach(tables, term, limits, one) for one in near))
+
+
+def _middle(tables: Tables, term: Term) -> Floats:
+    """Return (1, 3) the middle of the borders of all that a term allows."""
+    atlas = tables.atlas
+    allowed = ~np.isin(atlas.borders.territory[atlas.samples.ring], term.goal)
+    return np.asarray(atlas.vectors[allowed].mean(axis=0, keepdims=True))
+
+
+def _nearest(marks: Landmarks, rtt: Floats, f: int) -> list[int]:
+    """Return the landmark with the shortest round trip of each of the f + 1 nearest operators, or of all there are."""
+    found: dict[int, int] = {}
+    for one in np.argsort(rtt, kind="stable").tolist():
+        found.setdefault(int(marks.operator[one]), one)
+    return list(found.values())[: f + 1]
 
 
 def _limits(tables: Tables, term: Term, rule: Rule) -> Floats:
@@ -171,10 +247,10 @@ def _around(tables: Tables, radius: Floats, first: int, order: list[int], f: int
     return found
 
 
-def _chips(candidates: Tables, term: Term) -> Floats:
-    """Return (N, 3) places where chips that keep a term may stand."""
+def _chips(candidates: Tables, term: Term) -> tuple[tuple[str, ...], Floats]:
+    """Return the names of N places where chips that keep a term may stand, and the (N, 3) places."""
     if term.home is not None:
-        return unit(np.array([term.home[0]]), np.array([term.home[1]]))
+        return ("the site",), unit(np.array([term.home[0]]), np.array([term.home[1]]))
     marks = candidates.landmarks
     if term.goal[0] >= len(candidates.atlas):
         free = candidates.near[:, term.goal[0]] > 0
@@ -183,7 +259,8 @@ def _chips(candidates: Tables, term: Term) -> Floats:
         stands = [candidates.atlas.borders.over(*place) for place in places]
         # Off the coast, as the map has it, is outside of a country and not inside of one.
         free = np.array([one.isdisjoint(term.goal) and (bool(one) or term.wanted is Place.OUTSIDE) for one in stands])
-    return unit(marks.latitude[free], marks.longitude[free])
+    names = tuple(marks.ids[one] for one in np.flatnonzero(free))
+    return names, unit(marks.latitude[free], marks.longitude[free])
 
 
 def _covers(marks: Landmarks, limits: Floats, network: Network, chips: Floats) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ may become a verdict. That attacker answers from two places already, so holds an
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +21,7 @@ from hem.errors import UsageError
 from hem.location.geodesy import AT_LEAST, Floats, sphere_km, unit
 from hem.location.region import Region, bits
 from hem.location.tables import BINS, Tables, bins_of, radius_of
+from hem.model import Place
 
 LIGHT_KM_PER_MS = 299.792458
 MOTION_KM_PER_S = 0.25  # a jet: a chip may have moved so fast since it answered
@@ -29,15 +30,6 @@ PAIRS = 1 << 20  # pairs of discs that are compared at a time where operators ar
 MAX_F = 5  # leaving out operators costs 2^f
 Bits = NDArray[np.uint64]
 _RADIUS = radius_of(np.arange(BINS)).astype(np.float32)
-
-
-class Place(IntEnum):
-    """What landmark timings prove of a region."""
-
-    INCONCLUSIVE = 0
-    INSIDE = 1
-    OUTSIDE = 2
-    CONTRADICTION = 3
 
 
 class Speed(StrEnum):

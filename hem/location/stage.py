@@ -4,7 +4,7 @@ A row is judged by the region of its chip's license: the territories of the coun
 says of its own place can be refuted and never confirmed, whatever its license says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from hem.errors import Reason, UsageError
 from hem.location.atlas import Atlas, shipped
-from hem.location.certificate import Certificate, certify
+from hem.location.certificate import certify
 from hem.location.geodesy import Floats
 from hem.location.region import Disc, Region, Site, disc, region
-from hem.location.rule import Place, Ranging, Rule, Verdicts, judge, refuted
-from hem.location.tables import Landmarks, Tables, build
-from hem.model import Claims
+from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
+from hem.location.tables import Landmarks, Tables, build, radius_of
+from hem.model import Certificate, Claims, Place, Whereabouts, Within
 from hem.trust import Trust
 from protocols.messages import License
 
@@ -96,6 +96,7 @@ class Located:
     regions: NDArray[np.int64] | None = None  # (M,) of each
     ranging: Ranging | None = None  # M rows
     verdicts: Verdicts | None = None  # M rows
+    rule: Rule | None = None
 
     def certificate(self, row: int) -> Certificate | None:
         """Return why a row came out as it did; None if no timing of it counts."""
@@ -106,6 +107,28 @@ class Located:
             return None
         judged_by = self.places.regions[self.regions[at[0]]]
         return certify(self.places.tables, judged_by, self.ranging, int(at[0]), self.verdicts, wanted=Place.INSIDE)
+
+    def discs(self, row: int) -> tuple[Within, ...]:
+        """Return how near to landmarks a row was, by each timing of it that counts, the smallest radius first."""
+        if self.places is None or self.rows is None or self.ranging is None or self.rule is None:
+            return ()
+        at = np.flatnonzero(self.rows == row)
+        if not len(at):
+            return ()
+        return within(self.places.tables, self.ranging, int(at[0]), self.rule)
+
+
+def within(tables: Tables, ranging: Ranging, row: int, rule: Rule) -> tuple[Within, ...]:
+    """Return the disc of each timing of a row, the smallest first; a radius that excludes nothing is left out."""
+    bins, who = ranging.bins(rule, slice(row, row + 1))
+    marks, one = tables.landmarks, who[:, 0]
+    radius = radius_of(bins[:, 0]) + marks.error_km[one]
+    order = [place for place in np.argsort(radius, kind="stable").tolist() if np.isfinite(radius[place])]
+    return tuple(
+        Within(marks.ids[one[place]], float(marks.latitude[one[place]]), float(marks.longitude[one[place]]),
+               float(radius[place]))
+        for place in order
+    )  # fmt: skip
 
 
 def locate(
@@ -144,7 +167,7 @@ def locate(
     false = refuted(places.tables, claim, measured, rule)
     worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION])
     reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
-    return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts)
+    return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts, rule)
 
 
 def _named(verdicts: Verdicts) -> NDArray[np.uint16]:
@@ -160,18 +183,32 @@ def _measured(rtt: Floats, age: Floats) -> Ranging:
     return Ranging(np.take_along_axis(rtt, order, 1), order, np.take_along_axis(age, order, 1))
 
 
-def told(located: Located, refused: Mapping[int, str]) -> Callable[[int], str]:
-    """Return what says in words what was found of a row; `refused` names the timings that do not count."""
+def told(located: Located, refused: Mapping[int, str]) -> Whereabouts:
+    """Return what can say what was found of each row; `refused` names the timings that do not count."""
+    return _Told(located, refused)
 
-    def say(row: int) -> str:
-        found = located.certificate(row)
+
+@dataclass(frozen=True)
+class _Told:
+    """`Whereabouts` of one batch."""
+
+    located: Located
+    refused: Mapping[int, str]
+
+    def certificate(self, row: int) -> Certificate | None:
+        return self.located.certificate(row)
+
+    def discs(self, row: int) -> tuple[Within, ...]:
+        return self.located.discs(row)
+
+    def told(self, row: int) -> str:
+        found, refused = self.certificate(row), self.refused.get(row, "")
         if found is None:
-            return refused.get(row, "no timing that counts")
+            near = (f"within {one.radius_km:,.1f} km of {one.landmark}" for one in self.discs(row)[:2])
+            return "; ".join(filter(None, [" and ".join(near), refused])) or "no timing that counts"
         verdict = f"{found.land.name.lower()} on land, {found.strict.name.lower()} with the sea"
         left = f"{len(found.left)} territories left: {', '.join(found.left[:8])}{', ...' * (len(found.left) > 8)}"
         by = f"by {', '.join(found.deciding)}" if found.deciding else f"farthest from settled: {found.territory}"
         settles = found.settles
         more = f"; {settles.landmark} within {settles.rtt_ms:.2f} ms would settle it" if settles else ""
-        return f"{verdict}; {left}; {by}{more}{'; ' * (row in refused)}{refused.get(row, '')}"
-
-    return say
+        return f"{verdict}; {left}; {by}{more}{'; ' * bool(refused)}{refused}"
