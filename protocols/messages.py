@@ -154,6 +154,10 @@ class Message:
         """Return the whole signed message."""
         return cose.sign1(self.TYP, self.encode(), key)
 
+    def signed_by(self, *private: PrivateKey) -> bytes:
+        """Return the whole message, signed by each of these keys (COSE_Sign)."""
+        return cose.sign(self.TYP, self.encode(), private).encode()
+
     @classmethod
     def decode(cls, payload: bytes) -> Self:
         """Return the message of a claims map; raises WireError on anything that `hem.cddl` does not allow."""
@@ -165,6 +169,14 @@ class Message:
         """Return envelope and message of `data`, both **not believed**: the signature is not looked at here."""
         sign1 = cose.decode(data, cls.TYP)
         return sign1, cls.decode(sign1.payload)
+
+    @classmethod
+    def read(cls, data: bytes) -> tuple[cose.Envelope, Self]:
+        """Return what `open` does, of a message that one or several have signed (COSE_Sign), **not believed** either."""
+        if not data.startswith(cose.SIGN_HEAD):
+            return cls.open(data)
+        signed = cose.decode_sign(data, cls.TYP)
+        return signed, cls.decode(signed.payload)
 
 
 @dataclass(frozen=True)
@@ -300,6 +312,7 @@ class License(Message):
     budget: int
     svn_floor: int
     debug_allowed: bool
+    supersedes: bytes | None = None
 
     TYP = cose.LICENSE
     FIELDS = (
@@ -317,6 +330,7 @@ class License(Message):
         Field(-80046, "budget", _u64),
         Field(-80047, "svn_floor", _u64),
         Field(-80048, "debug_allowed", boolean),
+        Field(-80049, "supersedes", _license_id, optional=True),
     )
 
 

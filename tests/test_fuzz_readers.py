@@ -38,6 +38,7 @@ MESSAGES = {
     "evidence": Evidence.open,
     "grant": Grant.open,
     "license": License.open,
+    "license-cosigned": License.read,
     "reference": ReferenceValues.open,
     "landmark": Landmark.open,
     "ranging-report": RangingReport.open,

@@ -179,6 +179,11 @@ def timing(base: Any) -> Iterator[Fault]:
     yield Fault("a-probe-that-was-not-sent", never, "WRONG_VALUE", "which numbers were sent")
 
 
+def needed(base: Any) -> Iterator[Fault]:
+    """Yield the fault of more signatures that are needed than there are issuers."""
+    yield Fault("more-than-keys", [len(base[1]) + 1, base[1]], "WRONG_VALUE", "a number no greater than a count")
+
+
 def op(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the op of a datagram."""
     yield Fault("zero", 0, "WRONG_VALUE")
@@ -237,7 +242,7 @@ def audience(base: Any) -> Iterator[Fault]:
 
 def kind(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the kind of a log entry."""
-    yield Fault("unknown", 13, "WRONG_VALUE")
+    yield Fault("unknown", 14, "WRONG_VALUE")
     yield Fault("negative", -1, "WRONG_VALUE")
     yield Fault("text", "0", "WRONG_VALUE")
     yield Fault("float", 0.0, "WRONG_VALUE")

@@ -180,6 +180,17 @@ LICENSES: dict[str, m.License] = {
     "without-limits": replace(_LICENSE, countries=(), sites=(), budget=0, svn_floor=0, debug_allowed=True),
     "edges-of-the-map": replace(_LICENSE, sites=(_SITE._replace(latitude=-90.0, longitude=180.0, radius=2**64 - 1),)),
     "production": replace(_LICENSE, device_class=m.PRODUCTION, chips=(2**64 - 1, fill("set", 32))),
+    "supersedes": replace(_LICENSE, sequence=4, supersedes=fill("superseded license", 16)),
+}
+ISSUERS: tuple[keys.PrivateKey, ...] = tuple(
+    ed25519.Ed25519PrivateKey.from_private_bytes(fill(f"issuer {i}", 32)) for i in range(16)
+)
+# Who signs a license that needs several: by label.
+COSIGNED: dict[str, tuple[keys.PrivateKey, ...]] = {
+    "two-signers": ISSUERS[:2],
+    "one-signer": ISSUERS[:1],
+    "most-signers": ISSUERS,
+    "every-algorithm": tuple(KEYS.values()),
 }
 
 _REFERENCE = m.ReferenceValues(
@@ -261,6 +272,7 @@ ENDORSEMENTS: dict[str, bytes] = {
     "shortest-certificate": entries.encode_endorsement([b"\x30"]),
 }
 
+_ISSUER_KEYS = tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS[:3]))
 _MS = NOW * 1_000
 _SET = sorted(ueid(label) for label in "abcd")
 ENTRIES: dict[str, bytes] = {
@@ -283,5 +295,12 @@ ENTRIES: dict[str, bytes] = {
     ),
     "basis-cofactored": entries.encode(
         entries.Kind.BASIS, _MS, entries.Basis("ed25519-cofactored", 5, "vacuum", bytes(32), bytes(32))
+    ),
+    "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
+    "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
+    "issuers-most": entries.encode(
+        entries.Kind.ISSUERS,
+        _MS,
+        entries.IssuerKeys(16, tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS))),
     ),
 }
