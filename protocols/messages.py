@@ -172,7 +172,7 @@ class Message:
 
     @classmethod
     def read(cls, data: bytes) -> tuple[cose.Envelope, Self]:
-        """Return what `open` does, of a message that one or several have signed (COSE_Sign), **not believed** either."""
+        """Return what `open` does, of a message that one or several have signed, **not believed** either."""
         if not data.startswith(cose.SIGN_HEAD):
             return cls.open(data)
         signed = cose.decode_sign(data, cls.TYP)

@@ -95,7 +95,7 @@ def test_cosigned_licenses_have_their_values_their_bytes_and_their_signers() -> 
 
 
 def test_a_signature_over_one_envelope_is_none_over_the_other() -> None:
-    """The context strings of RFC 9052, section 4.4, keep them apart: nobody can make one of many of a single signature."""
+    """The context strings of RFC 9052, section 4.4, keep them apart: nobody makes one of many of a single signature."""
     key, message = good.ISSUERS[0], good.LICENSES["plain"]
     one, many = cose.decode(message.signed(key), message.TYP), cose.sign(message.TYP, message.encode(), [key])
     moved = many.signatures[0]._replace(signature=one.signature)

@@ -24,16 +24,23 @@ from hem.cli.common import (
 )
 from hem.errors import UsageError
 from hem.results import CLASS_NAMES, utc
-from hem.trust import LicenseText, license_from_text
+from hem.trust import LicenseText, Trust, license_from_text
+from hem.trust.admission import Refused
 from hem.workspace import Workspace, look
 from protocols.cbor import join
+from protocols.cose import SIGN_HEAD
 from protocols.messages import License
 
 app = typer.Typer(help="Issue, show and check licenses.")
 ALL = "all"
 
 
-def _listed(source: Path, cycles: int) -> dict[bytes, int]:
+def is_signed(data: bytes) -> bool:
+    """Return whether a file is a signed license, by one or by several, as far as its first bytes say."""
+    return data.startswith((b"\xd2", SIGN_HEAD))
+
+
+def listed(source: Path, cycles: int) -> dict[bytes, int]:
     """Return cycles to grant by UEID, from a list in a file."""
     chips: dict[bytes, int] = {}
     text = text_of(source, read(source, "chips"), "a list of UEIDs")
@@ -73,7 +80,9 @@ def terms_of(path: Path, data: bytes) -> LicenseText:
 
 @app.command()
 def issue(
-    terms: Annotated[Path, typer.Argument(help="The terms, TOML; - for standard input.")],
+    terms: Annotated[
+        Path, typer.Argument(help="The terms in TOML, or a license its issuers have signed; - for standard input.")
+    ],
     chips: Annotated[str, typer.Option(help="'all', or a file: a UEID a line, and optionally the cycles to grant.")],
     out: Annotated[Path | None, typer.Option(help="Write the signed license here; - for standard output.")] = None,
     grants: Annotated[Path | None, typer.Option(help="Write the signed grants here, a CBOR sequence.")] = None,
@@ -82,31 +91,44 @@ def issue(
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sign a license for chips, and a grant for each of them; both go into the log first."""
+    """Sign a license for chips, and a grant for each of them; both go into the log first.
+
+    Where k of n issuers must sign, give the file that they have signed with `hem license sign`, and the same chips.
+    """
     demand_outputs(out, grants, as_json=as_json)
-    text = terms_of(terms, read(terms, "license"))
+    data = read(terms, "license")
+    signed = is_signed(data)
+    text = None if signed else terms_of(terms, data)
+    if signed and license_id is not None:
+        raise UsageError(f"--license-id: {terms} is signed, and has its id: leave it out")
     old = None if license_id is None else license_id_from(license_id)
     with Workspace.open(workspace, now=now_ms()) as opened:
         enrolled = dict.fromkeys(opened.verifier.trust.ueids, grant_cycles)
-        listed = enrolled if chips == ALL else _listed(Path(chips), grant_cycles)
-        stranger = next((ueid for ueid in listed if ueid not in enrolled), None)
+        wanted = enrolled if chips == ALL else listed(Path(chips), grant_cycles)
+        stranger = next((ueid for ueid in wanted if ueid not in enrolled), None)
         if stranger is not None:
             raise UsageError(f"chips {chips}: chip {stranger.hex()} is not enrolled: run `hem enroll` first")
-        issued = owner.issue_license(opened, text, listed, now=now_ms(), license_id=old)
+        if text is None:
+            issued = owner.issue_signed(opened, data, wanted, now=now_ms())
+        else:
+            issued = owner.issue_license(opened, text, wanted, now=now_ms(), license_id=old)
     if out is not None:
         write(out, issued.message)
     if grants is not None:
         write(grants, join(issued.grants))
     if as_json:
-        say_json({"license": issued.license_id.hex(), "chips": len(listed), "grants": len(issued.grants)})
+        told = {"license": issued.license_id.hex(), "chips": len(wanted), "grants": len(issued.grants)}
+        say_json({**told, "new": issued.new})
     elif STREAM not in (out, grants):
-        say(f"license {issued.license_id.hex()}: {len(listed)} chips, {len(issued.grants)} grants")
+        again = "" if issued.new else "; in force already, nothing is changed"
+        say(f"license {issued.license_id.hex()}: {len(wanted)} chips, {len(issued.grants)} grants{again}")
 
 
 def _terms(terms: License) -> dict[str, object]:
     return {
         "license": terms.license_id.hex(),
         "sequence": terms.sequence,
+        "supersedes": terms.supersedes and terms.supersedes.hex(),
         "issuer": terms.issuer,
         "holder": terms.holder,
         "valid": [utc(1000 * terms.not_before), utc(1000 * terms.expires)],
@@ -165,15 +187,38 @@ def check(
 ) -> int:
     """Check terms before they are issued, or a signed license against this workspace's issuer."""
     data = read(file, "license")
-    if data[:1] != b"\xd2":
+    if not is_signed(data):
         text = terms_of(file, data)
         _print_terms({"terms": "consistent", "holder": text.holder}, as_json=as_json)
         return 0
     with reading(file, data, "a signed license, or terms in TOML"):
         terms = owner.read_license(data)
     trust = look(workspace)[0].trust
-    good = owner.signed_by_issuer(trust, data)
+    envelope, _ = License.read(data)
     row = trust.license_row(terms.license_id)
-    in_force = row >= 0 and trust.licenses[row].terms == terms
-    _print_terms({"license": terms.license_id.hex(), "signed_by_issuer": good, "in_force": in_force}, as_json=as_json)
-    return 0 if good and in_force else 1
+    refused = trust.unsigned(envelope)
+    in_force = row >= 0 and trust.licenses[row].terms == terms and not trust.ended(row)
+    values: dict[str, object] = {
+        "license": terms.license_id.hex(),
+        "signed_by_issuer": refused is None,
+        "signers": [kid.hex() for kid in envelope.kids],
+        "needed": trust.issuers.needed,
+        "in_force": in_force,
+        "why": _why(trust, terms, refused, row, in_force=in_force),
+    }
+    _print_terms(values, as_json=as_json)
+    return 0 if refused is None and in_force else 1
+
+
+def _why(trust: Trust, terms: License, refused: Refused | None, row: int, *, in_force: bool) -> str | None:
+    """Return in words why a license is not in force, None if it is."""
+    if refused is not None:
+        return str(refused)
+    if in_force:
+        return None
+    if row < 0:
+        return "not issued here: see `hem license issue`"
+    known = trust.licenses[row].terms
+    if known.sequence > terms.sequence:
+        return f"replaced by its sequence {known.sequence}"
+    return trust.ended(row) or "not the license of this id that was issued here"

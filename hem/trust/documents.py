@@ -49,6 +49,12 @@ class LicenseText(_Text):
     budget_cycles: int = Field(default=0, ge=0, le=_U64)
     svn_floor: int = Field(default=0, ge=0, le=_U64)
     debug_allowed: bool = False
+    supersedes: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+    @property
+    def superseded(self) -> bytes | None:
+        """Return the id of the license that this one supersedes."""
+        return None if self.supersedes is None else bytes.fromhex(self.supersedes)
 
     @model_validator(mode="after")
     def _consistent(self) -> "LicenseText":
@@ -95,6 +101,7 @@ def license_message(
         budget=text.budget_cycles,
         svn_floor=text.svn_floor,
         debug_allowed=text.debug_allowed,
+        supersedes=text.superseded,
     )
 
 

@@ -186,10 +186,14 @@ def bad_signed(kind: str, maker: Maker) -> Iterator[Case]:
                 "MISSING_KEY",
                 f"key {field.key}",
             )
+    yield from bad_claims(kind, claims)
+
+
+def bad_claims(kind: str, wrap: Any) -> Iterator[Case]:
+    """Yield every fault of every claim of a signed kind, each in the first good message that has the claim."""
     every = [cbor2.loads(message.encode()) for message in good.SIGNED[kind].values()]
     for place in places.SIGNED[kind]:
-        # The first message that has the claim: an optional one is not in all of them.
-        yield from bad_places(kind, next(one for one in every if place[1][0] in one), [place], claims)
+        yield from bad_places(kind, next(one for one in every if place[1][0] in one), [place], wrap)
 
 
 def bad_places(kind: str, base: Any, table: Iterable[places.Place], wrap: Any) -> Iterator[Case]:
@@ -233,19 +237,18 @@ def cosigned(maker: Maker) -> list[Case]:
     first, second = two.signatures
     flipped = first._replace(signature=first.signature[:-1] + bytes([first.signature[-1] ^ 1]))
     swapped = first._replace(signature=second.signature)
-    public = {keys.kid(key.public_key()): keys.cose_key(key.public_key()).hex() for key in good.ISSUERS[:2]}
+    named = {keys.kid(key.public_key()): keys.cose_key(key.public_key()).hex() for key in good.ISSUERS[:2]}
     for label, bad in (("flipped-bit", flipped), ("signature-of-another", swapped)):
         data = replace(two, signatures=(bad, second)).encode()
-        told = {public[first.kid]: False, public[second.kid]: True}
+        told = {named[first.kid]: False, named[second.kid]: True}
         cases.append(
             Case(
                 f"{COSIGNED}-forged-{label}", data, note="first signer", more={"keys": told, "values": values(message)}
             )
         )
     rows = [[one.protected, {}, one.signature] for one in two.signatures]
-    for fault in forms.cosigned(two.protected, two.payload, rows, message.TYP):
-        cases.append(wrong(f"{COSIGNED}-bad-{fault.name}", fault, item(fault.value), "the envelope"))
-    return cases
+    wrong_ones = forms.cosigned(two.protected, two.payload, rows, message.TYP)
+    return [*cases, *(wrong(f"{COSIGNED}-bad-{one.name}", one, item(one.value), "the envelope") for one in wrong_ones)]
 
 
 def endorsements(_: Maker) -> list[Case]:

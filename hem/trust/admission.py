@@ -1,0 +1,86 @@
+"""What a license must be to come into force: signed by k of n issuers, in rising sequence, and of nothing that ended.
+
+Whoever takes a license in asks here, and so does whoever folds a log: an operator who writes what no issuers have
+signed has a log that cannot be opened. One bad signature refuses the whole document, good ones beside it or not: what
+is damaged, or was put there by a stranger, is looked at by people and not counted around (ADR 0016).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from hem.errors import REASONS, Reason
+from protocols import keys
+from protocols.cose import Envelope
+from protocols.entries import IssuerKeys
+from protocols.messages import License
+
+
+class Refused(NamedTuple):
+    """Why a license is not taken in."""
+
+    reason: Reason
+    got: str
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return f"{self.reason.name}: expected {REASONS[self.reason].expected}, got {self.got}"
+
+
+class Issuers(NamedTuple):
+    """Who issues licenses: n keys by key id, `needed` of which must sign one."""
+
+    needed: int
+    keys: Mapping[bytes, keys.PublicKey]
+
+    @classmethod
+    def of(cls, told: IssuerKeys) -> "Issuers":
+        """Return the issuers of an entry; raises WireError for what is no COSE_Key."""
+        found = [keys.from_cose_key(one) for one in told.keys]
+        return cls(told.needed, {keys.kid(one): one for one in found})
+
+
+def signatures(envelope: Envelope, issuers: Issuers) -> Refused | None:
+    """Return why a license is not signed as it must be, or None."""
+    known = issuers.keys
+    strangers = [kid.hex() for kid in envelope.kids if kid not in known]
+    good = {kid for kid in envelope.kids if kid in known and envelope.verified_by(known[kid])}
+    bad = [kid.hex() for kid in envelope.kids if kid in known and kid not in good]
+    count = f"{len(good)} of the {issuers.needed} that are needed, of {len(known)} issuers"
+    if strangers:
+        return Refused(Reason.ISSUER_UNKNOWN, f"a signature by {', '.join(strangers)}")
+    if bad:
+        return Refused(Reason.ISSUER_SIGNATURE, f"one that is not by {', '.join(bad)}, as it says; good are {count}")
+    if len({*envelope.kids}) < issuers.needed:
+        return Refused(Reason.ISSUERS_TOO_FEW, count)
+    return None
+
+
+def succession(terms: License, known: Iterable[License], ended: Mapping[bytes, bytes]) -> Refused | None:
+    """Return why a license cannot follow on those that are known, or None.
+
+    Args:
+        terms: of the license.
+        known: the terms of all licenses so far, those not in force any more too.
+        ended: the id of each superseded license, and of the one that superseded it.
+    """
+    newest = {one.license_id: one.sequence for one in sorted(known, key=lambda one: one.sequence)}
+    mine, old = terms.license_id, terms.supersedes
+    if mine in ended:
+        return Refused(Reason.LICENSE_SUPERSEDED, f"license {mine.hex()}, superseded by {ended[mine].hex()}")
+    if terms.sequence <= newest.get(mine, -1):
+        return Refused(Reason.LICENSE_SEQUENCE, f"{terms.sequence} after {newest[mine]} of license {mine.hex()}")
+    return None if old is None else _supersession(terms, old, newest, ended)
+
+
+def _supersession(
+    terms: License, old: bytes, newest: Mapping[bytes, int], ended: Mapping[bytes, bytes]
+) -> Refused | None:
+    """Return why a license cannot supersede the one with the id `old`, or None."""
+    mine = terms.license_id
+    if old not in newest or old == mine:
+        return Refused(Reason.SUPERSEDED_UNKNOWN, f"license {old.hex()}")
+    if ended.get(old, mine) != mine:
+        return Refused(Reason.LICENSE_SUPERSEDED, f"license {old.hex()}, superseded by {ended[old].hex()}")
+    if terms.sequence <= newest[old]:
+        return Refused(Reason.LICENSE_SEQUENCE, f"{terms.sequence} after {newest[old]} of license {old.hex()}")
+    return None
