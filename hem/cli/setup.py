@@ -50,7 +50,9 @@ def init(
         checkpoint = made.log.checkpoint.decode()
         keys = {name: public_pem(key) for name, key in made.keys._asdict().items()}
     if as_json:
-        say_json({"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "checkpoint": checkpoint})
+        told = {"needed": issuers.needed, "keys": len(issuers.keys)} if issuers else {"needed": 1, "keys": 1}
+        values = {"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "issuers": told}
+        say_json({**values, "checkpoint": checkpoint})
         return
     say(f"made {workspace} for verifier {verifier}")
     say(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")

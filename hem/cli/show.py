@@ -41,9 +41,10 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None
     verifier, log = look(workspace)
     values = _counted(verifier, log.size)
     licenses = [
-        {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
-         "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
-        for one in verifier.trust.licenses
+        {"license": one.terms.license_id.hex(), "sequence": one.terms.sequence, "holder": one.terms.holder,
+         "chips": one.terms.chips[0], "expires": utc(1000 * one.terms.expires),
+         "expired": now_ms() >= 1000 * one.terms.expires, "state": verifier.trust.ended(row) or "in force"}
+        for row, one in enumerate(verifier.trust.licenses)
     ]  # fmt: skip
     if as_json:
         say_json({**values, "licenses": licenses})
