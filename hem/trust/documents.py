@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hem.errors import UsageError
-from protocols.messages import DEV, PRODUCTION, SIMULATED, License, Site
+from protocols.messages import DEV, PRODUCTION, SIMULATED, License
+from protocols.terms import Site
 
 CLASSES = {"simulated": SIMULATED, "dev": DEV, "production": PRODUCTION}
 _U64 = (1 << 64) - 1

@@ -224,6 +224,26 @@ def gnss(base: Any) -> Iterator[Fault]:
     yield Fault("text-key", {**base, "a": 1.0}, "UNKNOWN_KEY")
 
 
+def group(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a group of terms."""
+    yield Fault("array", list(base.values()), "WRONG_TYPE")
+    yield Fault("null", None, "WRONG_TYPE")
+    yield Fault("empty", {}, "WRONG_VALUE", "a map that is not empty")
+    yield Fault("key-zero", {0: 1, **base}, "UNKNOWN_KEY")
+    yield Fault("key-beyond", {**base, 8: 1}, "UNKNOWN_KEY")
+    yield Fault("key-text", {**base, "a": 1}, "UNKNOWN_KEY")
+
+
+def between(low: int, high: int) -> Faults:
+    """Return the faults of an unsigned integer from `low`, above 0, to `high`."""
+
+    def faults(base: Any) -> Iterator[Fault]:
+        yield Fault("below", low - 1, "WRONG_VALUE")
+        yield from uint(high)(base)
+
+    return faults
+
+
 def profile(base: Any) -> Iterator[Fault]:
     """Yield the faults of an eat_profile."""
     yield Fault("other", "tag:hem.example,2026:eat#2", "WRONG_PROFILE")

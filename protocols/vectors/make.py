@@ -10,7 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import cbor2
 
 from protocols import cbor, cose, entries, keys, landmarks, ranging
 from protocols import messages as m
+from protocols.fields import Group
 from protocols.vectors import faults, forms, good, places
 from protocols.vectors.raw import item
 
@@ -90,6 +91,9 @@ class Maker:
 def values(message: Any) -> Any:
     """Return a decoded message as JSON has it: byte strings in hex, arrays for tuples, null for what is absent."""
     match message:
+        case Group():
+            names = [field.name for field in fields(message)]
+            return {name: values(value) for name, (_, value) in zip(names, message.items(), strict=True)}
         case m.Message():
             return {field.name: values(getattr(message, field.name)) for field in message.FIELDS}
         case bytes():
@@ -267,8 +271,8 @@ def log_entries(_: Maker) -> list[Case]:
     """Return the vectors of log entries."""
     cases = []
     for label, data in good.ENTRIES.items():
-        kind, time, fields = entries.decode(data)
-        decoded = {"kind": int(kind), "time": time, "fields": values(fields)}
+        entry = entries.decode(data)
+        decoded = {"kind": int(entry.kind), "time": entry.time, "fields": values(entry.fields)}
         cases.append(Case(f"log-entry-good-{label}", data, more={"values": decoded}))
     cases += [wrong(f"log-entry-bad-{form.name}", form, form.data, "the whole item") for form in forms.ANYTHING]
     cases.append(Case("log-entry-bad-nothing", b"\x80", "WRONG_VALUE", "an array without a kind"))

@@ -4,8 +4,9 @@ The first step of a path is a claim key, or a place of an array. A test fails if
 """
 
 from protocols.vectors import faults as f
+from protocols.vectors import terms
 
-Place = tuple[str, tuple[int, ...], f.Faults]
+Place = terms.Place
 
 _NAME = f.text(1, 64)
 _SECONDS = f.uint(f.SAFE)
@@ -123,6 +124,7 @@ LICENSE: list[Place] = [
     ("svn-floor", (-80047,), _U64),
     ("debug-allowed", (-80048,), f.boolean),
     ("supersedes-id", (-80049,), _ID),
+    *terms.PLACES,
 ]
 
 REFERENCE: list[Place] = [
