@@ -114,6 +114,7 @@ class Reason(IntEnum):
     LICENSE_SEQUENCE = 0x0712
     LICENSE_SUPERSEDED = 0x0713
     SUPERSEDED_UNKNOWN = 0x0714
+    TERMS_NOT_CHECKED = 0x0715
     # 0x08: ranging reports and their timings
     LANDMARK_UNKNOWN = 0x0801
     LANDMARK_REVOKED = 0x0802
@@ -262,6 +263,9 @@ REASONS: dict[Reason, ReasonText] = {
         _F, "a license that none has superseded", "hem license show: what is in force"
     ),
     Reason.SUPERSEDED_UNKNOWN: ReasonText(_F, "a known license to supersede", "hem status: the ids of licenses"),
+    Reason.TERMS_NOT_CHECKED: ReasonText(
+        _N, "terms that this version checks, and no others", "hem license show: carried, not checked by this version"
+    ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(
         _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"

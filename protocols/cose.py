@@ -185,7 +185,20 @@ def decode_sign(data: bytes, typ: int | str) -> Sign:
     Raises:
         WireError: in the order that `hem.cddl` implies: outer item, body header, signers in order, payload.
     """
-    outer = loads(data, tag=98)
+    protected, payload, rows = _sign_parts(loads(data, tag=98))
+    _demand_typ(_read_map(protected, (16,), "body header"), typ, "body header")
+    if not 1 <= len(rows) <= MOST_SIGNERS:
+        raise WireError("WRONG_VALUE", f"message: {len(rows)} signatures, 1 to {MOST_SIGNERS} allowed")
+    signatures = tuple(_read_signature(row, f"signature {number}") for number, row in enumerate(rows))
+    if any(one.kid >= other.kid for one, other in pairwise(signatures)):
+        # One signer is one signer: two signatures of it must never be two of the k that are asked for.
+        raise WireError("WRONG_VALUE", "message: signers not sorted by key id, or one of them twice")
+    loads(payload, where="payload")
+    return Sign(typ, protected, payload, signatures)
+
+
+def _sign_parts(outer: object) -> tuple[bytes, bytes, list[object]]:
+    """Return body header, payload and signers of an outer item under tag 98."""
     if not isinstance(outer, CBORTag) or not isinstance(outer.value, list):
         raise WireError("WRONG_TYPE", "message: not an array under tag 98")
     if len(outer.value) != _PARTS:
@@ -196,15 +209,7 @@ def decode_sign(data: bytes, typ: int | str) -> Sign:
         raise WireError("WRONG_TYPE", "message: parts are not bstr, map, bstr, array")
     if unprotected:
         raise WireError("UNPROTECTED_HEADER", "message: the unprotected header is not empty")
-    _demand_typ(_read_map(protected, (16,), "body header"), typ, "body header")
-    if not 1 <= len(rows) <= MOST_SIGNERS:
-        raise WireError("WRONG_VALUE", f"message: {len(rows)} signatures, 1 to {MOST_SIGNERS} allowed")
-    signatures = tuple(_read_signature(row, f"signature {number}") for number, row in enumerate(rows))
-    if any(one.kid >= other.kid for one, other in pairwise(signatures)):
-        # One signer is one signer: two signatures of it must never be two of the k that are asked for.
-        raise WireError("WRONG_VALUE", "message: signers not sorted by key id, or one of them twice")
-    loads(payload, where="payload")
-    return Sign(typ, protected, payload, signatures)
+    return protected, payload, rows
 
 
 def _read_signature(row: object, where: str) -> Signature:

@@ -39,7 +39,9 @@ DEAF = {
         r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",
-    "a byte string where a literal text belongs makes it panic": r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed)-bytes$",
+    "a byte string where a literal text belongs makes it panic": (
+        r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed)-bytes$"
+    ),
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
         r"-(components|sites|ranging-landmarks|issuer-keys|models|exclusions-zones|parties-users)-too-many$"
         r"|^endorsement-bad-message-long$"

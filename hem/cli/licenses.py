@@ -97,17 +97,12 @@ def issue(
     """
     demand_outputs(out, grants, as_json=as_json)
     data = read(terms, "license")
-    signed = is_signed(data)
-    text = None if signed else terms_of(terms, data)
-    if signed and license_id is not None:
+    text = None if is_signed(data) else terms_of(terms, data)
+    if text is None and license_id is not None:
         raise UsageError(f"--license-id: {terms} is signed, and has its id: leave it out")
     old = None if license_id is None else license_id_from(license_id)
     with Workspace.open(workspace, now=now_ms()) as opened:
-        enrolled = dict.fromkeys(opened.verifier.trust.ueids, grant_cycles)
-        wanted = enrolled if chips == ALL else listed(Path(chips), grant_cycles)
-        stranger = next((ueid for ueid in wanted if ueid not in enrolled), None)
-        if stranger is not None:
-            raise UsageError(f"chips {chips}: chip {stranger.hex()} is not enrolled: run `hem enroll` first")
+        wanted = _enrolled(opened, chips, grant_cycles)
         if text is None:
             issued = owner.issue_signed(opened, data, wanted, now=now_ms())
         else:
@@ -116,12 +111,27 @@ def issue(
         write(out, issued.message)
     if grants is not None:
         write(grants, join(issued.grants))
+    told = {"license": issued.license_id.hex(), "chips": len(wanted), "grants": len(issued.grants), "new": issued.new}
+    if as_json or STREAM not in (out, grants):
+        _say_issued(told, as_json=as_json)
+
+
+def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
+    """Return cycles to grant by UEID, of chips that are all enrolled."""
+    enrolled = dict.fromkeys(opened.verifier.trust.ueids, cycles)
+    wanted = enrolled if chips == ALL else listed(Path(chips), cycles)
+    stranger = next((ueid for ueid in wanted if ueid not in enrolled), None)
+    if stranger is not None:
+        raise UsageError(f"chips {chips}: chip {stranger.hex()} is not enrolled: run `hem enroll` first")
+    return wanted
+
+
+def _say_issued(told: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        told = {"license": issued.license_id.hex(), "chips": len(wanted), "grants": len(issued.grants)}
-        say_json({**told, "new": issued.new})
-    elif STREAM not in (out, grants):
-        again = "" if issued.new else "; in force already, nothing is changed"
-        say(f"license {issued.license_id.hex()}: {len(wanted)} chips, {len(issued.grants)} grants{again}")
+        say_json(told)
+        return
+    again = "" if told["new"] else "; in force already, nothing is changed"
+    say(f"license {told['license']}: {told['chips']} chips, {told['grants']} grants{again}")
 
 
 def _terms(terms: License) -> dict[str, object]:

@@ -41,18 +41,21 @@ class Issuers(NamedTuple):
 
 def signatures(envelope: Envelope, issuers: Issuers) -> Refused | None:
     """Return why a license is not signed as it must be, or None."""
-    known = issuers.keys
-    strangers = [kid.hex() for kid in envelope.kids if kid not in known]
-    good = {kid for kid in envelope.kids if kid in known and envelope.verified_by(known[kid])}
-    bad = [kid.hex() for kid in envelope.kids if kid in known and kid not in good]
-    count = f"{len(good)} of the {issuers.needed} that are needed, of {len(known)} issuers"
+    known, signers = issuers.keys, {*envelope.kids}
+    strangers = signers - known.keys()
+    bad = {kid for kid in signers - strangers if not envelope.verified_by(known[kid])}
+    count = f"{len(signers - strangers - bad)} of the {issuers.needed} that are needed, of {len(known)} issuers"
     if strangers:
-        return Refused(Reason.ISSUER_UNKNOWN, f"a signature by {', '.join(strangers)}")
+        return Refused(Reason.ISSUER_UNKNOWN, f"a signature by {_names(strangers)}")
     if bad:
-        return Refused(Reason.ISSUER_SIGNATURE, f"one that is not by {', '.join(bad)}, as it says; good are {count}")
-    if len({*envelope.kids}) < issuers.needed:
+        return Refused(Reason.ISSUER_SIGNATURE, f"one that is not by {_names(bad)}, as it says; good are {count}")
+    if len(signers) < issuers.needed:
         return Refused(Reason.ISSUERS_TOO_FEW, count)
     return None
+
+
+def _names(kids: set[bytes]) -> str:
+    return ", ".join(kid.hex() for kid in sorted(kids))
 
 
 def succession(terms: License, known: Iterable[License], ended: Mapping[bytes, bytes]) -> Refused | None:

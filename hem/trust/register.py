@@ -15,6 +15,7 @@ from hem.model import STANDING
 from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
+from hem.trust.terms import OPEN_OF_CHIPS, open_terms
 from protocols import keys
 from protocols.cose import Envelope, Sign1
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
@@ -288,4 +289,5 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
     one["limits_location"] = bool(terms.countries or terms.sites)
+    one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
     return one
