@@ -1,7 +1,9 @@
-"""Commands of issuers, who work on files and need no workspace: keygen, sign."""
+"""Commands of issuers, who work on files and need no workspace: keygen, new, sign, diff."""
 
+import json
+import pkgutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,19 +19,27 @@ from hem.cli.common import (
     reading,
     say,
     say_json,
+    say_table,
     write,
 )
+from hem.cli.license_words import flat, view
 from hem.cli.licenses import is_signed, listed, terms_of
 from hem.errors import UsageError
 from hem.workspace import read_key, write_key
 from protocols import cose, keys
 from protocols.messages import License
 
+TEMPLATE = "license.toml"
+# What terms in TOML do not have before a license is made of them; the last follows from the others.
+UNSIGNED = ("license", "sequence", "issued", "issuer", "chips", "chips_sha256", "not_checked")
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(keygen)
+    app.command()(new)
     app.command()(sign)
+    app.command()(diff)
 
 
 def keygen(
@@ -48,6 +58,21 @@ def keygen(
         say_json({"kid": kid, "key": str(key), "public": str(public)})
     else:
         say(f"issuer {kid}: {key}, {public}")
+
+
+def new(
+    out: Annotated[Path, typer.Option(help="Write the template here; - for standard output.")] = STREAM,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write terms in TOML to begin with: every term there is, with what it means."""
+    template = pkgutil.get_data(__package__ or "", TEMPLATE) or b""
+    if as_json:
+        say_json({"toml": template.decode()})
+        return
+    demand_outputs(out, as_json=as_json)
+    if out != STREAM and out.exists():
+        raise UsageError(f"{out}: is there already: choose another file")
+    write(out, template)
 
 
 def sign(
@@ -104,6 +129,49 @@ def _drafted(
     kept = None if license_id is None else license_id_from(license_id)
     ueids = sorted(listed(chips, 0))
     return owner.draft(text, ueids, issuer=issuer, license_id=kept, sequence=sequence, now=now_ms())
+
+
+def diff(
+    one: Annotated[Path, typer.Argument(help="Terms in TOML, or a signed license; - for standard input.")],
+    other: Annotated[Path, typer.Argument(help="What to compare it with, likewise.")],
+    as_json: JsonFlag = False,
+) -> int:
+    """Compare two licenses field by field; of terms in TOML, what is not in them yet is left out.
+
+    Signatures are not looked at: see check. Exit code 0: the same; 1: they differ.
+    """
+    if (one, other) == (STREAM, STREAM):
+        raise UsageError("standard input is asked for twice: give a file for one of them")
+    rows = _differences(_fields(one), _fields(other))
+    if as_json:
+        found = [dict(zip(("field", "one", "other"), row, strict=True)) for row in rows]
+        say_json({"same": not rows, "differences": found})
+        return 1 if rows else 0
+    if rows:
+        say_table("field", str(one), str(other), rows=[(name, _cell(a), _cell(b)) for name, a, b in rows])
+    say(f"{len(rows)} fields differ" if rows else "the same")
+    return 1 if rows else 0
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return the fields that differ; a license is compared with terms only in what terms say."""
+    signed = "license" in one and "license" in other
+    names = [name for name in {**one, **other} if signed or name not in UNSIGNED]
+    return [(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
+
+
+def _fields(file: Path) -> dict[str, Any]:
+    """Return the values of a license by dotted name; of terms that nobody has signed, less."""
+    data = read(file, "license")
+    if not is_signed(data):
+        values = dict(flat(view(owner.check_terms(terms_of(file, data)))))
+        return {name: value for name, value in values.items() if name not in UNSIGNED}
+    with reading(file, data, "a signed license, or terms in TOML"):
+        return dict(flat(view(owner.read_license(data))))
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

@@ -20,12 +20,14 @@ from hem.cli.common import (
     say_json,
     text_of,
     ueid_from,
+    warn,
     write,
 )
+from hem.cli.license_words import clauses, remark, view
 from hem.errors import UsageError
-from hem.results import CLASS_NAMES, utc
 from hem.trust import LicenseText, Trust, license_from_text
 from hem.trust.admission import Refused
+from hem.trust.terms import open_terms
 from hem.workspace import Workspace, look
 from protocols.cbor import join
 from protocols.cose import SIGN_HEAD
@@ -112,8 +114,7 @@ def issue(
     if grants is not None:
         write(grants, join(issued.grants))
     told = {"license": issued.license_id.hex(), "chips": len(wanted), "grants": len(issued.grants), "new": issued.new}
-    if as_json or STREAM not in (out, grants):
-        _say_issued(told, as_json=as_json)
+    _say_issued(told, owner.read_license(issued.message), as_json=as_json, quiet=STREAM in (out, grants))
 
 
 def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
@@ -126,31 +127,17 @@ def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
     return wanted
 
 
-def _say_issued(told: dict[str, object], *, as_json: bool) -> None:
+def _say_issued(told: dict[str, object], terms: License, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        say_json(told)
+        say_json({**told, "not_checked": list(open_terms(terms))})
+        return
+    if quiet:  # standard output is a file's
+        if left := remark(terms):
+            warn(left)
         return
     again = "" if told["new"] else "; in force already, nothing is changed"
     say(f"license {told['license']}: {told['chips']} chips, {told['grants']} grants{again}")
-
-
-def _terms(terms: License) -> dict[str, object]:
-    return {
-        "license": terms.license_id.hex(),
-        "sequence": terms.sequence,
-        "supersedes": terms.supersedes and terms.supersedes.hex(),
-        "issuer": terms.issuer,
-        "holder": terms.holder,
-        "valid": [utc(1000 * terms.not_before), utc(1000 * terms.expires)],
-        "chips": terms.chips[0],
-        "chips_sha256": terms.chips[1].hex(),
-        "device_class": CLASS_NAMES[terms.device_class],
-        "countries": list(terms.countries),
-        "sites": [site._asdict() for site in terms.sites],
-        "budget_cycles": terms.budget,
-        "svn_floor": terms.svn_floor,
-        "debug_allowed": terms.debug_allowed,
-    }
+    _say_remark(terms)
 
 
 @app.command()
@@ -159,14 +146,28 @@ def show(
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the terms of a license. A file is shown as it says, without a judgment of its signature: see check."""
+    """Show the terms of a license in words. A file is shown as it says, without a judgment of its signature: see check.
+
+    Terms that this version carries and does not check are named at the end.
+    """
     if license_ == str(STREAM) or Path(license_).exists():
         data = read(Path(license_), "license")
         with reading(license_, data, "a signed license"):
             terms = owner.read_license(data)
     else:
         terms = _known(license_, workspace)
-    _print_terms(_terms(terms), as_json=as_json)
+    if as_json:
+        say_json(view(terms))
+        return
+    for clause in clauses(terms):
+        say(f"{clause.heading:17}  {clause.text}")
+    _say_remark(terms)
+
+
+def _say_remark(terms: License) -> None:
+    """Say which terms are carried and not checked, if any are: nobody may think that they were."""
+    if told := remark(terms):
+        say(told)
 
 
 def _known(name: str, workspace: Path) -> License:
@@ -181,12 +182,13 @@ def _known(name: str, workspace: Path) -> License:
     return verifier.trust.licenses[row].terms
 
 
-def _print_terms(values: dict[str, object], *, as_json: bool) -> None:
+def _print_terms(values: dict[str, object], terms: License, *, as_json: bool) -> None:
     if as_json:
-        say_json(values)
+        say_json({**values, "not_checked": list(open_terms(terms))})
         return
     for name, value in values.items():
         say(f"{name.replace('_', ' '):14} {value}")
+    _say_remark(terms)
 
 
 @app.command()
@@ -199,7 +201,7 @@ def check(
     data = read(file, "license")
     if not is_signed(data):
         text = terms_of(file, data)
-        _print_terms({"terms": "consistent", "holder": text.holder}, as_json=as_json)
+        _print_terms({"terms": "consistent", "holder": text.holder}, owner.check_terms(text), as_json=as_json)
         return 0
     with reading(file, data, "a signed license, or terms in TOML"):
         terms = owner.read_license(data)
@@ -216,7 +218,7 @@ def check(
         "in_force": in_force,
         "why": _why(trust, terms, refused, row, in_force=in_force),
     }
-    _print_terms(values, as_json=as_json)
+    _print_terms(values, terms, as_json=as_json)
     return 0 if refused is None and in_force else 1
 
 
