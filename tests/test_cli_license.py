@@ -115,7 +115,7 @@ def test_show_and_check_tell_a_license_in_force_from_others(site: Site, tmp_path
     issuer = keys.kid(keys.from_cose_key((site.workspace / "keys" / "issuer.pub").read_bytes())).hex()
     assert site.must("license", "check", site.license, "--json").json == {
         "license": shown["license"], "signed_by_issuer": True, "signers": [issuer], "needed": 1, "in_force": True,
-        "why": None, "not_checked": [],
+        "why": None, "not_checked": [], "warnings": [],
     }  # fmt: skip
     assert site.must("license", "check", site.terms).text.startswith("terms          consistent")
     hem("init", tmp_path / "other")

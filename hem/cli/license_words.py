@@ -78,7 +78,7 @@ def clauses(terms: License) -> list[Clause]:
         ),
         Clause("chips", _chips(terms)),
         Clause("place", _place(terms)),
-        Clause("compute", _budget(terms)),
+        Clause("grants", _budget(terms)),
         Clause("firmware floor", _firmware(terms)),
     ]
     further = ((name, getattr(terms, name)) for name in open_terms(terms))
@@ -137,7 +137,9 @@ def _chips(terms: License) -> str:
 
 def _place(terms: License) -> str:
     if terms.sites:
-        return f"Every chip must be at one of {len(terms.sites)} sites: {'; '.join(map(_disc, terms.sites))}."
+        countries = terms.countries and f"They are in {_some(terms.countries, 'or')}."
+        discs = "; ".join(map(_disc, terms.sites))
+        return _said(f"Every chip must be at one of these sites: {discs}.", countries or None)
     if terms.countries:
         return f"Every chip must be in {_some(terms.countries, 'or')}."
     return "Chips may be anywhere."
@@ -157,9 +159,9 @@ def _firmware(terms: License) -> str:
 
 
 def _legal_basis(one: t.LegalBasis) -> str:
-    digest = f" (SHA-256 {one.rule_pack_digest.hex()})" if one.rule_pack_digest else ""
     return _said(
-        _if(one.rule_pack, lambda name: f"Rests on rule pack {name}{digest}."),
+        _if(one.rule_pack, lambda name: f"Rests on rule pack {name}."),
+        _if(one.rule_pack_digest, lambda digest: f"The rule pack has SHA-256 {digest.hex()}."),
         _if(one.authorization, lambda kind: f"The authorization is of kind {kind}."),
         _if(one.status, lambda status: f"Status of the rule at issue: {status.replace('_', ' ')}."),
     )
@@ -180,7 +182,7 @@ def _parties(one: t.Parties) -> str:
 
 def _models(rows: tuple[t.Model, ...]) -> str:
     told = (f"{one.hwmodel} (TPP {one.tpp:,}, DRAM {one.dram_gb_per_s:,} GB/s)" for one in rows)
-    return f"Every chip is a {_some(tuple(told), 'or')}."
+    return f"Every chip is of model {_some(tuple(told), 'or')}."
 
 
 def _caps(one: t.Caps) -> str:

@@ -1,7 +1,7 @@
 """Commands around licenses: issue, show, check."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -109,12 +109,13 @@ def issue(
             issued = owner.issue_signed(opened, data, wanted, now=now_ms())
         else:
             issued = owner.issue_license(opened, text, wanted, now=now_ms(), license_id=old)
+        left = Findings.of(owner.read_license(issued.message), opened.verifier.trust, opened.config.f)
     if out is not None:
         write(out, issued.message)
     if grants is not None:
         write(grants, join(issued.grants))
     told = {"license": issued.license_id.hex(), "chips": len(wanted), "grants": len(issued.grants), "new": issued.new}
-    _say_issued(told, owner.read_license(issued.message), as_json=as_json, quiet=STREAM in (out, grants))
+    _say_issued(told, left, as_json=as_json, quiet=STREAM in (out, grants))
 
 
 def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
@@ -127,17 +128,39 @@ def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
     return wanted
 
 
-def _say_issued(told: dict[str, object], terms: License, *, as_json: bool, quiet: bool) -> None:
+class Findings(NamedTuple):
+    """What an owner should know of a license that can be issued: terms that nothing checks, and other doubts."""
+
+    not_checked: tuple[str, ...]
+    warnings: list[str]
+    remark: str
+
+    @classmethod
+    def of(cls, terms: License, trust: Trust | None, f: int) -> "Findings":
+        """Return the findings; places are looked at where a trust knows landmarks."""
+        places = [] if trust is None else owner.unprovable_places(terms, trust, f)
+        return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *places], remark(terms))
+
+    def values(self) -> dict[str, object]:
+        """Return them for programs."""
+        return {"not_checked": list(self.not_checked), "warnings": self.warnings}
+
+    def say(self, *, quiet: bool = False) -> None:
+        """Say them to people; all on standard error if `quiet`, where standard output is a file's."""
+        if self.remark:
+            (warn if quiet else say)(self.remark)
+        for one in self.warnings:
+            warn(f"warning: {one}")
+
+
+def _say_issued(told: dict[str, object], left: Findings, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        say_json({**told, "not_checked": list(open_terms(terms))})
-        return
-    if quiet:  # standard output is a file's
-        if left := remark(terms):
-            warn(left)
+        say_json({**told, **left.values()})
         return
     again = "" if told["new"] else "; in force already, nothing is changed"
-    say(f"license {told['license']}: {told['chips']} chips, {told['grants']} grants{again}")
-    _say_remark(terms)
+    if not quiet:
+        say(f"license {told['license']}: {told['chips']} chips, {told['grants']} grants{again}")
+    left.say(quiet=quiet)
 
 
 @app.command()
@@ -161,11 +184,6 @@ def show(
         return
     for clause in clauses(terms):
         say(f"{clause.heading:17}  {clause.text}")
-    _say_remark(terms)
-
-
-def _say_remark(terms: License) -> None:
-    """Say which terms are carried and not checked, if any are: nobody may think that they were."""
     if told := remark(terms):
         say(told)
 
@@ -182,13 +200,13 @@ def _known(name: str, workspace: Path) -> License:
     return verifier.trust.licenses[row].terms
 
 
-def _print_terms(values: dict[str, object], terms: License, *, as_json: bool) -> None:
+def _print_terms(values: dict[str, object], left: Findings, *, as_json: bool) -> None:
     if as_json:
-        say_json({**values, "not_checked": list(open_terms(terms))})
+        say_json({**values, **left.values()})
         return
     for name, value in values.items():
         say(f"{name.replace('_', ' '):14} {value}")
-    _say_remark(terms)
+    left.say()
 
 
 @app.command()
@@ -201,11 +219,15 @@ def check(
     data = read(file, "license")
     if not is_signed(data):
         text = terms_of(file, data)
-        _print_terms({"terms": "consistent", "holder": text.holder}, owner.check_terms(text), as_json=as_json)
+        known = look(workspace)[0] if workspace.is_dir() else None
+        trust, f = (None, 0) if known is None else (known.trust, known.rules.f)
+        left = Findings.of(owner.check_terms(text), trust, f)
+        _print_terms({"terms": "consistent", "holder": text.holder}, left, as_json=as_json)
         return 0
     with reading(file, data, "a signed license, or terms in TOML"):
         terms = owner.read_license(data)
-    trust = look(workspace)[0].trust
+    verifier, _ = look(workspace)
+    trust = verifier.trust
     envelope, _ = License.read(data)
     row = trust.license_row(terms.license_id)
     refused = trust.unsigned(envelope)
@@ -218,7 +240,7 @@ def check(
         "in_force": in_force,
         "why": _why(trust, terms, refused, row, in_force=in_force),
     }
-    _print_terms(values, terms, as_json=as_json)
+    _print_terms(values, Findings.of(terms, trust, verifier.rules.f), as_json=as_json)
     return 0 if refused is None and in_force else 1
 
 

@@ -8,6 +8,7 @@ from hem.owner.challenges import issue_challenge
 from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, enroll, read_anchor, read_signer
 from hem.owner.files import kind_of
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
+from hem.owner.review import doubts, unprovable_places
 
 __all__ = [
     "Enrolled",
@@ -16,6 +17,7 @@ __all__ = [
     "add_anchors",
     "add_reference",
     "check_terms",
+    "doubts",
     "draft",
     "enroll",
     "issue_challenge",
@@ -26,4 +28,5 @@ __all__ = [
     "read_issuers",
     "read_license",
     "read_signer",
+    "unprovable_places",
 ]

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError
-from hem.location.atlas import shipped
-from hem.location.stage import region_of
+from hem.owner.review import demand_consistent
 from hem.trust import LicenseText, Trust, device_set_digest
 from hem.trust.documents import license_message
 from hem.workspace import Workspace
@@ -70,7 +69,7 @@ def draft(
         now: milliseconds.
 
     Raises:
-        UsageError: no chips, or terms that no license can carry.
+        UsageError: no chips, terms that no license can carry, or that contradict each other or the map.
     """
     if not ueids:
         raise UsageError("license: no chips: name at least one UEID")
@@ -83,9 +82,11 @@ def draft(
         now=now,
     )
     try:
-        return License.decode(terms.encode())
+        terms = License.decode(terms.encode())
     except WireError as error:
         raise UsageError(f"license: {error}") from error
+    demand_consistent(terms)
+    return terms
 
 
 def issue_license(
@@ -126,13 +127,14 @@ def issue_signed(workspace: Workspace, message: bytes, chips: Mapping[bytes, int
 
     Raises:
         UsageError: it is damaged, not signed by k of n issuers, not above what it follows on, not of these chips, or
-            the grants together pass its budget.
+            the grants together pass its budget, or its terms contradict each other.
     """
     trust = workspace.verifier.trust
     try:
         envelope, terms = License.read(message)
     except WireError as error:
         raise UsageError(f"license: {error}") from error
+    demand_consistent(terms)
     _demand_chips(terms, chips)
     row = trust.license_row(terms.license_id)
     if row >= 0 and trust.licenses[row].terms == terms and not trust.ended(row):
@@ -191,14 +193,11 @@ def check_terms(text: LicenseText) -> License:
     """Return these terms as a license carries them, yet without id and chips.
 
     Raises:
-        UsageError: the first field that `hem.cddl` refuses, or a place that the map does not have: no timing could
-            ever show that such a license is kept.
+        UsageError: the first field that `hem.cddl` refuses, a place that the map does not have, so that no timing
+            could ever show that such a license is kept, or terms that contradict each other.
     """
     stand_in = b"\x01" * UEID_BYTES
-    terms = draft(text, [stand_in], issuer="-", license_id=bytes(16), sequence=1, now=0)
-    if terms.countries or terms.sites:
-        region_of(terms, shipped(), {})
-    return terms
+    return draft(text, [stand_in], issuer="-", license_id=bytes(16), sequence=1, now=0)
 
 
 def read_license(data: bytes) -> License:
