@@ -6,18 +6,23 @@ from dataclasses import fields, replace
 
 import pytest
 
+from hem import license  # noqa: A004 - a room of this house
 from hem.cli.license_words import clauses, flat, remark, span, view
 from hem.errors import Reason, UsageError, Verdict
 from hem.model import Term, Tier
-from hem.owner import check_terms, doubts, draft
+from hem.owner import check_terms, doubts, draft, unprovable_places
 from hem.results import explain
-from hem.trust import LicenseText, license_from_text
+from hem.trust import LicenseText, Trust, license_from_text
 from hem.trust.terms import OPEN_OF_CHIPS, OPEN_OF_PEOPLE, GroupText, open_terms
+from protocols import keys
+from protocols.entries import Entry, Kind
 from protocols.fields import Group
+from protocols.landmarks import Landmark, Place
 from protocols.messages import License
 from protocols.vectors import good
+from tests.removed import without
 from tests.simulated import TERMS, Site, built, hem, site
-from tests.small import World, reasons
+from tests.small import START, World, reasons, seeded_key
 
 __all__ = ["built", "site"]  # fixtures
 FULL = good.LICENSES["with-all-terms"]
@@ -82,13 +87,13 @@ def each_member():
 @pytest.mark.parametrize(("name", "member"), list(each_member()))
 def test_no_term_is_left_out_of_the_words(name, member):
     group = getattr(FULL, name)
-    without = replace(FULL, **{name: replace(group, **{member: None})})
+    less = replace(FULL, **{name: replace(group, **{member: None})})
     alone = replace(PLAIN, **{name: type(group)(**{member: getattr(group, member)})})
-    assert clauses(without) != clauses(FULL)
+    assert clauses(less) != clauses(FULL)
     (more,) = [one for one in clauses(alone) if one not in clauses(PLAIN) and one.heading == name.replace("_", " ")]
     assert more.text.strip()
     assert f"{name}.{member}" in dict(flat(view(alone)))
-    assert f"{name}.{member}" not in dict(flat(view(without)))
+    assert f"{name}.{member}" not in dict(flat(view(less)))
 
 
 @pytest.mark.parametrize("field", [field.name for field in License.FIELDS])
@@ -137,6 +142,12 @@ def test_a_term_about_chips_that_nothing_checks_leaves_the_verdict_open(name):
     assert results[0].terms[Term.LICENSE] == (Verdict.NOT_CHECKED, Reason.TERMS_NOT_CHECKED)
     (line,) = [one for one in explain(results, 0, trust) if one.term == "license"]
     assert line.got == f"in time and listed; carried, not checked: {name}"
+
+
+def test_without_the_check_an_unchecked_term_would_look_kept(monkeypatch):
+    monkeypatch.setattr("hem.verifier.license", without(license, Reason.TERMS_NOT_CHECKED))
+    results, _ = judged(interconnect=FULL.interconnect)
+    assert reasons(results) == ["MET"]
 
 
 @pytest.mark.parametrize("name", OPEN_OF_PEOPLE)
@@ -276,6 +287,35 @@ def test_a_license_that_is_over_is_said_to_be():
     terms = check_terms(license_from_text(TERMS, "terms"))
     assert doubts(terms, 0) == []
     assert [one.partition(":")[0] for one in doubts(terms, 1000 * terms.expires)] == ["over"]
+
+
+def near_bourges(*operators):
+    """Return a trust with a landmark of each operator, all of them in one town."""
+    trust = Trust()
+    for n, operator in enumerate(operators):
+        key = seeded_key("landmark", n)
+        place = Place(46.8, 2.5 + n / 100, 10.0)
+        message = Landmark(operator, f"bourges-{n}", 1, keys.cose_key(key.public_key()), place).signed(key)
+        trust.admit(Entry(Kind.LANDMARK, START, (message,)))
+    return trust
+
+
+@pytest.mark.parametrize(
+    ("countries", "operators", "f", "provable"),
+    [
+        (("FR",), ("a", "b"), 1, True),
+        (("FR",), ("a", "a"), 1, False),
+        (("FR",), ("a", "a"), 0, True),
+        (("FR",), ("a", "b"), 2, False),
+        (("LU",), ("a", "b"), 1, False),
+        (("LU",), (), 1, True),  # no landmark is known: nothing is said
+        ((), ("a", "b"), 1, True),
+    ],
+)
+def test_places_that_no_landmark_can_show_are_warned_of(countries, operators, f, provable):
+    terms = replace(PLAIN, countries=countries, sites=())
+    found = unprovable_places(terms, near_bourges(*operators), f)
+    assert [one.partition(": no ")[0] for one in found] == ([] if provable else [f"unprovable: inside {countries[0]}"])
 
 
 def test_new_and_diff_on_the_command_line(tmp_path):

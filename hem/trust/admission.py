@@ -5,7 +5,7 @@ signed has a log that cannot be opened. One bad signature refuses the whole docu
 is damaged, or was put there by a stranger, is looked at by people and not counted around (ADR 0016).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from hem.errors import REASONS, Reason
@@ -58,15 +58,14 @@ def _names(kids: set[bytes]) -> str:
     return ", ".join(kid.hex() for kid in sorted(kids))
 
 
-def succession(terms: License, known: Iterable[License], ended: Mapping[bytes, bytes]) -> Refused | None:
+def succession(terms: License, newest: Mapping[bytes, int], ended: Mapping[bytes, bytes]) -> Refused | None:
     """Return why a license cannot follow on those that are known, or None.
 
     Args:
         terms: of the license.
-        known: the terms of all licenses so far, those not in force any more too.
+        newest: the highest sequence of each license id so far, of those not in force any more too.
         ended: the id of each superseded license, and of the one that superseded it.
     """
-    newest = {one.license_id: one.sequence for one in sorted(known, key=lambda one: one.sequence)}
     mine, old = terms.license_id, terms.supersedes
     if mine in ended:
         return Refused(Reason.LICENSE_SUPERSEDED, f"license {mine.hex()}, superseded by {ended[mine].hex()}")

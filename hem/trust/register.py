@@ -59,6 +59,7 @@ class Trust:
         self.issuer_key: keys.PublicKey | None = None  # of grants
         self.issuers = admission.Issuers(1, {})  # of licenses
         self._issuers_told = False
+        self._newest: dict[bytes, int] = {}  # license id: the highest sequence
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
         self.table = KeyTable()
@@ -140,7 +141,7 @@ class Trust:
     def ended(self, row: int) -> str:
         """Return in words what ended a license, empty if it is in force (which does not say that its time has come)."""
         one = self.licenses[row]
-        newest = self.licenses[self.license_row(one.terms.license_id)].terms.sequence
+        newest = self._newest[one.terms.license_id]
         if one.terms.license_id in self.superseded:
             return f"superseded by license {self.superseded[one.terms.license_id].hex()}"
         if newest != one.terms.sequence:
@@ -230,11 +231,11 @@ class Trust:
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
         self.licenses.append(LicenseRow(terms))
+        self._newest[terms.license_id] = terms.sequence
 
     def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:
         """Return why a license cannot be taken in now, or None."""
-        known = (one.terms for one in self.licenses)
-        return self.unsigned(envelope) or admission.succession(terms, known, self.superseded)
+        return self.unsigned(envelope) or admission.succession(terms, self._newest, self.superseded)
 
     def unsigned(self, envelope: Envelope) -> admission.Refused | None:
         """Return why a license is not signed as its issuers must sign it, or None."""
