@@ -75,7 +75,8 @@ def _times(terms: License) -> Iterator[str]:
 
 def _codes(countries: Iterable[str]) -> set[str]:
     """Return the codes that countries stand for, those of their parts too."""
-    known = known_codes(shipped())
+    countries = set(countries)
+    known = known_codes(shipped()) if countries else frozenset[str]()  # the map is not read for nothing
     return {code for one in countries for code in words().codes(one, known)}
 
 
@@ -108,8 +109,8 @@ def _zones(terms: License) -> Iterator[str]:
 
 def _on_the_map(terms: License) -> Iterator[str]:
     """Yield sites whose middle is farther from their country than the map may be wrong."""
-    atlas = shipped()
     for site in terms.sites:
+        atlas = shipped()
         country = region(atlas, [site.country]).maybe
         here = atlas.borders.over(site.latitude, site.longitude)
         if here & country:
