@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from hem.workspace import read_key
 from protocols import keys
 from protocols.messages import License
+from protocols.terms import Caps
 from tests.simulated import TERMS, Done, Site, built, hem, site
 
 __all__ = ["built", "site"]  # fixtures
@@ -151,3 +154,22 @@ def test_init_refuses_issuers_that_cannot_be(tmp_path):
     made = hem("init", tmp_path / "w", "--issuer", public, "--json")
     assert made.code == 0
     assert json.loads(made.out)["issuers"] == {"needed": 1, "keys": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"expires": 1, "not_before": 2}, "is not after not_before"),
+        ({"countries": ("QQ",)}, "no place that is known"),
+        ({"caps": Caps(max_devices=4)}, "for 5 chips"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_whoever_has_signed_it(office: Office, changes, said):
+    private = [read_key(path) for path in office.keys[:2]]
+    terms = License.read(office.drafted().read_bytes())[1]
+    good = office.site.file("good", terms.signed_by(*private))
+    bad = office.site.file("bad", replace(terms, **changes).signed_by(*private))
+    before = office.site.size()
+    office.issue(bad).refused(said)
+    assert office.site.size() == before
+    assert office.issue(good).code == 0

@@ -24,7 +24,7 @@ from hem.cli.common import (
 )
 from hem.cli.license_words import flat, view
 from hem.cli.licenses import is_signed, listed, terms_of
-from hem.errors import UsageError
+from hem.errors import UsageError, WorkspaceError
 from hem.workspace import read_key, write_key
 from protocols import cose, keys
 from protocols.messages import License
@@ -175,7 +175,9 @@ def _cell(value: Any) -> str:
 
 
 def _private(path: Path) -> Ed25519PrivateKey:
+    data = read(path, "issuer's key")
     try:
         return read_key(path)
-    except OSError as error:
-        raise UsageError(f"key {path}: {error.strerror}") from error
+    except WorkspaceError as error:
+        kind = owner.kind_of(data)
+        raise UsageError(f"{error}; expected an issuer's private key{kind and f', got {kind}'}") from error

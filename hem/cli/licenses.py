@@ -100,6 +100,9 @@ def issue(
     demand_outputs(out, grants, as_json=as_json)
     data = read(terms, "license")
     text = None if is_signed(data) else terms_of(terms, data)
+    if text is None:
+        with reading(terms, data, "a license that its issuers have signed, or terms in TOML"):
+            owner.read_license(data)
     if text is None and license_id is not None:
         raise UsageError(f"--license-id: {terms} is signed, and has its id: leave it out")
     old = None if license_id is None else license_id_from(license_id)
