@@ -76,7 +76,7 @@ FLAGS = {
 # These take files alone, and know no workspace.
 ALONE = {"license sign", "license sign --key", "license diff"}
 # Besides the kind that is right: what the flag takes too.
-ALSO = {"license issue": {"license"}, "license check": {"terms"}, "license diff": {"terms"}}
+ALSO = {"license issue": {"license"}, "license check": {"terms"}, "license show": {"terms"}, "license diff": {"terms"}}
 
 
 def _signing(site: Site) -> tuple[object, ...]:

@@ -318,6 +318,20 @@ def test_places_that_no_landmark_can_show_are_warned_of(countries, operators, f,
     assert [one.partition(": no ")[0] for one in found] == ([] if provable else [f"unprovable: inside {countries[0]}"])
 
 
+def test_terms_are_shown_in_words_before_anyone_signs(tmp_path):
+    file = tmp_path / "terms.toml"
+    file.write_text(template(full=True))
+    shown = hem("license", "show", file)
+    assert "Terms that nobody has signed. Supersedes license 00112233445566778899aabbccddeeff" in shown.text
+    assert "Chips that are yet to be listed." in shown.text
+    headings = [line[:17].strip() for line in shown.text.splitlines()[:-1]]
+    assert headings[:7] == ["license", "holder", "valid", "chips", "place", "grants", "firmware floor"]
+    assert {name.replace(" ", "_") for name in headings[7:]} == {*OPEN_OF_CHIPS, *OPEN_OF_PEOPLE}
+    values = hem("license", "show", file, "--json").json
+    assert values["holder"] == "Example Compute"
+    assert "chips" not in values
+
+
 def test_new_and_diff_on_the_command_line(tmp_path):
     file, other = tmp_path / "a.toml", tmp_path / "b.toml"
     assert hem("license", "new", "--out", file).code == 0

@@ -22,7 +22,7 @@ from hem.cli.common import (
     say_table,
     write,
 )
-from hem.cli.license_words import flat, view
+from hem.cli.license_words import UNSIGNED, flat, view
 from hem.cli.licenses import is_signed, listed, terms_of
 from hem.errors import UsageError, WorkspaceError
 from hem.workspace import read_key, write_key
@@ -30,8 +30,6 @@ from protocols import cose, keys
 from protocols.messages import License
 
 TEMPLATE = "license.toml"
-# What terms in TOML do not have before a license is made of them; the last follows from the others.
-UNSIGNED = ("license", "sequence", "issued", "issuer", "chips", "chips_sha256", "not_checked")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -155,8 +153,8 @@ def diff(
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return the fields that differ; a license is compared with terms only in what terms say."""
-    signed = "license" in one and "license" in other
-    names = [name for name in {**one, **other} if signed or name not in UNSIGNED]
+    skipped = () if "license" in one and "license" in other else UNSIGNED
+    names = [name for name in {**one, **other} if name not in (*skipped, "not_checked")]  # the last follows from others
     return [(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
 
 
@@ -164,8 +162,7 @@ def _fields(file: Path) -> dict[str, Any]:
     """Return the values of a license by dotted name; of terms that nobody has signed, less."""
     data = read(file, "license")
     if not is_signed(data):
-        values = dict(flat(view(owner.check_terms(terms_of(file, data)))))
-        return {name: value for name, value in values.items() if name not in UNSIGNED}
+        return dict(flat(view(owner.check_terms(terms_of(file, data)), signed=False)))
     with reading(file, data, "a signed license, or terms in TOML"):
         return dict(flat(view(owner.read_license(data))))
 

@@ -11,6 +11,8 @@ from protocols.fields import Group
 from protocols.messages import License
 
 REMARK = "carried, not checked by this version"
+# What terms in TOML do not have before a license is made of them.
+UNSIGNED = ("license", "sequence", "issued", "issuer", "chips", "chips_sha256")
 _TIMES = ("ownership_as_of", "transit_until")
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -22,8 +24,11 @@ class Clause(NamedTuple):
     text: str
 
 
-def view(terms: License) -> dict[str, Any]:
-    """Return the terms as JSON has them: times in UTC, byte strings in hex; terms that are not set are left out."""
+def view(terms: License, *, signed: bool = True) -> dict[str, Any]:
+    """Return the terms as JSON has them: times in UTC, byte strings in hex; terms that are not set are left out.
+
+    Of terms that are not `signed` what a license adds to them is left out as well.
+    """
     values: dict[str, Any] = {
         "license": terms.license_id.hex(),
         "sequence": terms.sequence,
@@ -42,7 +47,8 @@ def view(terms: License) -> dict[str, Any]:
         "debug_allowed": terms.debug_allowed,
     }
     further = {name: _plain(name, getattr(terms, name)) for name in open_terms(terms)}
-    return {**values, **further, "not_checked": list(open_terms(terms))}
+    told = {name: value for name, value in values.items() if signed or name not in UNSIGNED}
+    return {**told, **further, "not_checked": list(open_terms(terms))}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -68,15 +74,15 @@ def _plain(name: str, value: Any) -> Any:
     return utc(1000 * value) if name in _TIMES else value
 
 
-def clauses(terms: License) -> list[Clause]:
-    """Return the whole license in sentences, what is not limited said as well."""
+def clauses(terms: License, *, signed: bool = True) -> list[Clause]:
+    """Return the whole license in sentences, what is not limited said as well; or terms that nobody has `signed`."""
     told = [
-        Clause("license", _identity(terms)),
+        Clause("license", _identity(terms) if signed else _said("Terms that nobody has signed.", _ends(terms))),
         Clause("holder", _holder(terms)),
         Clause(
             "valid", f"From {utc(1000 * terms.not_before)} until {utc(1000 * terms.expires)}, on the verifier's clock."
         ),
-        Clause("chips", _chips(terms)),
+        Clause("chips", _chips(terms, signed=signed)),
         Clause("place", _place(terms)),
         Clause("grants", _budget(terms)),
         Clause("firmware floor", _firmware(terms)),
@@ -117,10 +123,13 @@ def _disc(site: t.Site) -> str:
     return f"{site.name} ({site.country}), within {site.radius / 1000:,g} km of {site.latitude:g}, {site.longitude:g}"
 
 
+def _ends(terms: License) -> str | None:
+    return _if(terms.supersedes, lambda old: f"Supersedes license {old.hex()}, which ends with this one.")
+
+
 def _identity(terms: License) -> str:
-    ended = terms.supersedes and f"It supersedes license {terms.supersedes.hex()}, which ends with it."
     issued = f"sequence {terms.sequence}, issued {utc(1000 * terms.issued)} by {terms.issuer}"
-    return _said(f"{terms.license_id.hex()}, {issued}.", ended or None)
+    return _said(f"{terms.license_id.hex()}, {issued}.", _ends(terms))
 
 
 def _holder(terms: License) -> str:
@@ -129,9 +138,10 @@ def _holder(terms: License) -> str:
     return _said(f"{terms.holder}.", _if(terms.parties.headquarters, lambda one: f"Its headquarters are in {one}."))
 
 
-def _chips(terms: License) -> str:
+def _chips(terms: License, *, signed: bool) -> str:
     count, digest = terms.chips
     listed = f"{count:,} chips and no others, whose UEIDs have SHA-256 {digest.hex()}."
+    listed = listed if signed else "Chips that are yet to be listed."
     return f"{listed} Each must be of device class {CLASS_NAMES[terms.device_class]} or higher."
 
 

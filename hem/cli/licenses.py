@@ -168,7 +168,9 @@ def _say_issued(told: dict[str, object], left: Findings, *, as_json: bool, quiet
 
 @app.command()
 def show(
-    license_: Annotated[str, typer.Argument(metavar="LICENSE", help="A signed license file, - or a license id.")],
+    license_: Annotated[
+        str, typer.Argument(metavar="LICENSE", help="A signed license file, terms in TOML, - or a license id.")
+    ],
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> None:
@@ -176,19 +178,26 @@ def show(
 
     Terms that this version carries and does not check are named at the end.
     """
-    if license_ == str(STREAM) or Path(license_).exists():
-        data = read(Path(license_), "license")
-        with reading(license_, data, "a signed license"):
-            terms = owner.read_license(data)
-    else:
-        terms = _known(license_, workspace)
+    terms, signed = _shown(license_, workspace)
     if as_json:
-        say_json(view(terms))
+        say_json(view(terms, signed=signed))
         return
-    for clause in clauses(terms):
+    for clause in clauses(terms, signed=signed):
         say(f"{clause.heading:17}  {clause.text}")
     if told := remark(terms):
         say(told)
+
+
+def _shown(name: str, workspace: Path) -> tuple[License, bool]:
+    """Return the terms to show, and whether somebody has signed them."""
+    path = Path(name)
+    if path != STREAM and not path.exists():
+        return _known(name, workspace), True
+    data = read(path, "license")
+    if not is_signed(data):
+        return owner.check_terms(terms_of(path, data)), False
+    with reading(path, data, "a signed license, or terms in TOML"):
+        return owner.read_license(data), True
 
 
 def _known(name: str, workspace: Path) -> License:
