@@ -108,6 +108,13 @@ class Reason(IntEnum):
     GRANT_SPENT_BACK = 0x070C
     SPENDING_HIDDEN = 0x070D
     NO_TERMS = 0x070E
+    ISSUER_UNKNOWN = 0x070F
+    ISSUER_SIGNATURE = 0x0710
+    ISSUERS_TOO_FEW = 0x0711
+    LICENSE_SEQUENCE = 0x0712
+    LICENSE_SUPERSEDED = 0x0713
+    SUPERSEDED_UNKNOWN = 0x0714
+    TERMS_NOT_CHECKED = 0x0715
     # 0x08: ranging reports and their timings
     LANDMARK_UNKNOWN = 0x0801
     LANDMARK_REVOKED = 0x0802
@@ -242,6 +249,23 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.SPENDING_HIDDEN: ReasonText(_F, "spending that follows the cycle counter", "cycles run outside the grant"),
     Reason.NO_TERMS: ReasonText(_N, "a license that sets this term", "the term `license`"),
+    Reason.ISSUER_UNKNOWN: ReasonText(
+        _F, "signatures by this workspace's issuers alone", "who else signed the license"
+    ),
+    Reason.ISSUER_SIGNATURE: ReasonText(
+        _F, "signatures that are all good", "a forgery, or terms changed after one had signed"
+    ),
+    Reason.ISSUERS_TOO_FEW: ReasonText(
+        _F, "the signatures of k of n issuers", "hem license sign: another issuer's signature"
+    ),
+    Reason.LICENSE_SEQUENCE: ReasonText(_F, "a higher sequence than that in force", "an old license, or one replayed"),
+    Reason.LICENSE_SUPERSEDED: ReasonText(
+        _F, "a license that none has superseded", "hem license show: what is in force"
+    ),
+    Reason.SUPERSEDED_UNKNOWN: ReasonText(_F, "a known license to supersede", "hem status: the ids of licenses"),
+    Reason.TERMS_NOT_CHECKED: ReasonText(
+        _N, "terms that this version checks, and no others", "hem license show: carried, not checked by this version"
+    ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(
         _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"

@@ -13,15 +13,25 @@ THROTTLE_PERCENT = 1  # what a chip may still run once its grant is spent
 
 
 def licensed(standing: NDArray[np.void], now: int) -> NDArray[np.uint16]:
-    """Return the reason of the term `license`: the chip is listed, in time, and of the class that is asked for."""
+    """Return the reason of the term `license`: the chip is listed, in time, and of the class that is asked for.
+
+    A license with terms that no stage checks is not met by what the others found: its term stays open.
+    """
     return np.select(
         [
             standing["license"] < 0,
             now < standing["not_before"],
             now >= standing["expires"],
             standing["device_class"] < standing["license_class"],
+            standing["open_terms"],
         ],
-        [Reason.NO_LICENSE, Reason.LICENSE_NOT_YET, Reason.LICENSE_EXPIRED, Reason.DEVICE_CLASS_LOW],
+        [
+            Reason.NO_LICENSE,
+            Reason.LICENSE_NOT_YET,
+            Reason.LICENSE_EXPIRED,
+            Reason.DEVICE_CLASS_LOW,
+            Reason.TERMS_NOT_CHECKED,
+        ],
         default=Reason.MET,
     ).astype(np.uint16)
 

@@ -74,6 +74,7 @@ STANDING = np.dtype(
         ("debug_allowed", "?"),
         ("budget", "u8"),
         ("limits_location", "?"),
+        ("open_terms", "?"),
         ("device_class", "u1"),
         ("hwmodel", "i8"),
         ("peaks", "u8", len(METERS)),

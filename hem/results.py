@@ -10,6 +10,7 @@ import numpy as np
 from hem.errors import REASONS, Reason, Verdict
 from hem.model import METERS, AttestationResults
 from hem.trust import Trust
+from hem.trust.terms import OPEN_OF_CHIPS, open_terms
 from protocols.cbor import MAX_MESSAGE
 from protocols.entries import encode_evidence
 
@@ -174,6 +175,12 @@ def _countries(case: _Case) -> str:
     return f"no proof; the license allows {', '.join(places)}"
 
 
+def _open_terms(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    names = open_terms(license_row.terms, OPEN_OF_CHIPS) if license_row else ()
+    return f"in time and listed; carried, not checked: {', '.join(names)}"
+
+
 def _svn(case: _Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
@@ -233,6 +240,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.LICENSE_NOT_YET: _license_time,
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,
+    Reason.TERMS_NOT_CHECKED: _open_terms,
     Reason.NO_LICENSE: lambda case: f"chip {case.hex('ueid')} is in no license",
     **dict.fromkeys(
         [

@@ -35,7 +35,7 @@ from hem.store import Log
 from hem.verifier import Rules, Verifier
 from protocols import entries, keys
 from protocols.cbor import WireError
-from protocols.entries import Kind, Policy
+from protocols.entries import IssuerKeys, Kind, Policy
 
 KEY_NAMES = ("verifier", "issuer", "log")
 ENROLLED = "enrolled.keys"
@@ -77,8 +77,10 @@ class Workspace:
         self._keep_keys()
 
     @staticmethod
-    def create(directory: Path, verifier: str, *, now: int, policy: Policy) -> None:
+    def create(directory: Path, verifier: str, *, now: int, policy: Policy, issuers: IssuerKeys | None = None) -> None:
         """Make a workspace, whole or not at all: it is built beside its place and moved there in one step.
+
+        Licenses are issued by `issuers`, or where there are none, by the workspace's own key, which also signs grants.
 
         Raises:
             UsageError: the place is taken, or the name is not one for a verifier.
@@ -107,7 +109,8 @@ class Workspace:
             _sync(building / "keys", building)
             Log.create(building / "log", _signer(config, private))
             with Log.open(building / "log", _signer(config, private)) as log:
-                log.append([genesis])
+                told = [] if issuers is None else [entries.encode(Kind.ISSUERS, now, issuers)]
+                log.append([genesis, *told])
             building.rename(directory)
             _sync(place.parent)
         except OSError as error:

@@ -43,8 +43,8 @@ class OtherKey:
     encoded: bytes
 
 
-def loads(data: bytes, *, where: str = "message", limit: int = MAX_MESSAGE) -> Any:
-    """Return the value of `data`, which is one deterministic item; its only tag can be an outermost 18, a CBORTag.
+def loads(data: bytes, *, where: str = "message", limit: int = MAX_MESSAGE, tag: int = 18) -> Any:
+    """Return the value of `data`, which is one deterministic item; its only tag can be an outermost `tag`, a CBORTag.
 
     Raises:
         WireError: `data` is empty, too large, not well-formed, not deterministic, or over a budget.
@@ -53,7 +53,7 @@ def loads(data: bytes, *, where: str = "message", limit: int = MAX_MESSAGE) -> A
         raise WireError("EMPTY", where)
     if len(data) > limit:
         raise WireError("TOO_LARGE", f"{where}: {len(data)} bytes, at most {limit}")
-    walk = _Walk(data, where)
+    walk = _Walk(data, where, allowed=tag)
     end, value = walk.item(0, 1)
     if end != len(data):
         raise walk.fault("TRAILING_BYTES", end)
@@ -98,6 +98,7 @@ class _Walk:
 
     data: bytes
     where: str
+    allowed: int = 18  # the tag of the outermost item
     items: int = 0
     tag: int | None = None
 
@@ -148,7 +149,7 @@ class _Walk:
             return self._array(at, argument, depth)
         if major == 5:
             return self._map(at, argument, depth)
-        if depth > 1 or argument != 18:
+        if depth > 1 or argument != self.allowed:
             self.tag = at
         end, content = self.item(at, depth + 1)
         return end, cbor2.CBORTag(argument, content)

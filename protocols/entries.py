@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from protocols.cbor import WireError, dumps, loads
+from protocols.cose import MOST_SIGNERS
 from protocols.fields import (
     SAFE,
     UEID_BYTES,
@@ -46,6 +47,7 @@ class Kind(IntEnum):
     LANDMARK_REVOKED = 10
     RANGING_REPORT = 11
     BASIS = 12
+    ISSUERS = 13
 
 
 class Policy(NamedTuple):
@@ -64,6 +66,13 @@ class Basis(NamedTuple):
     speed: str  # what a radius assumes of the path
     map: bytes  # digest of the territories; zeros: no place was judged
     landmarks: bytes  # digest of the landmark set; zeros likewise
+
+
+class IssuerKeys(NamedTuple):
+    """Who issues licenses: how many of these keys (COSE_Key, sorted) must sign one."""
+
+    needed: int
+    keys: tuple[bytes, ...]
 
 
 class Entry(NamedTuple):
@@ -90,6 +99,16 @@ _policy = tuple_of(uint(SAFE), uint(SAFE), uint(1_000_000), make=Policy)
 _basis = tuple_of(
     one_of("ed25519", "ed25519-cofactored"), uint(MOST_F), one_of("vacuum"), octets(32), octets(32), make=Basis
 )
+_issuer_keys = tuple_of(uint(MOST_SIGNERS, 1), rising(list_of(octets(1, 4_096), 1, MOST_SIGNERS)), make=IssuerKeys)
+
+
+def _issuers(value: Any, where: str) -> IssuerKeys:
+    issuers: IssuerKeys = _issuer_keys(value, where)
+    if issuers.needed > len(issuers.keys):
+        raise WireError("WRONG_VALUE", f"{where}: {issuers.needed} needed of {len(issuers.keys)} keys")
+    return issuers
+
+
 _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.GENESIS: (text(1, 64), _bytes, _bytes, _policy),
     Kind.ANCHOR: (uint(PRODUCTION), _bytes),
@@ -104,6 +123,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.LANDMARK_REVOKED: (octets(16),),
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
+    Kind.ISSUERS: (_issuers,),
 }
 
 

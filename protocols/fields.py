@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from protocols.cbor import WireError, dumps, loads
 
@@ -58,7 +59,35 @@ def plain(value: object) -> object:
     """
     if isinstance(value, int) and not -U64 <= value <= U64:
         raise WireError("WRONG_VALUE", f"{value}: over 64 bits")
+    if isinstance(value, Group):
+        return {key: plain(item) for key, item in value.items() if item is not None}
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+@dataclass(frozen=True)
+class Group:
+    """Values that belong together, any of which may be absent: on the wire a map with keys from 1, in their order."""
+
+    READERS: ClassVar[tuple[Reader, ...]]
+
+    def items(self) -> list[tuple[int, Any]]:
+        """Return every key with its value, None where that is absent."""
+        return [(key, getattr(self, field.name)) for key, field in enumerate(fields(self), start=1)]
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> Self:
+        """Return the group of a map, which is not empty: one that says nothing is left out, or it had two forms."""
+        if not isinstance(value, Mapping):
+            raise WireError("WRONG_TYPE", where)
+        names = dict(enumerate((field.name for field in fields(cls)), start=1))
+        found = {}
+        for key, item in value.items():
+            if type(key) is not int or key not in names:
+                raise WireError("UNKNOWN_KEY", f"{where}: key {key!r}")
+            found[names[key]] = cls.READERS[key - 1](item, f"{where}: {names[key]} ({key})")
+        if not found:
+            raise WireError("WRONG_VALUE", f"{where}: an empty map")
+        return cls(**found)
 
 
 def octets(low: int, high: int | None = None) -> Reader:

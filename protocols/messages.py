@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
-from protocols import cose
+from protocols import cose, terms
 from protocols.cbor import MAX_MESSAGE, WireError
 from protocols.fields import (
     SAFE,
@@ -86,16 +86,6 @@ class Ranging(NamedTuple):
     transcripts: tuple[Transcript, ...]
 
 
-class Site(NamedTuple):
-    """A licensed place: a disc on the globe, radius in meters."""
-
-    name: str
-    country: str
-    latitude: float
-    longitude: float
-    radius: int
-
-
 class Audience(NamedTuple):
     """Who must answer a challenge: kind 0 one UEID, kind 1 every chip of a license, kind 2 every chip (empty id)."""
 
@@ -135,8 +125,6 @@ _component = tuple_of(_name, _digest, _u64, make=Component)
 _meter = tuple_of(_u64, _u64, _u64, _u64, make=Meter)
 _version = tuple_of(text(1, 32))
 _hwmodel = octets(1, 32)
-_country = text(2, 2)
-_site = tuple_of(_name, _country, real(-90, 90), real(-180, 180), uint(U64), make=Site)
 
 
 @dataclass(frozen=True)
@@ -154,6 +142,10 @@ class Message:
         """Return the whole signed message."""
         return cose.sign1(self.TYP, self.encode(), key)
 
+    def signed_by(self, *private: PrivateKey) -> bytes:
+        """Return the whole message, signed by each of these keys (COSE_Sign)."""
+        return cose.sign(self.TYP, self.encode(), private).encode()
+
     @classmethod
     def decode(cls, payload: bytes) -> Self:
         """Return the message of a claims map; raises WireError on anything that `hem.cddl` does not allow."""
@@ -165,6 +157,14 @@ class Message:
         """Return envelope and message of `data`, both **not believed**: the signature is not looked at here."""
         sign1 = cose.decode(data, cls.TYP)
         return sign1, cls.decode(sign1.payload)
+
+    @classmethod
+    def read(cls, data: bytes) -> tuple[cose.Envelope, Self]:
+        """Return what `open` does, of a message that one or several have signed, **not believed** either."""
+        if not data.startswith(cose.SIGN_HEAD):
+            return cls.open(data)
+        signed = cose.decode_sign(data, cls.TYP)
+        return signed, cls.decode(signed.payload)
 
 
 @dataclass(frozen=True)
@@ -296,10 +296,28 @@ class License(Message):
     chips: tuple[int, bytes]
     device_class: int
     countries: tuple[str, ...]
-    sites: tuple[Site, ...]
+    sites: tuple[terms.Site, ...]
     budget: int
     svn_floor: int
     debug_allowed: bool
+    supersedes: bytes | None = None
+    legal_basis: terms.LegalBasis | None = None
+    parties: terms.Parties | None = None
+    models: tuple[terms.Model, ...] | None = None
+    caps: terms.Caps | None = None
+    exclusions: terms.Exclusions | None = None
+    transfer: terms.Transfer | None = None
+    compute: terms.Compute | None = None
+    purpose: terms.Purpose | None = None
+    interconnect: terms.Interconnect | None = None
+    reporting: terms.Reporting | None = None
+    firmware: terms.Firmware | None = None
+    location_evidence: terms.LocationEvidence | None = None
+    freshness: terms.Freshness | None = None
+    on_lapse: terms.Lapse | None = None
+    repair: terms.Repair | None = None
+    disclosure: terms.Disclosure | None = None
+    notices: terms.Notices | None = None
 
     TYP = cose.LICENSE
     FIELDS = (
@@ -312,11 +330,29 @@ class License(Message):
         Field(-80041, "sequence", _u64),
         Field(-80042, "chips", tuple_of(_u64, _digest)),
         Field(-80043, "device_class", uint(PRODUCTION)),
-        Field(-80044, "countries", rising(list_of(_country, 0, 300))),
-        Field(-80045, "sites", list_of(_site, 0, 500)),
+        Field(-80044, "countries", rising(list_of(terms.country, 0, 300))),
+        Field(-80045, "sites", list_of(terms.site, 0, 500)),
         Field(-80046, "budget", _u64),
         Field(-80047, "svn_floor", _u64),
         Field(-80048, "debug_allowed", boolean),
+        Field(-80049, "supersedes", _license_id, optional=True),
+        Field(-80101, "legal_basis", terms.LegalBasis.read, optional=True),
+        Field(-80102, "parties", terms.Parties.read, optional=True),
+        Field(-80103, "models", terms.models, optional=True),
+        Field(-80104, "caps", terms.Caps.read, optional=True),
+        Field(-80105, "exclusions", terms.Exclusions.read, optional=True),
+        Field(-80106, "transfer", terms.Transfer.read, optional=True),
+        Field(-80107, "compute", terms.Compute.read, optional=True),
+        Field(-80108, "purpose", terms.Purpose.read, optional=True),
+        Field(-80109, "interconnect", terms.Interconnect.read, optional=True),
+        Field(-80110, "reporting", terms.Reporting.read, optional=True),
+        Field(-80111, "firmware", terms.Firmware.read, optional=True),
+        Field(-80112, "location_evidence", terms.LocationEvidence.read, optional=True),
+        Field(-80113, "freshness", terms.Freshness.read, optional=True),
+        Field(-80114, "on_lapse", terms.Lapse.read, optional=True),
+        Field(-80115, "repair", terms.Repair.read, optional=True),
+        Field(-80116, "disclosure", terms.Disclosure.read, optional=True),
+        Field(-80117, "notices", terms.Notices.read, optional=True),
     )
 
 

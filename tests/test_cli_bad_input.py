@@ -66,8 +66,23 @@ FLAGS = {
     "license issue --chips": ("chips", lambda s, f: ("license", "issue", s.terms, "--chips", f)),
     "license show": ("license", lambda _, f: ("license", "show", f)),
     "license check": ("license", lambda _, f: ("license", "check", f)),
+    "license sign": ("terms", lambda s, f: ("license", "sign", f, *_signing(s))),
+    "license sign --key": (
+        "private key", lambda s, f: ("license", "sign", s.license, "--key", f, "--out", s.directory / "out"),
+    ),
+    "license diff": ("license", lambda s, f: ("license", "diff", s.license, f)),
     "verify": ("evidence", lambda _, f: ("verify", f)),
 }  # fmt: skip
+# These take files alone, and know no workspace.
+ALONE = {"license sign", "license sign --key", "license diff"}
+# Besides the kind that is right: what the flag takes too.
+ALSO = {"license issue": {"license"}, "license check": {"terms"}, "license show": {"terms"}, "license diff": {"terms"}}
+
+
+def _signing(site: Site) -> tuple[object, ...]:
+    return ("--key", site.workspace / "keys" / "issuer.pem", "--out", site.directory / "out")
+
+
 KINDS = [
     "license", "reference", "challenge", "grants", "evidence", "endorsements", "root", "signer", "terms",
     "private key", "COSE_Key", "chips",
@@ -82,11 +97,15 @@ KNOWN = {
 }  # fmt: skip
 
 
+def _run(site: Site, flag):
+    return hem if flag in ALONE else site.hem
+
+
 def _refused(site: Site, flag: str, data: bytes, *words: str) -> None:
     """Demand that a flag refuses a file in one line that names it, and that nothing has changed."""
     before = site.snapshot()
     path = site.file("bad", data)
-    done = site.hem(*FLAGS[flag][1](site, path))
+    done = _run(site, flag)(*FLAGS[flag][1](site, path))
     text_line = flag in ROWS and done.code == 1
     done.refused(path, *words, code=1 if text_line else 2)
     if not text_line:
@@ -98,7 +117,7 @@ def _refused(site: Site, flag: str, data: bytes, *words: str) -> None:
 @pytest.mark.parametrize("flag", FLAGS)
 def test_the_wrong_file_at_a_flag_is_named_with_what_it_is(site: Site, flag):
     right = FLAGS[flag][0]
-    allowed = {right, "terms"} if flag == "license check" else {right}
+    allowed = {right, *ALSO.get(flag, ())}
     for kind in KINDS:
         if kind in allowed:
             continue
@@ -121,11 +140,12 @@ def test_a_damaged_file_at_a_flag_is_refused_in_one_line(site: Site, flag):
 @pytest.mark.parametrize("flag", FLAGS)
 def test_an_empty_or_a_missing_file_and_a_directory_are_named(site: Site, flag):
     command = functools.partial(FLAGS[flag][1], site)
+    run = _run(site, flag)
     before = site.snapshot()
-    site.hem(*command(site.file("empty", b""))).refused("empty")
+    run(*command(site.file("empty", b""))).refused("empty")
     missing = site.directory / "missing"
-    site.hem(*command(missing)).refused(missing, "no such file" if flag == "license show" else "No such file")
-    site.hem(*command(site.fleet)).refused(site.fleet, "Is a directory")
+    run(*command(missing)).refused(missing, "no such file" if flag == "license show" else "No such file")
+    run(*command(site.fleet)).refused(site.fleet, "Is a directory")
     assert site.snapshot() == before
 
 

@@ -111,18 +111,22 @@ def test_show_and_check_tell_a_license_in_force_from_others(site: Site, tmp_path
     shown = site.must("license", "show", site.license, "--json").json
     assert site.must("license", "show", shown["license"], "--json").json == shown
     assert (shown["holder"], shown["chips"], shown["device_class"]) == ("Test Compute", 61, "simulated")
-    assert f"holder         {shown['holder']}" in site.must("license", "show", site.license).text
+    assert f"holder             {shown['holder']}." in site.must("license", "show", site.license).text
+    issuer = keys.kid(keys.from_cose_key((site.workspace / "keys" / "issuer.pub").read_bytes())).hex()
     assert site.must("license", "check", site.license, "--json").json == {
-        "license": shown["license"], "signed_by_issuer": True, "in_force": True,
+        "license": shown["license"], "signed_by_issuer": True, "signers": [issuer], "needed": 1, "in_force": True,
+        "why": None, "not_checked": [], "warnings": [],
     }  # fmt: skip
     assert site.must("license", "check", site.terms).text.startswith("terms          consistent")
     hem("init", tmp_path / "other")
     stranger = hem("license", "check", site.license, "-w", tmp_path / "other", "--json")
     assert (stranger.code, stranger.json["signed_by_issuer"], stranger.json["in_force"]) == (1, False, False)
+    assert stranger.json["why"].startswith("ISSUER_UNKNOWN")
     newer = site.issue("budget_cycles = 1\n", license_id=shown["license"])
     assert newer["license"] == shown["license"]
     old = site.hem("license", "check", site.license, "--json")
     assert (old.code, old.json["signed_by_issuer"], old.json["in_force"]) == (1, True, False)
+    assert old.json["why"] == "replaced by its sequence 2"
     assert site.must("license", "show", shown["license"], "--json").json["sequence"] == 2
 
 

@@ -4,6 +4,8 @@ The Rust decoder has coverage-guided targets in `tests/fuzz`; these are the Pyth
 """
 
 import json
+import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ MESSAGES = {
     "evidence": Evidence.open,
     "grant": Grant.open,
     "license": License.open,
+    "license-cosigned": License.read,
     "reference": ReferenceValues.open,
     "landmark": Landmark.open,
     "ranging-report": RangingReport.open,
@@ -108,7 +111,8 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
 TEXT = b'holder = "a"\nnot_before = 2026-01-01T00:00:00Z\nexpires = 2027-01-01T00:00:00Z\ndevice_class = "dev"\n'
 PEM = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
 NOTE = "origin\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— origin AAAAAAAAAAAA\n".encode()
-SEEDS = [TEXT, PEM, NOTE, b"\x7f\x00\x00\x7e\xd9\x01", *SAMPLES["endorsement"], *SAMPLES["log-entry"]]
+FULL_TEXT = re.sub(rb"(?m)^# (?=[a-z_]+ = |\[)", b"", pkgutil.get_data("hem.cli", "license.toml") or b"")
+SEEDS = [TEXT, FULL_TEXT, PEM, NOTE, b"\x7f\x00\x00\x7e\xd9\x01", *SAMPLES["endorsement"], *SAMPLES["log-entry"]]
 
 
 @pytest.mark.parametrize("name", sorted(UNSIGNED))

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from hem.errors import Reason
 from protocols import cbor, cose, entries, keys, ranging
+from protocols.messages import License
 from protocols.vectors import good
-from protocols.vectors.make import KINDS, RULES, values
+from protocols.vectors.make import COSIGNED, KINDS, RULES, values
 
 ROOT = Path(__file__).parent.parent
 VECTORS = ROOT / "protocols" / "vectors"
@@ -32,6 +33,7 @@ OTHER_READERS: dict[str, Callable[[bytes], Any]] = {
     "log-entry": entries.decode,
     "datagram": ranging.decode,
     "sequence": cbor.split,
+    COSIGNED: License.read,
 }
 
 
@@ -76,6 +78,37 @@ def test_accepted_messages_have_their_values_and_their_bytes(kind: str) -> None:
             assert message.encode() == sign1.payload
             key = keys.from_cose_key(bytes.fromhex(vector["key"]))
             assert sign1.verified_by(key) is vector["verifies"], vector["name"]
+
+
+def test_cosigned_licenses_have_their_values_their_bytes_and_their_signers() -> None:
+    for vector in vectors(COSIGNED):
+        if vector["expect"] == "accept":
+            data = bytes.fromhex(vector["hex"])
+            signed, message = License.read(data)
+            assert isinstance(signed, cose.Sign)
+            assert signed.encode() == data
+            assert (repr(values(message)), message.encode()) == (repr(vector["values"]), signed.payload)
+            known = {key: keys.from_cose_key(bytes.fromhex(key)) for key in vector["keys"]}
+            assert sorted(map(keys.kid, known.values())) == list(signed.kids)
+            assert {name: signed.verified_by(key) for name, key in known.items()} == vector["keys"], vector["name"]
+            assert not signed.verified_by(good.ISSUERS[2].public_key()) or len(signed.kids) > 2
+
+
+def test_a_signature_over_one_envelope_is_none_over_the_other() -> None:
+    """The context strings of RFC 9052, section 4.4, keep them apart: nobody makes one of many of a single signature."""
+    key, message = good.ISSUERS[0], good.LICENSES["plain"]
+    one, many = cose.decode(message.signed(key), message.TYP), cose.sign(message.TYP, message.encode(), [key])
+    moved = many.signatures[0]._replace(signature=one.signature)
+    assert not replace(many, signatures=(moved,)).verified_by(key.public_key())
+    assert not replace(one, signature=many.signatures[0].signature).verified_by(key.public_key())
+
+
+def test_whoever_signs_again_has_one_signature() -> None:
+    message = good.LICENSES["plain"]
+    one, other = good.ISSUERS[:2]
+    signed = cose.cosign(cose.sign(message.TYP, message.encode(), [one, other]), one)
+    assert len(signed.signatures) == 2
+    assert License.read(signed.encode())[0] == signed == cose.sign(message.TYP, message.encode(), [other, one])
 
 
 def test_accepted_entries_and_endorsements_have_their_values_and_their_bytes() -> None:
@@ -298,3 +331,25 @@ def test_cose_working_group_examples(outside: Path, name: str) -> None:
         assert covered.hex() == example["intermediates"]["ToBeSign_hex"].lower()
     assert keys.verifies(_example_key(signer["key"]), signature, covered) is verifies
     assert reason_of(lambda row: cose.decode(row, cose.EVIDENCE), data) == reason
+
+
+SIGN = ("ecdsa-examples/ecdsa-01", "eddsa-examples/eddsa-01", "RFC8152/Appendix_C_1_1", "RFC8152/Appendix_C_1_2")
+
+
+@pytest.mark.parametrize("name", SIGN)
+def test_cose_working_group_examples_of_several_signers(outside: Path, name: str) -> None:
+    example = json.loads((outside / "cose" / "cose-wg-examples" / f"{name}.json").read_text())
+    data = bytes.fromhex(example["output"]["cbor"])
+    body, _, payload, rows = cbor2.loads(data).value
+    checked = 0
+    signers, told = example["input"]["sign"]["signers"], example["intermediates"]["signers"]
+    for signer, row, intermediate in zip(signers, rows, told, strict=True):
+        covered = cose.signers_structure(body, row[0], payload)
+        assert covered.hex() == intermediate["ToBeSign_hex"].lower()
+        if signer["key"].get("crv") in ("P-256", "Ed25519"):
+            assert keys.verifies(_example_key(signer["key"]), row[2], covered)
+            checked += 1
+    assert checked
+    # These have the kid in the unprotected header of each signer, where no signature covers it.
+    expected = "BAD_HEADER" if body else "EMPTY"
+    assert reason_of(lambda raw: cose.decode_sign(raw, cose.LICENSE), data) == expected

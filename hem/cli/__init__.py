@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hem.cli import audit, evidence, landmark, licenses, location, log, picture, plan, setup, show
+from hem.cli import audit, evidence, landmark, license_files, licenses, location, log, picture, plan, setup, show
 from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command()(demo)
 setup.add_to(app)
 app.add_typer(licenses.app, name="license")
+license_files.add_to(licenses.app)
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)

@@ -7,7 +7,7 @@ import typer
 
 from hem import owner
 from hem.cli.common import HERE, JsonFlag, WorkspaceOption, read, reading, say, say_json, say_table
-from hem.cli.licenses import terms_of
+from hem.cli.licenses import is_signed, terms_of
 from hem.cli.places import DRIFT_PPM, FOption, InsideOption, OutsideOption, demand_inputs, read_marks, wanted_from
 from hem.errors import UsageError
 from hem.location import atlas, pings, tables
@@ -87,7 +87,7 @@ def _asked(file: Path | None, inside: str | None, outside: str | None) -> tuple[
 
 def _license(file: Path) -> License:
     data = read(file, "license")
-    if data[:1] != b"\xd2":
+    if not is_signed(data):
         return owner.check_terms(terms_of(file, data))
     with reading(file, data, "a signed license, or terms in TOML"):
         return owner.read_license(data)

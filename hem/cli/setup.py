@@ -13,7 +13,7 @@ from hem.errors import UsageError
 from hem.trust.documents import CLASSES
 from hem.workspace import Workspace, public_pem
 from protocols.cbor import split
-from protocols.entries import Policy
+from protocols.entries import IssuerKeys, Policy
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,19 +30,42 @@ def init(
     ] = "hem.local",
     lifetime: Annotated[int, typer.Option(help="Seconds until a challenge expires.", min=1, max=31_536_000)] = 600,
     slack: Annotated[int, typer.Option(help="Milliseconds added to elapsed time.", min=0, max=3_600_000)] = 2_000,
+    issuer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The public key, .pub, of one who issues licenses, in place of this workspace; once for each."
+        ),
+    ] = None,
+    quorum: Annotated[int | None, typer.Option(help="How many issuers must sign a license; else all.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a workspace: keys, configuration, and a log with its first entry."""
+    """Make a workspace: keys, configuration, and a log with its first entries.
+
+    Who issues licenses is chosen here, once: without --issuer it is this workspace alone.
+    """
     policy = Policy(challenge_lifetime_s=lifetime, slack_ms=slack)
-    Workspace.create(workspace, verifier, now=now_ms(), policy=policy)
+    issuers = _issuers(issuer or [], quorum)
+    Workspace.create(workspace, verifier, now=now_ms(), policy=policy, issuers=issuers)
     with Workspace.open(workspace, now=now_ms()) as made:
         checkpoint = made.log.checkpoint.decode()
         keys = {name: public_pem(key) for name, key in made.keys._asdict().items()}
     if as_json:
-        say_json({"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "checkpoint": checkpoint})
+        told = {"needed": issuers.needed, "keys": len(issuers.keys)} if issuers else {"needed": 1, "keys": 1}
+        values = {"workspace": str(workspace), "verifier": verifier, "public_keys": keys, "issuers": told}
+        say_json({**values, "checkpoint": checkpoint})
         return
     say(f"made {workspace} for verifier {verifier}")
     say(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")
+    if issuers is not None:
+        say(f"licenses need {issuers.needed} of {len(issuers.keys)} issuers")
+
+
+def _issuers(files: list[Path], quorum: int | None) -> IssuerKeys | None:
+    if not files:
+        if quorum is not None:
+            raise UsageError("--quorum: of whom? give the public key of each issuer with --issuer")
+        return None
+    return owner.read_issuers([read(path, "issuer's key") for path in files], quorum)
 
 
 def _anchors(roots: list[str]) -> list[tuple[int, bytes]]:

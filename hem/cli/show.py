@@ -11,6 +11,7 @@ from hem.errors import REASONS, Reason, UsageError
 from hem.model import Term
 from hem.results import CLASS_NAMES, explain, utc
 from hem.retrace import derive, reason_of
+from hem.trust import Trust
 from hem.verifier import Verifier
 from hem.workspace import entry_at, look, read_entries
 from protocols.entries import Entry, Kind
@@ -39,12 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
     """Show what the log says: chips, licenses, challenges, landmarks, and who never answered."""
     verifier, log = look(workspace)
-    values = _counted(verifier, log.size)
-    licenses = [
-        {"license": one.terms.license_id.hex(), "holder": one.terms.holder, "chips": one.terms.chips[0],
-         "expires": utc(1000 * one.terms.expires), "expired": now_ms() >= 1000 * one.terms.expires}
-        for one in verifier.trust.licenses
-    ]  # fmt: skip
+    values, licenses = _counted(verifier, log.size), _licenses(verifier.trust, now_ms())
     if as_json:
         say_json({**values, "licenses": licenses})
         return
@@ -53,6 +49,15 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None
         say(f"{name.replace('_', ' '):15} {'-' if said is None else said}")
     if licenses:
         say_table(*licenses[0], rows=[tuple(one.values()) for one in licenses])
+
+
+def _licenses(trust: Trust, now: int) -> list[dict[str, Any]]:
+    return [
+        {"license": one.terms.license_id.hex(), "sequence": one.terms.sequence, "holder": one.terms.holder,
+         "chips": one.terms.chips[0], "expires": utc(1000 * one.terms.expires),
+         "expired": now >= 1000 * one.terms.expires, "state": trust.ended(row) or "in force"}
+        for row, one in enumerate(trust.licenses)
+    ]  # fmt: skip
 
 
 def _counted(verifier: Verifier, entries: int) -> dict[str, Any]:

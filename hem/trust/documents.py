@@ -4,51 +4,55 @@ import tomllib
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from hem.errors import UsageError
-from protocols.messages import DEV, PRODUCTION, SIMULATED, License, Site
+from hem.trust import terms
+from hem.trust.terms import Country, Name, SiteText, Text
+from protocols.messages import DEV, PRODUCTION, SIMULATED, License
+
+__all__ = ["CLASSES", "LicenseText", "SiteText", "license_from_text", "license_message"]
 
 CLASSES = {"simulated": SIMULATED, "dev": DEV, "production": PRODUCTION}
 _U64 = (1 << 64) - 1
 
 
-def _country(code: str) -> str:
-    if not (code.isascii() and code.isupper() and len(code) == 2):
-        raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-2 code such as DE")
-    return code
-
-
-Country = Annotated[str, AfterValidator(_country)]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class _Text(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SiteText(_Text):
-    """A licensed place."""
-
-    name: Name
-    country: Country
-    latitude: float = Field(ge=-90, le=90, description="degrees, WGS 84")
-    longitude: float = Field(ge=-180, le=180, description="degrees, WGS 84")
-    radius_m: int = Field(gt=0, le=20_100_000)
-
-
-class LicenseText(_Text):
+class LicenseText(Text):
     """What a person writes; ids, sequence, chips and signature are added at issue."""
 
     holder: Name
     not_before: AwareDatetime
     expires: AwareDatetime
     device_class: Literal["simulated", "dev", "production"]
-    countries: list[Country] = []
-    sites: list[SiteText] = []
+    countries: list[Country] = Field(default_factory=list)
+    sites: list[SiteText] = Field(default_factory=list)
     budget_cycles: int = Field(default=0, ge=0, le=_U64)
     svn_floor: int = Field(default=0, ge=0, le=_U64)
     debug_allowed: bool = False
+    supersedes: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+    legal_basis: terms.LegalBasisText | None = None
+    parties: terms.PartiesText | None = None
+    models: Annotated[list[terms.ModelText], Field(min_length=1, max_length=32)] | None = None
+    caps: terms.CapsText | None = None
+    exclusions: terms.ExclusionsText | None = None
+    transfer: terms.TransferText | None = None
+    compute: terms.ComputeText | None = None
+    purpose: terms.PurposeText | None = None
+    interconnect: terms.InterconnectText | None = None
+    reporting: terms.ReportingText | None = None
+    firmware: terms.FirmwareText | None = None
+    location_evidence: terms.LocationEvidenceText | None = None
+    freshness: terms.FreshnessText | None = None
+    on_lapse: terms.LapseText | None = None
+    repair: terms.RepairText | None = None
+    disclosure: terms.DisclosureText | None = None
+    notices: terms.NoticesText | None = None
+
+    @property
+    def superseded(self) -> bytes | None:
+        """Return the id of the license that this one supersedes."""
+        return None if self.supersedes is None else bytes.fromhex(self.supersedes)
 
     @model_validator(mode="after")
     def _consistent(self) -> "LicenseText":
@@ -91,10 +95,13 @@ def license_message(
         chips=chips,
         device_class=CLASSES[text.device_class],
         countries=tuple(sorted(set(text.countries))),
-        sites=tuple(Site(s.name, s.country, float(s.latitude), float(s.longitude), s.radius_m) for s in text.sites),
+        sites=tuple(one.signed() for one in text.sites),
         budget=text.budget_cycles,
         svn_floor=text.svn_floor,
         debug_allowed=text.debug_allowed,
+        supersedes=text.superseded,
+        models=None if text.models is None else tuple(sorted(one.signed() for one in text.models)),
+        **{name: value.signed() for name, value in text if isinstance(value, terms.GroupText)},
     )
 
 

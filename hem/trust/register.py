@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import STANDING
+from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
+from hem.trust.terms import OPEN_OF_CHIPS, open_terms
 from protocols import keys
-from protocols.cose import Sign1
-from protocols.entries import Entry, Kind, Policy
+from protocols.cose import Envelope, Sign1
+from protocols.entries import Entry, IssuerKeys, Kind, Policy
 from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 
@@ -54,7 +56,11 @@ class Trust:
         self.verifier = ""
         self.policy = Policy()
         self.verifier_key: keys.PublicKey | None = None
-        self.issuer_key: keys.PublicKey | None = None
+        self.issuer_key: keys.PublicKey | None = None  # of grants
+        self.issuers = admission.Issuers(1, {})  # of licenses
+        self._issuers_told = False
+        self._newest: dict[bytes, int] = {}  # license id: the highest sequence
+        self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
         self.table = KeyTable()
         self.ueids: list[bytes] = []
@@ -86,7 +92,9 @@ class Trust:
             self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6, 9 and 10. The signatures in it were checked before it was logged.
+        """Take in one entry of kinds 0 to 6, 9, 10 and 13.
+
+        Signatures were checked before they were logged. Those of licenses are few, and are checked again.
 
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
@@ -102,6 +110,7 @@ class Trust:
             Kind.GRANT: self._grant,
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
+            Kind.ISSUERS: self._issuers,
         }
         actions[entry.kind](*entry.fields)
 
@@ -128,6 +137,16 @@ class Trust:
         """Return the row of the newest license with this id, -1 if there is none."""
         rows = [row for row, one in enumerate(self.licenses) if one.terms.license_id == license_id]
         return rows[-1] if rows else NO_LICENSE
+
+    def ended(self, row: int) -> str:
+        """Return in words what ended a license, empty if it is in force (which does not say that its time has come)."""
+        one = self.licenses[row]
+        newest = self._newest[one.terms.license_id]
+        if one.terms.license_id in self.superseded:
+            return f"superseded by license {self.superseded[one.terms.license_id].hex()}"
+        if newest != one.terms.sequence:
+            return f"replaced by its sequence {newest}"
+        return "" if one.complete else f"{len(one.ueids)} of {one.terms.chips[0]} chips are known"
 
     def hwmodel(self, chip: int) -> bytes:
         """Return the hardware model that a chip was endorsed as."""
@@ -166,6 +185,13 @@ class Trust:
     def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
         self.verifier, self.policy = verifier, policy
         self.verifier_key, self.issuer_key = keys.from_cose_key(verifier_key), keys.from_cose_key(issuer_key)
+        self.issuers = admission.Issuers.of(IssuerKeys(1, (issuer_key,)))
+
+    def _issuers(self, told: IssuerKeys) -> None:
+        # Or whoever writes the log could make itself the issuer of what others have signed.
+        if self.licenses or self._issuers_told:
+            raise WorkspaceError("log: other issuers after the first license, or twice: they are chosen once")
+        self._issuers_told, self.issuers = True, admission.Issuers.of(told)
 
     def _anchor(self, device_class: int, der: bytes) -> None:
         self.anchors.append(Anchor(device_class, x509.load_der_x509_certificate(der)))
@@ -201,8 +227,19 @@ class Trust:
         self.references[values.hwmodel] = values
 
     def _license_entry(self, message: bytes) -> None:
-        _, terms = License.open(message)
+        envelope, terms = License.read(message)
+        if refused := self.refusal(envelope, terms):
+            raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
         self.licenses.append(LicenseRow(terms))
+        self._newest[terms.license_id] = terms.sequence
+
+    def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:
+        """Return why a license cannot be taken in now, or None."""
+        return self.unsigned(envelope) or admission.succession(terms, self._newest, self.superseded)
+
+    def unsigned(self, envelope: Envelope) -> admission.Refused | None:
+        """Return why a license is not signed as its issuers must sign it, or None."""
+        return admission.signatures(envelope, self.issuers)
 
     def _device_set(self, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
         del piece  # the order of the log is the order of the pieces
@@ -212,8 +249,11 @@ class Trust:
         one = self.licenses[row]
         one.ueids += [ueids[at : at + UEID_BYTES] for at in range(0, len(ueids), UEID_BYTES)]
         if one.complete:
-            # A chip that the newer license of the same id no longer lists has none.
-            older = {n for n, other in enumerate(self.licenses) if other.terms.license_id == license_id}
+            gone = {license_id, one.terms.supersedes}
+            if one.terms.supersedes is not None:
+                self.superseded[one.terms.supersedes] = license_id
+            # A chip that the newer license no longer lists has none.
+            older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
 
@@ -250,4 +290,5 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
     one["limits_location"] = bool(terms.countries or terms.sites)
+    one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
     return one

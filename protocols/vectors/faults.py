@@ -179,6 +179,11 @@ def timing(base: Any) -> Iterator[Fault]:
     yield Fault("a-probe-that-was-not-sent", never, "WRONG_VALUE", "which numbers were sent")
 
 
+def needed(base: Any) -> Iterator[Fault]:
+    """Yield the fault of more signatures that are needed than there are issuers."""
+    yield Fault("more-than-keys", [len(base[1]) + 1, base[1]], "WRONG_VALUE", "a number no greater than a count")
+
+
 def op(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the op of a datagram."""
     yield Fault("zero", 0, "WRONG_VALUE")
@@ -219,6 +224,26 @@ def gnss(base: Any) -> Iterator[Fault]:
     yield Fault("text-key", {**base, "a": 1.0}, "UNKNOWN_KEY")
 
 
+def group(base: Any) -> Iterator[Fault]:
+    """Yield the faults of a group of terms."""
+    yield Fault("array", list(base.values()), "WRONG_TYPE")
+    yield Fault("null", None, "WRONG_TYPE")
+    yield Fault("empty", {}, "WRONG_VALUE", "a map that is not empty")
+    yield Fault("key-zero", {0: 1, **base}, "UNKNOWN_KEY")
+    yield Fault("key-beyond", {**base, 8: 1}, "UNKNOWN_KEY")
+    yield Fault("key-text", {**base, "a": 1}, "UNKNOWN_KEY")
+
+
+def between(low: int, high: int) -> Faults:
+    """Return the faults of an unsigned integer from `low`, above 0, to `high`."""
+
+    def faults(base: Any) -> Iterator[Fault]:
+        yield Fault("below", low - 1, "WRONG_VALUE")
+        yield from uint(high)(base)
+
+    return faults
+
+
 def profile(base: Any) -> Iterator[Fault]:
     """Yield the faults of an eat_profile."""
     yield Fault("other", "tag:hem.example,2026:eat#2", "WRONG_PROFILE")
@@ -237,7 +262,7 @@ def audience(base: Any) -> Iterator[Fault]:
 
 def kind(_base: Any) -> Iterator[Fault]:
     """Yield the faults of the kind of a log entry."""
-    yield Fault("unknown", 13, "WRONG_VALUE")
+    yield Fault("unknown", 14, "WRONG_VALUE")
     yield Fault("negative", -1, "WRONG_VALUE")
     yield Fault("text", "0", "WRONG_VALUE")
     yield Fault("float", 0.0, "WRONG_VALUE")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import cbor2
 from cbor2 import CBORTag
 
 from protocols import cose
@@ -179,6 +180,53 @@ def envelopes(protected: bytes, payload: bytes, signature: bytes) -> Iterator[Fa
     yield Fault("array-length-in-two-bytes", Raw(b"\xd2\x98\x04" + whole[2:]), "NOT_SHORTEST")
     yield Fault("indefinite-parts", Raw(b"\xd2\x9f" + whole[2:] + b"\xff"), "INDEFINITE_LENGTH")
     yield Fault("as-a-row", whole, "NOT_SIGN1")
+
+
+def cosigned(body: bytes, payload: bytes, rows: list[list[Any]], typ: int | str) -> Iterator[Fault]:
+    """Yield wrong envelopes of two signers around good parts; no signature is wrong but for what is said."""
+    good = [body, {}, payload, rows]
+    one, two = rows
+    whole = item(CBORTag(98, good))
+    alg_kid = cbor2.loads(one[0])
+    yield Fault("untagged", good, "NOT_SIGN1")
+    yield Fault("tag-18", CBORTag(18, good), "NOT_SIGN1")
+    yield Fault("tag-98-twice", CBORTag(98, CBORTag(98, good)), "WRONG_TYPE")
+    yield Fault("three-parts", CBORTag(98, good[:3]), "WRONG_VALUE")
+    yield Fault("five-parts", CBORTag(98, [*good, b""]), "WRONG_VALUE")
+    yield Fault("map-of-parts", CBORTag(98, dict(enumerate(good))), "WRONG_TYPE")
+    yield Fault("one-signature-as-bytes", CBORTag(98, [*good[:3], one[2]]), "WRONG_TYPE")
+    yield Fault("detached-payload", CBORTag(98, [body, {}, None, rows]), "WRONG_TYPE")
+    yield Fault("unprotected-kid", CBORTag(98, [body, {4: b"x"}, *good[2:]]), "UNPROTECTED_HEADER")
+    yield Fault("body-with-alg", CBORTag(98, [item({1: -8, 16: typ}), *good[1:]]), "BAD_HEADER")
+    yield Fault("body-without-typ", CBORTag(98, [item({}), *good[1:]]), "BAD_HEADER")
+    other = "application/hem-grant+cbor"
+    yield Fault("body-typ-grant", CBORTag(98, [item({16: other}), *good[1:]]), "BAD_HEADER", "which kind is asked for")
+    yield Fault("no-signatures", CBORTag(98, [*good[:3], []]), "WRONG_VALUE")
+    many = [[item({**alg_kid, 4: bytes([i]) * 16}), {}, bytes(64)] for i in range(17)]
+    yield Fault("seventeen-signatures", CBORTag(98, [*good[:3], many]), "WRONG_VALUE")
+    yield Fault("signers-unsorted", CBORTag(98, [*good[:3], [two, one]]), "WRONG_VALUE", "the order of signers")
+    yield Fault("signer-twice", CBORTag(98, [*good[:3], [one, one]]), "WRONG_VALUE", "signers that must differ")
+    for name, row, reason in (
+        ("as-map", {0: one[0]}, "WRONG_TYPE"),
+        ("two-parts", one[:2], "WRONG_VALUE"),
+        ("four-parts", [*one, b""], "WRONG_VALUE"),
+        ("protected-as-map", [alg_kid, *one[1:]], "WRONG_TYPE"),
+        ("signature-as-text", [*one[:2], "a" * 64], "WRONG_TYPE"),
+        ("unprotected-kid", [one[0], {4: b"x"}, one[2]], "UNPROTECTED_HEADER"),
+        ("with-typ", [item({**alg_kid, 16: typ}), *one[1:]], "BAD_HEADER"),
+        ("without-kid", [item({1: -8}), *one[1:]], "BAD_HEADER"),
+        ("alg-unknown", [item({**alg_kid, 1: -37}), *one[1:]], "UNKNOWN_ALGORITHM"),
+        ("alg-text", [item({**alg_kid, 1: "EdDSA"}), *one[1:]], "BAD_HEADER"),
+        ("alg-true", [item({**alg_kid, 1: True}), *one[1:]], "BAD_HEADER"),
+        ("kid-short", [item({**alg_kid, 4: b"x" * 15}), *one[1:]], "BAD_HEADER"),
+        ("signature-63-bytes", [*one[:2], bytes(63)], "WRONG_VALUE"),
+        ("signature-4628-bytes", [*one[:2], bytes(4_628)], "WRONG_VALUE"),
+    ):
+        yield Fault(f"signer-{name}", CBORTag(98, [*good[:3], [row, two]]), reason)
+    yield Fault("payload-array", CBORTag(98, [body, {}, b"\x80", rows]), "WRONG_TYPE")
+    yield Fault("payload-trailing", CBORTag(98, [body, {}, payload + b"\x00", rows]), "TRAILING_BYTES")
+    yield Fault("cut", Raw(whole[:-1]), "TRUNCATED")
+    yield Fault("twice", Raw(whole + whole), "TRAILING_BYTES")
 
 
 def too_large(whole: bytes, limit: int) -> Fault:

@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
 from protocols import entries, keys, ranging
 from protocols import landmarks as lm
 from protocols import messages as m
+from protocols import terms as t
 
 DAY = 86_400
 NOW = 1_790_000_000  # seconds; every vector lives around this moment
@@ -158,7 +160,7 @@ GRANTS: dict[str, m.Grant] = {
     "zero": replace(_GRANT, expires=0, issued=0, sequence=0, budget=0),
 }
 
-_SITE = m.Site("zurich-1", "CH", 47.375, 8.5, 2_000)
+_SITE = t.Site("zurich-1", "CH", 47.375, 8.5, 2_000)
 _LICENSE = m.License(
     issuer="issuer.example",
     holder="holder.example",
@@ -180,6 +182,64 @@ LICENSES: dict[str, m.License] = {
     "without-limits": replace(_LICENSE, countries=(), sites=(), budget=0, svn_floor=0, debug_allowed=True),
     "edges-of-the-map": replace(_LICENSE, sites=(_SITE._replace(latitude=-90.0, longitude=180.0, radius=2**64 - 1),)),
     "production": replace(_LICENSE, device_class=m.PRODUCTION, chips=(2**64 - 1, fill("set", 32))),
+    "supersedes": replace(_LICENSE, sequence=4, supersedes=fill("superseded license", 16)),
+}
+_U64, _SAFE = 2**64 - 1, 2**53 - 1
+# One license a group, then all of them at once, at their lower and at their upper limits.
+TERMS: dict[str, dict[str, Any]] = {
+    "legal-basis": {"legal_basis": t.LegalBasis("us-diffusion-2025", fill("pack", 32), "NVEU", "not_enforced")},
+    "parties": {"parties": t.Parties("MY", "Parent", "US", (t.EndUser("One", "MY"), t.EndUser("Two", "SG")), NOW)},
+    "models": {"models": (t.Model("sim-1", 15_831, 3_350), t.Model("sim-2", 60_000, 8_000))},
+    "caps": {"caps": t.Caps(4_096, 64_843_776, 86_400)},
+    "exclusions": {"exclusions": t.Exclusions(("CN", "RU"), (_SITE._replace(name="zone"),))},
+    "transfer": {"transfer": t.Transfer(60, "zurich-1", "berlin-1", NOW + 60 * DAY)},
+    "compute": {"compute": t.Compute(10**18, 10**14, 10**12, 10**10, 30 * DAY)},
+    "purpose": {"purpose": t.Purpose(("inference", "training"), ("remote_user_D5", "weights_export"))},
+    "interconnect": {"interconnect": t.Interconnect(("pod-1", "pod-2"), 64, 1_000)},
+    "reporting": {"reporting": t.Reporting(3_600, DAY, 980_000, 730)},
+    "firmware": {"firmware": t.Firmware("1.4.0", (bytes(32), fill("runtime", 32)), secure_boot=True)},
+    "location-evidence": {
+        "location_evidence": t.LocationEvidence(5, 3, 1, 150_000, 1_500, 8, ("endorser", "inspection", "ping"))
+    },
+    "freshness": {"freshness": t.Freshness(600, 256)},
+    "lapse": {"on_lapse": t.Lapse(("no_renewal", "report", "throttle"), 1)},
+    "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2)},
+    "disclosure": {"disclosure": t.Disclosure(("country", "site"))},
+    "notices": {"notices": t.Notices("https://regulator.example/events", 24)},
+}
+LICENSES |= {f"with-{label}": replace(_LICENSE, **changes) for label, changes in TERMS.items()}
+LICENSES["with-all-terms"] = replace(
+    _LICENSE, supersedes=fill("superseded license", 16), **{k: v for one in TERMS.values() for k, v in one.items()}
+)
+LICENSES["with-one-term-each"] = replace(
+    _LICENSE,
+    legal_basis=t.LegalBasis(status="bill"),
+    parties=t.Parties(ownership_as_of=_SAFE),
+    models=(t.Model("m" * 32, _U64, _U64),),
+    caps=t.Caps(window_s=_SAFE),
+    exclusions=t.Exclusions(("CN",)),
+    transfer=t.Transfer(3_650),
+    compute=t.Compute(tflop=_U64),
+    purpose=t.Purpose(deny=("n" * 64,)),
+    interconnect=t.Interconnect(max_external_mb_per_s=_U64),
+    reporting=t.Reporting(1, min_rate_ppm=1_000_000),
+    firmware=t.Firmware(secure_boot=False),
+    location_evidence=t.LocationEvidence(0, 0, 5, 0, 0, 64, t.METHODS[:1]),
+    freshness=t.Freshness(1, 512),
+    on_lapse=t.Lapse(throttle_percent=100),
+    repair=t.Repair(signatures=16),
+    disclosure=t.Disclosure(("counters",)),
+    notices=t.Notices("r" * 128, 87_600),
+)
+ISSUERS: tuple[keys.PrivateKey, ...] = tuple(
+    ed25519.Ed25519PrivateKey.from_private_bytes(fill(f"issuer {i}", 32)) for i in range(16)
+)
+# Who signs a license that needs several: by label.
+COSIGNED: dict[str, tuple[keys.PrivateKey, ...]] = {
+    "two-signers": ISSUERS[:2],
+    "one-signer": ISSUERS[:1],
+    "most-signers": ISSUERS,
+    "every-algorithm": tuple(KEYS.values()),
 }
 
 _REFERENCE = m.ReferenceValues(
@@ -261,6 +321,7 @@ ENDORSEMENTS: dict[str, bytes] = {
     "shortest-certificate": entries.encode_endorsement([b"\x30"]),
 }
 
+_ISSUER_KEYS = tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS[:3]))
 _MS = NOW * 1_000
 _SET = sorted(ueid(label) for label in "abcd")
 ENTRIES: dict[str, bytes] = {
@@ -283,5 +344,12 @@ ENTRIES: dict[str, bytes] = {
     ),
     "basis-cofactored": entries.encode(
         entries.Kind.BASIS, _MS, entries.Basis("ed25519-cofactored", 5, "vacuum", bytes(32), bytes(32))
+    ),
+    "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
+    "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
+    "issuers-most": entries.encode(
+        entries.Kind.ISSUERS,
+        _MS,
+        entries.IssuerKeys(16, tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS))),
     ),
 }

@@ -10,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import cbor2
 
 from protocols import cbor, cose, entries, keys, landmarks, ranging
 from protocols import messages as m
+from protocols.fields import Group
 from protocols.vectors import faults, forms, good, places
 from protocols.vectors.raw import item
 
@@ -31,7 +33,8 @@ KINDS: dict[str, type[m.Message]] = {
     "ranging-report": landmarks.RangingReport,
 }
 ARRAYS = ("endorsement", "log-entry", "datagram")
-RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, "sequence": None}
+COSIGNED = "license-cosigned"
+RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None}
 
 
 class Case(NamedTuple):
@@ -68,6 +71,16 @@ class Maker:
             signature = keys.sign(key, covered)
         return cose.envelope(protected, payload, signature)
 
+    def cosigned(self, name: str, message: m.Message, private: Iterable[keys.PrivateKey]) -> cose.Sign:
+        """Return the message that each of the keys has signed."""
+        kept = cose.decode_sign(self._earlier[name], message.TYP) if name in self._earlier else None
+        fresh = cose.sign(message.TYP, message.encode(), private)
+        if kept is None or (kept.protected, kept.payload) != (fresh.protected, fresh.payload):
+            return fresh
+        good_ones = [one for key in private for one in kept.signatures if one.kid == keys.kid(key.public_key())]
+        whole = len(good_ones) == len(fresh.signatures) and all(kept.verified_by(key.public_key()) for key in private)
+        return kept if whole else fresh
+
     def _kept(self, name: str) -> bytes:
         if name not in self._earlier:
             return b""
@@ -78,6 +91,9 @@ class Maker:
 def values(message: Any) -> Any:
     """Return a decoded message as JSON has it: byte strings in hex, arrays for tuples, null for what is absent."""
     match message:
+        case Group():
+            names = [field.name for field in fields(message)]
+            return {name: values(value) for name, (_, value) in zip(names, message.items(), strict=True)}
         case m.Message():
             return {field.name: values(getattr(message, field.name)) for field in message.FIELDS}
         case bytes():
@@ -174,7 +190,14 @@ def bad_signed(kind: str, maker: Maker) -> Iterator[Case]:
                 "MISSING_KEY",
                 f"key {field.key}",
             )
-    yield from bad_places(kind, base, places.SIGNED[kind], claims)
+    yield from bad_claims(kind, claims)
+
+
+def bad_claims(kind: str, wrap: Any) -> Iterator[Case]:
+    """Yield every fault of every claim of a signed kind, each in the first good message that has the claim."""
+    every = [cbor2.loads(message.encode()) for message in good.SIGNED[kind].values()]
+    for place in places.SIGNED[kind]:
+        yield from bad_places(kind, next(one for one in every if place[1][0] in one), [place], wrap)
 
 
 def bad_places(kind: str, base: Any, table: Iterable[places.Place], wrap: Any) -> Iterator[Case]:
@@ -205,6 +228,33 @@ def signed(kind: str, maker: Maker) -> list[Case]:
     return cases
 
 
+def cosigned(maker: Maker) -> list[Case]:
+    """Return the vectors of a license that several sign; `keys` says of each COSE_Key whether it signed."""
+    message = good.LICENSES["plain"]
+    cases = []
+    for label, private in good.COSIGNED.items():
+        name = f"{COSIGNED}-good-{label}"
+        data = maker.cosigned(name, message, private).encode()
+        public = {keys.cose_key(key.public_key()).hex(): True for key in private}
+        cases.append(Case(name, data, more={"keys": public, "values": values(message)}))
+    two = maker.cosigned("", message, good.ISSUERS[:2])
+    first, second = two.signatures
+    flipped = first._replace(signature=first.signature[:-1] + bytes([first.signature[-1] ^ 1]))
+    swapped = first._replace(signature=second.signature)
+    named = {keys.kid(key.public_key()): keys.cose_key(key.public_key()).hex() for key in good.ISSUERS[:2]}
+    for label, bad in (("flipped-bit", flipped), ("signature-of-another", swapped)):
+        data = replace(two, signatures=(bad, second)).encode()
+        told = {named[first.kid]: False, named[second.kid]: True}
+        cases.append(
+            Case(
+                f"{COSIGNED}-forged-{label}", data, note="first signer", more={"keys": told, "values": values(message)}
+            )
+        )
+    rows = [[one.protected, {}, one.signature] for one in two.signatures]
+    wrong_ones = forms.cosigned(two.protected, two.payload, rows, message.TYP)
+    return [*cases, *(wrong(f"{COSIGNED}-bad-{one.name}", one, item(one.value), "the envelope") for one in wrong_ones)]
+
+
 def endorsements(_: Maker) -> list[Case]:
     """Return the vectors of endorsements, which are not signed as a whole: the chain carries the signatures."""
     cases = [
@@ -221,8 +271,8 @@ def log_entries(_: Maker) -> list[Case]:
     """Return the vectors of log entries."""
     cases = []
     for label, data in good.ENTRIES.items():
-        kind, time, fields = entries.decode(data)
-        decoded = {"kind": int(kind), "time": time, "fields": values(fields)}
+        entry = entries.decode(data)
+        decoded = {"kind": int(entry.kind), "time": entry.time, "fields": values(entry.fields)}
         cases.append(Case(f"log-entry-good-{label}", data, more={"values": decoded}))
     cases += [wrong(f"log-entry-bad-{form.name}", form, form.data, "the whole item") for form in forms.ANYTHING]
     cases.append(Case("log-entry-bad-nothing", b"\x80", "WRONG_VALUE", "an array without a kind"))
@@ -288,7 +338,7 @@ def sequences(maker: Maker) -> list[Case]:
 def earlier(directory: Path) -> dict[str, bytes]:
     """Return the good messages that the directory holds by name."""
     found = {}
-    for kind in KINDS:
+    for kind in (*KINDS, COSIGNED):
         path = directory / f"{kind}.json"
         for row in json.loads(path.read_text()) if path.exists() else []:
             if row["expect"] == ACCEPT:
@@ -305,7 +355,7 @@ def index(files: dict[str, tuple[list[Case], str]]) -> str:
             {
                 "file": f"{kind}.json",
                 "cddl_rule": RULES[kind],
-                "typ": KINDS[kind].TYP if kind in KINDS else None,
+                "typ": KINDS[kind].TYP if kind in KINDS else m.License.TYP if kind == COSIGNED else None,
                 "sha256": hashlib.sha256(text.encode()).hexdigest(),
                 "vectors": len(cases),
                 "expect": dict(sorted(reasons.items())),
@@ -327,7 +377,13 @@ def make(directory: Path) -> None:
     """Write every vector file and the index into `directory`."""
     maker = Maker(earlier(directory))
     made = {kind: signed(kind, maker) for kind in KINDS}
-    others = {"endorsement": endorsements, "log-entry": log_entries, "datagram": datagrams, "sequence": sequences}
+    others = {
+        COSIGNED: cosigned,
+        "endorsement": endorsements,
+        "log-entry": log_entries,
+        "datagram": datagrams,
+        "sequence": sequences,
+    }
     made |= {kind: cases(maker) for kind, cases in others.items()}
     files = {}
     for kind, cases in made.items():

@@ -4,8 +4,9 @@ The first step of a path is a claim key, or a place of an array. A test fails if
 """
 
 from protocols.vectors import faults as f
+from protocols.vectors import terms
 
-Place = tuple[str, tuple[int, ...], f.Faults]
+Place = terms.Place
 
 _NAME = f.text(1, 64)
 _SECONDS = f.uint(f.SAFE)
@@ -122,6 +123,8 @@ LICENSE: list[Place] = [
     ("budget", (-80046,), _U64),
     ("svn-floor", (-80047,), _U64),
     ("debug-allowed", (-80048,), f.boolean),
+    ("supersedes-id", (-80049,), _ID),
+    *terms.PLACES,
 ]
 
 REFERENCE: list[Place] = [
@@ -263,6 +266,15 @@ ENTRIES: dict[str, list[Place]] = {
         ("speed", (2, 2), f.one_of),
         ("map", (2, 3), f.octets(32)),
         ("landmarks", (2, 4), f.octets(32)),
+    ],
+    "issuers": [
+        *_entry(("issuers", f.places)),
+        ("issuers-needed", (2,), f.needed),
+        ("needed", (2, 0), f.positive(16)),
+        ("issuer-keys", (2, 1), f.many(1, 16, more=lambda i: bytes([i]))),
+        ("issuer-keys-order", (2, 1), f.rising),
+        ("issuer-key", (2, 1, 0), f.blob),
+        ("issuer-key-size", (2, 1, 0), f.octets(1, 4_096)),
     ],
 }
 SIGNED = {
