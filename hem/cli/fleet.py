@@ -32,7 +32,7 @@ from hem.fleet import (
 )
 from hem.fleet.inventory import day_of
 from hem.location import atlas
-from hem.location.region import known_codes
+from hem.location.region import known_codes, words
 from hem.rules import Pack, Products, find, names, products_from, shipped_products
 from hem.workspace import look, read_entries
 from protocols.entries import decode
@@ -150,7 +150,7 @@ def _joined(rows: Inventory, workspace: Path, numbering: Numbering, day: date) -
             break
         logged.append(entry)
     verifier, _ = look(workspace, stop=len(logged))
-    return join(rows, answered_by(verifier.trust, verifier.state, logged), numbering)
+    return join(rows, answered_by(verifier.trust, verifier.state, logged, words().wholes), numbering)
 
 
 def _fraction(text: str, what: str) -> Fraction:

@@ -91,7 +91,7 @@ def _foot(report: Report, joined: Joined | None) -> list[str]:
     chips = report.chips
     lines = [
         f"{len(report.findings)} sums: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}",
-        f"{len(chips)} chips, {chips.silent.sum()} silent for over {report.silent_days} days, {report.left_out} left out",
+        f"{len(chips)} chips, {chips.silent.sum()} silent over {report.silent_days} days, {report.left_out} left out",
     ]
     if chips.undated:
         lines.append(f"{chips.undated} chips were seen after {report.as_of} alone: on it they may have been anywhere")

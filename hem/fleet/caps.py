@@ -84,25 +84,39 @@ def bounds(part: Part, vague: Bools, places: Sequence[Place], wanted: Codes | No
     A subject that may belong to any other (`vague`) adds to the most of all others, and a chip that may be under any
     label to the most of all labels of its subject: so a sum is never too small.
     """
-    cells = part.cells
-    ledger = _Ledger(cells, vague, places, wanted)
-    present = {cell.where for cell in cells}
-    alone = {place: number for number, place in enumerate(places) if number in present}
-    of_label: dict[str, list[int]] = defaultdict(list)
-    for place, number in alone.items():
-        for label in place or ():
-            of_label[label].append(number)
-    unknown = [alone[None]] if None in alone else []
-    found = []
-    for (who, label), (least, _) in sorted(ledger.own.items()):
-        one = alone.get(frozenset({label}))
-        sure = () if one is None or (wanted is not None and not wanted.surely((label,))) else (one,)
-        chosen = Chosen(part, who, sure, (*of_label[label], *unknown))
-        found.append(Bound(who, label, least, ledger.most(who, label), chosen))
+    ledger = _Ledger(part.cells, vague, places, wanted)
+    shown = _Shown(part, {cell.where for cell in part.cells}, places, wanted)
+    found = [
+        Bound(who, label, least, ledger.most(who, label), shown.under(who, label))
+        for (who, label), (least, _) in sorted(ledger.own.items())
+    ]
     for who, anywhere in sorted(ledger.anywhere.items()):
         if anywhere.chips:
-            found.append(Bound(who, None, Tally(), ledger.most(who, None), Chosen(part, who, (), tuple(unknown))))
+            found.append(Bound(who, None, Tally(), ledger.most(who, None), shown.under(who, None)))
     return found
+
+
+class _Shown:
+    """Which places the chips of a label are in: those that it is alone in, and all that it may be."""
+
+    def __init__(self, part: Part, present: set[int], places: Sequence[Place], wanted: Codes | None) -> None:
+        self._part, self._wanted = part, wanted
+        self._alone: dict[str, int] = {}
+        self._may: dict[str, list[int]] = defaultdict(list)
+        self._anywhere = tuple(number for number in sorted(present) if places[number] is None)
+        for number in sorted(present):
+            place = places[number] or frozenset()
+            if len(place) == 1:
+                self._alone[min(place)] = number
+            for label in place:
+                self._may[label].append(number)
+
+    def under(self, who: int, label: str | None) -> Chosen:
+        """Return the chips of a subject under a label."""
+        if label is None:
+            return Chosen(self._part, who, (), self._anywhere)
+        settled = label in self._alone and (self._wanted is None or self._wanted.surely((label,)))
+        return Chosen(self._part, who, (self._alone[label],) * settled, (*self._may[label], *self._anywhere))
 
 
 def consignee_year(rule: ConsigneeCap, pack: Pack, chips: Chips, facts: Facts) -> list[Finding]:
@@ -174,8 +188,7 @@ def product_limit(rule: ProductLimit, pack: Pack, chips: Chips, facts: Facts) ->
 
 def eligible(rule: Eligibility, pack: Pack, chips: Chips, facts: Facts) -> list[Finding]:
     """Return, by holder, what does not stand where it must, or is not held by whom it must."""
-    everyone = np.ones(len(chips), dtype=np.bool_)
-    demands = Maybe(everyone, everyone)
+    demands = chips.everyone
     if rule.headquarters is not None:
         demands &= chips.headquarters(pack.codes(rule.headquarters), lambda owner: owner.headquarters)
     if rule.parent is not None:

@@ -13,7 +13,7 @@ from hem.errors import UsageError
 from hem.fleet.inventory import ANYWHERE, NO_DAY, Inventory, Names
 from hem.fleet.owners import Owner, Owners
 from hem.fleet.sums import Bools, Ints, Part
-from hem.rules import Codes, Count, Product, Products
+from hem.rules import Codes, Counted, Product, Products
 from hem.rules.text import MOST_CHIPS
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -68,11 +68,15 @@ class Chips:
         """Return the chips that a rule counts, by subject and place."""
         return Part(who, where, counted.surely, counted.possibly, self.tpp, self.silent, self.unverified)
 
+    @property
+    def everyone(self) -> Maybe:
+        """Return that all chips are meant."""
+        return Maybe(np.ones(len(self), dtype=np.bool_), np.ones(len(self), dtype=np.bool_))
+
     @cached_property
     def everything(self) -> Part:
         """Return all chips by company and place: what it holds, whatever that was delivered under."""
-        everyone = np.ones(len(self), dtype=np.bool_)
-        return self.part(self.group, self.place, Maybe(everyone, everyone))
+        return self.part(self.group, self.place, self.everyone)
 
     def within(self, codes: Codes, places: Ints) -> Maybe:
         """Return where numbers of places are in a set of countries."""
@@ -96,20 +100,17 @@ class Chips:
         surely = named[self.authorization]
         return Maybe(surely, surely | (self.authorization < 0))
 
-    def counted(self, rule: Count) -> Maybe:
+    def counted(self, rule: Counted) -> Maybe:
         """Return which chips a rule is about: by authorization and by the day of delivery."""
-        everyone = np.ones(len(self), dtype=np.bool_)
-        found = Maybe(everyone, everyone)
+        found = self.everyone
         if rule.authorizations:
             found = self.authorized(rule.authorizations)
         elif rule.except_for:
             found = ~self.authorized(rule.except_for)
-        dated = self.delivered != NO_DAY
-        late_enough = everyone if rule.since is None else self.delivered >= day(rule.since)
-        early_enough = everyone if rule.until is None else self.delivered <= day(rule.until)
-        inside = late_enough & early_enough
         if rule.since is None and rule.until is None:
             return found
+        first, last = day(rule.since or date.min), day(rule.until or date.max)
+        dated, inside = self.delivered != NO_DAY, (self.delivered >= first) & (self.delivered <= last)
         return found & Maybe(inside & dated, inside | ~dated)
 
 
@@ -131,24 +132,51 @@ def on(inventory: Inventory, owners: Owners, products: Products, as_of: date, si
         raise UsageError(f"{len(inventory)} chips, expected at most {MOST_CHIPS}: sums would not fit 63 bits")
     now = day(as_of)
     row = np.flatnonzero(inventory.delivered <= now)  # NO_DAY is before all days
-    seen, later = inventory.seen[row], inventory.seen[row] > now
-    place = np.where(later, ANYWHERE, inventory.place[row])
-    never = (inventory.place[row] == ANYWHERE) & ~later
-    place = np.where(never, inventory.destination[row], place)
-    silent = (seen == NO_DAY) | (~later & (seen < now - silent_days))
-    known = [owners.of(name) for name in inventory.names.holders]
+    column = {name: getattr(inventory, name)[row] for name in _COLUMNS}
+    later = column["seen"] > now
+    declared = np.where(later, ANYWHERE, column["place"])
+    shipped = (column["place"] == ANYWHERE) & ~later
+    place = np.where(shipped, column["destination"], declared)
+    silent = (column["seen"] == NO_DAY) | (~later & (column.pop("seen") < now - silent_days))
+    rows = tuple(products.rows[name] for name in inventory.names.products)
+    behind = _behind(inventory.names.holders, owners)
+    return Chips(
+        **{**column, "place": place},
+        row=row,
+        tpp=np.array([one.tpp for one in rows], dtype=np.int64)[column["product"]],
+        silent=silent,
+        unverified=np.array([not _verified(one) for one in rows], dtype=np.bool_)[column["product"]],
+        names=inventory.names,
+        products=rows,
+        owners=behind.owners,
+        groups=behind.groups,
+        group=behind.group[column["holder"]],
+        vague=behind.vague,
+        undated=int(later.sum()),
+    )
+
+
+_COLUMNS = ("ueid", "product", "holder", "authorization", "exporter", "exported_from", "destination", "delivered",
+            "place", "seen")  # fmt: skip
+
+
+def _verified(one: Product) -> bool:
+    return one.verified and (one.dram_gbps is None or one.dram_verified)
+
+
+class _Behind(NamedTuple):
+    """Who stands behind the holders: groups by name, the group of each holder, and which may belong to any other."""
+
+    owners: tuple[Owner, ...]
+    groups: tuple[str, ...]
+    group: Ints
+    vague: Bools
+
+
+def _behind(holders: Sequence[str], owners: Owners) -> _Behind:
+    known = [owners.of(name) for name in holders]
     groups = {name: number for number, name in enumerate(sorted({one.group for one in known}))}
-    group = np.array([groups[one.group] for one in known], dtype=np.int64)
     vague = np.zeros(len(groups), dtype=np.bool_)
     vague[[groups[one.group] for one in known if one.vague]] = True
-    rows = tuple(products.rows[name] for name in inventory.names.products)
-    tpp = np.array([one.tpp for one in rows], dtype=np.int64)
-    shaky = np.array(
-        [not one.verified or bool(one.dram_gbps and not one.dram_verified) for one in rows], dtype=np.bool_
-    )
-    return Chips(
-        row, inventory.ueid[row], tpp[inventory.product[row]], inventory.product[row], inventory.holder[row],
-        group[inventory.holder[row]], inventory.authorization[row], inventory.exporter[row],
-        inventory.exported_from[row], inventory.destination[row], inventory.delivered[row], place, silent,
-        shaky[inventory.product[row]], inventory.names, rows, tuple(known), tuple(groups), vague, int(later.sum()),
-    )  # fmt: skip
+    group = np.array([groups[one.group] for one in known], dtype=np.int64)
+    return _Behind(tuple(known), tuple(groups), group, vague)

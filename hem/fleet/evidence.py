@@ -33,7 +33,9 @@ class Answered(NamedTuple):
     place_ms: int
 
 
-def answered_by(trust: Trust, state: State, logged: Iterable[Entry]) -> dict[str, Answered]:
+def answered_by(
+    trust: Trust, state: State, logged: Iterable[Entry], wholes: Mapping[str, Sequence[str]]
+) -> dict[str, Answered]:
     """Return what a log says of each enrolled chip, by UEID in hex.
 
     A place is proven where the term `location` was met under the license that the chip still runs under: then it was in
@@ -43,9 +45,10 @@ def answered_by(trust: Trust, state: State, logged: Iterable[Entry]) -> dict[str
         trust: folded from the log.
         state: folded from the log.
         logged: the entries of the same log, in order.
+        wholes: what else a country's code covers on the map that places are proven by.
     """
     last = state.last(np.arange(len(trust.ueids)))["time"].tolist()
-    places = _proven(trust, logged)
+    places = _proven(trust, logged, wholes)
     found = {}
     for chip, ueid in enumerate(trust.ueids):
         license_ = trust.license_of(chip)
@@ -55,7 +58,9 @@ def answered_by(trust: Trust, state: State, logged: Iterable[Entry]) -> dict[str
     return found
 
 
-def _proven(trust: Trust, logged: Iterable[Entry]) -> dict[int, tuple[frozenset[str], int]]:
+def _proven(
+    trust: Trust, logged: Iterable[Entry], wholes: Mapping[str, Sequence[str]]
+) -> dict[int, tuple[frozenset[str], int]]:
     """Return the last proven place of each chip that has one, and when it was proven."""
     found: dict[int, tuple[frozenset[str], int]] = {}
     proven = (entry for entry in logged if entry.kind is Kind.EVIDENCE and _located(entry.fields[1]))
@@ -65,7 +70,7 @@ def _proven(trust: Trust, logged: Iterable[Entry]) -> dict[int, tuple[frozenset[
             license_ = trust.license_of(chip)
             # A verdict under an older license says nothing of the countries of this one.
             if license_ is not None and 1000 * license_.terms.issued <= entry.time:
-                found[chip] = _countries(license_.terms), entry.time
+                found[chip] = _countries(license_.terms, wholes), entry.time
     return found
 
 
@@ -75,9 +80,10 @@ def _located(reasons: bytes) -> bool:
     return fresh == Reason.MET and int.from_bytes(reasons[at : at + 2], "big") in _PROVEN and len(reasons) > at
 
 
-def _countries(terms: License) -> frozenset[str]:
+def _countries(terms: License, wholes: Mapping[str, Sequence[str]]) -> frozenset[str]:
     """Return the countries in one of which a chip is that is where its license says: with sites, it is at one."""
-    return frozenset(one.country for one in terms.sites) if terms.sites else frozenset(terms.countries)
+    named = [one.country for one in terms.sites] if terms.sites else terms.countries
+    return frozenset(code for one in named for code in (one, *wholes.get(one, ())))
 
 
 class Joined(NamedTuple):

@@ -69,7 +69,7 @@ class Inventory:
         return len(self.ueid)
 
 
-class RowError(Exception):
+class RowError(UsageError):
     """What is wrong with one row."""
 
 

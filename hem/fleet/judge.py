@@ -110,7 +110,7 @@ def check(
     facts = Facts(as_of, inventory.left_out == 0, everybody, agreements)
     findings: list[Finding] = []
     for rule in rules:
-        findings += _KINDS[type(rule)](rule, pack, chips, facts) or [_nobody(rule.id, facts)]
+        findings += _KINDS[type(rule)](rule, pack, chips, facts) or [_nobody(rule, facts)]
     return Report(pack, as_of, chips, tuple(findings), inventory.left_out, owners, products, silent_days)
 
 
@@ -128,8 +128,9 @@ def terms_of(pack: Pack) -> list[Rule]:
     return rules
 
 
-def _nobody(rule: str, facts: Facts) -> Finding:
+def _nobody(rule: Rule, facts: Facts) -> Finding:
     """Return the finding of a rule that no chip comes under: it is said, and open if chips were left out."""
     verdict = Verdict.PASS if facts.whole else Verdict.CANNOT_TELL
     why = "no chip under this rule" if facts.whole else "no chip under this rule, but chips were left out"
-    return Finding(rule, {}, verdict, why, Tally(), Tally(), "-", None, ())
+    names = tuple(name for name, _ in rule.references())
+    return Finding(rule.id, {}, verdict, why, Tally(), Tally(), "-", None, names)

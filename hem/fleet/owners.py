@@ -104,34 +104,27 @@ def owners_from(data: bytes, where: str) -> Owners:
                   file.as_of, digest)  # fmt: skip
 
 
-def _heads(
-    entities: Mapping[str, Entity], stakes: Mapping[str, list[Stake]]
-) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+def _heads(entities: Mapping[str, Entity], stakes: Mapping[str, list[Stake]]) -> tuple[dict[str, str], frozenset[str]]:
     """Return the head of each entity's group, and the heads of groups that own themselves in a circle.
 
-    Groups only ever merge, so the order does not matter; a circle is named after the first of its heads by name.
+    Groups only ever merge, so the order of stakes does not matter: which companies stand together is always the same.
     """
     head = {name: name for name in entities}
     members = {name: [name] for name in entities}
-    held = {name: found for name, found in stakes.items() if found}
-    changed = True
-    while changed:
-        changed = False
-        for name in sorted(held):
-            if head[name] != name:
-                continue
-            owner = _controller(held[name], head)
-            if owner is None or owner == name:
-                continue
-            for one in members[name]:
-                head[one] = owner
-            members[owner] += members.pop(name)
-            changed = True
-    circles = {}
-    for name in sorted(held):
-        if head[name] == name and _controller(held[name], head) == name:
-            circles[name] = frozenset(members[name])
-    return head, circles
+    while any([_merge(name, stakes[name], head, members) for name in sorted(stakes)]):  # noqa: C419 - each is tried
+        pass
+    return head, frozenset(name for name, held in stakes.items() if head[name] == name == _controller(held, head))
+
+
+def _merge(name: str, held: list[Stake], head: dict[str, str], members: dict[str, list[str]]) -> bool:
+    """Let the group of a head join the group that has more than half of it; return whether one has."""
+    owner = _controller(held, head) if head[name] == name else name
+    if owner is None or owner == name:
+        return False
+    for one in members[name]:
+        head[one] = owner
+    members[owner] += members.pop(name)
+    return True
 
 
 def _controller(stakes: list[Stake], head: Mapping[str, str]) -> str | None:

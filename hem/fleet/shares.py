@@ -83,23 +83,26 @@ class _Part(NamedTuple):
 
 def _companies(rule: ShareFloor | ShareCap, pack: Pack, chips: Chips) -> list[_Company]:
     """Return the companies that a rule is about, or may be."""
-    everyone = np.ones(len(chips), dtype=np.bool_)
-    concerned = chips.authorized(rule.holders_with) if rule.holders_with else Maybe(everyone, everyone)
+    concerned = chips.authorized(rule.holders_with) if rule.holders_with else chips.everyone
     if rule.headquarters is not None:
         concerned &= chips.headquarters(pack.codes(rule.headquarters), lambda owner: owner.parent)
     surely, possibly = (set(np.unique(chips.group[one]).tolist()) for one in concerned)
-    by: dict[int, list[Cell]] = defaultdict(list)
-    for cell in chips.everything.cells:
-        by[cell.who].append(cell)
-    places = chips.names.places
+    places, by = chips.names.places, _by_company(chips.everything.cells)
     vague = [cell for who, found in by.items() if chips.vague[who] for cell in found]
     pool = _Side(vague, places)
-    return [
-        _Company(who, _Side(by[who], places),
-                 _Side((cell for cell in vague if cell.who != who), places) if chips.vague[who] else pool,
-                 who in surely, bool(chips.vague[who]))
-        for who in sorted(possibly)
-    ]  # fmt: skip
+    companies = []
+    for who in sorted(possibly):
+        hidden = bool(chips.vague[who])
+        others = _Side((cell for cell in vague if cell.who != who), places) if hidden else pool
+        companies.append(_Company(who, _Side(by[who], places), others, who in surely, hidden))
+    return companies
+
+
+def _by_company(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+    by: dict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by[cell.who].append(cell)
+    return by
 
 
 def floor(rule: ShareFloor, pack: Pack, chips: Chips, facts: Facts) -> list[Finding]:

@@ -1,8 +1,10 @@
 """A rule pack: one export rule as data. Every number and list has a source, and says if it was verified there."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -85,7 +87,7 @@ class _Rule(Text):
         yield from ()
 
 
-class Count(_Rule):
+class Counted(_Rule):
     """A rule over chips: those under one of its authorizations, or all but those under `except_for`."""
 
     authorizations: list[Authorization] = Field(default_factory=list)
@@ -94,7 +96,7 @@ class Count(_Rule):
     until: date | None = Field(default=None, description="chips that were delivered after do not count")
 
     @model_validator(mode="after")
-    def _selects(self) -> "Count":
+    def _selects(self) -> "Counted":
         if self.authorizations and self.except_for:
             raise ValueError("authorizations and except_for: expected one of both")
         if self.since and self.until and self.until < self.since:
@@ -102,7 +104,7 @@ class Count(_Rule):
         return self
 
 
-class ConsigneeCap(Count):
+class ConsigneeCap(Counted):
     """TPP for one consignee, with all that the same owner controls, in one calendar year, at most `cap`."""
 
     kind: Literal["consignee_year_cap"]
@@ -120,7 +122,7 @@ class Step(Text):
     cap: Ref
 
 
-class DestinationCap(Count):
+class DestinationCap(Counted):
     """TPP of one company in one country, at most the cap of the day, in H100-equivalents of `unit_tpp`."""
 
     kind: Literal["destination_cap"]
@@ -134,12 +136,12 @@ class DestinationCap(Count):
 
     @model_validator(mode="after")
     def _rising(self) -> "DestinationCap":
-        if any(later.on <= one.on for one, later in zip(self.steps, self.steps[1:], strict=False)):
+        if any(later.on <= one.on for one, later in pairwise(self.steps)):
             raise ValueError("steps: expected rising dates")
         return self
 
 
-class Allocation(Count):
+class Allocation(Counted):
     """TPP of everybody in one country of a list, at most `cap`; `doubled` times it where states have agreed so."""
 
     kind: Literal["country_allocation"]
@@ -183,7 +185,7 @@ class ShareCap(_Share):
     kind: Literal["share_cap"]
 
 
-class ProductRatio(Count):
+class ProductRatio(Counted):
     """TPP of a product shipped to `countries`, at most `percent` of the TPP of the same product shipped to `home`."""
 
     kind: Literal["product_ratio"]
@@ -198,7 +200,7 @@ class ProductRatio(Count):
         yield self.percent, "percent"
 
 
-class ProductLimit(Count):
+class ProductLimit(Counted):
     """Only products below both limits may be shipped to `countries`, and only from `exported_from`."""
 
     kind: Literal["product_limit"]
@@ -215,7 +217,7 @@ class ProductLimit(Count):
         yield self.dram_below, "GB/s"
 
 
-class Eligibility(Count):
+class Eligibility(Counted):
     """Chips under an authorization: where they, the holder's headquarters and its ultimate parent must be."""
 
     kind: Literal["eligibility"]
@@ -300,7 +302,7 @@ class Pack(Text):
 
     def marks(self, names: Iterable[str]) -> dict[str, Mark]:
         """Return numbers and lists by name, with the lists that a list is the rest of."""
-        found: dict[str, Mark] = Field(default_factory=dict)
+        found: dict[str, Mark] = {}
         for name in names:
             one = self.numbers.get(name) or self.lists[name]
             found[name] = one
@@ -310,21 +312,25 @@ class Pack(Text):
 
     @model_validator(mode="after")
     def _whole(self) -> "Pack":
-        if any(later.since <= one.since for one, later in zip(self.status, self.status[1:], strict=False)):
+        if any(later.since <= one.since for one, later in pairwise(self.status)):
             raise ValueError("status: expected rising dates")
-        double = [name for name in self.numbers if name in self.lists]
-        if double:
-            raise ValueError(f"{double[0]!r} is a number and a list")
+        both = sorted(set(self.numbers) & set(self.lists))
+        if both:
+            raise ValueError(f"{both[0]!r} is a number and a list")
+        twice = [name for name, count in Counter(one.id for one in self.rules).items() if count > 1]
+        if twice:
+            raise ValueError(f"rules: two have the id {twice[0]!r}")
+        self._lists_of_codes()
+        for rule in self.rules:
+            self._resolve(rule)
+        return self
+
+    def _lists_of_codes(self) -> None:
+        """Return if what lists are the rest of are lists of codes; raises ValueError."""
         for name, one in self.lists.items():
             for other in one.rest_of:
                 if other not in self.lists or self.lists[other].rest_of:
                     raise ValueError(f"lists.{name}.rest_of: {other!r} is no list of codes of this pack")
-        ids = [one.id for one in self.rules]
-        if len(set(ids)) < len(ids):
-            raise ValueError(f"rules: two have the id {next(one for one in ids if ids.count(one) > 1)!r}")
-        for rule in self.rules:
-            self._resolve(rule)
-        return self
 
     def _resolve(self, rule: Rule) -> None:
         """Return if all that the rule names is there; raises ValueError."""
