@@ -115,8 +115,9 @@ class _Shown:
         """Return the chips of a subject under a label."""
         if label is None:
             return Chosen(self._part, who, (), self._anywhere)
-        settled = label in self._alone and (self._wanted is None or self._wanted.surely((label,)))
-        return Chosen(self._part, who, (self._alone[label],) * settled, (*self._may[label], *self._anywhere))
+        settled = self._wanted is None or self._wanted.surely((label,))
+        sure = (self._alone[label],) if settled and label in self._alone else ()
+        return Chosen(self._part, who, sure, (*self._may[label], *self._anywhere))
 
 
 def consignee_year(rule: ConsigneeCap, pack: Pack, chips: Chips, facts: Facts) -> list[Finding]:

@@ -26,6 +26,7 @@ ONE_LEDGER = "this inventory"  # the exporter where there is no such column
 _KEPT = 100_000  # rows that are remembered, since chips that were delivered together have the same
 _MOST_CELL = 200
 _UEID = re.compile(r"01[0-9a-f]{32}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = date(1970, 1, 1).toordinal()
 Ints = NDArray[np.int64]
 
@@ -75,7 +76,7 @@ class RowError(UsageError):
 
 def day_of(text: str) -> int:
     """Return days since 1970 of a date such as 2026-11-25; raises ValueError."""
-    if len(text) != 10:
+    if not _DATE.fullmatch(text):  # ISO 8601 has weeks, and dates without dashes
         raise ValueError(text)
     return date.fromisoformat(text).toordinal() - _EPOCH
 

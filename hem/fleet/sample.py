@@ -19,6 +19,7 @@ from hem.errors import UsageError
 MOST = 10_000_000
 _BITS = (128, 512)
 _ROUNDED = 10**6
+_SMALL = 500  # chips: below, the sum itself costs nothing
 
 
 class Plan(NamedTuple):
@@ -63,8 +64,9 @@ def plan(fleet: int, diverted: int, miss_rate: Fraction, confidence: Fraction) -
 
 
 def _reached(fleet: int, diverted: int, drawn: int, miss: Fraction) -> Fraction:
-    _, most = bounds(fleet, diverted, drawn, miss, _BITS[0])
-    return Fraction(max(int((1 - most) * _ROUNDED), 0), _ROUNDED)
+    small = fleet <= _SMALL
+    overlooked = exactly(fleet, diverted, drawn, miss) if small else bounds(fleet, diverted, drawn, miss, _BITS[0])[1]
+    return Fraction(int((1 - overlooked) * _ROUNDED), _ROUNDED)
 
 
 def _overlooked_at_most(fleet: int, diverted: int, drawn: int, miss: Fraction, allowed: Fraction) -> bool:

@@ -54,7 +54,10 @@ class _Side:
 
 
 class _Company(NamedTuple):
-    """A company's sums, those of all who may belong to it, and whether the rule is about it for sure."""
+    """A company's sums, those of all who may belong to it, and whether the rule is about it for sure.
+
+    Of a vague company, which may belong to any other, only its own sums are said, and that nothing can be told.
+    """
 
     who: int
     own: _Side
@@ -88,14 +91,13 @@ def _companies(rule: ShareFloor | ShareCap, pack: Pack, chips: Chips) -> list[_C
         concerned &= chips.headquarters(pack.codes(rule.headquarters), lambda owner: owner.parent)
     surely, possibly = (set(np.unique(chips.group[one]).tolist()) for one in concerned)
     places, by = chips.names.places, _by_company(chips.everything.cells)
-    vague = [cell for who, found in by.items() if chips.vague[who] for cell in found]
-    pool = _Side(vague, places)
-    companies = []
+    hidden = [who for who in by if chips.vague[who]]
+    pools = _Side((cell for who in hidden for cell in by[who]), places), _Side((), places)
+    found = []
     for who in sorted(possibly):
-        hidden = bool(chips.vague[who])
-        others = _Side((cell for cell in vague if cell.who != who), places) if hidden else pool
-        companies.append(_Company(who, _Side(by[who], places), others, who in surely, hidden))
-    return companies
+        vague = bool(chips.vague[who])
+        found.append(_Company(who, _Side(by[who], places), pools[vague], who in surely, vague))
+    return found
 
 
 def _by_company(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
