@@ -66,13 +66,13 @@ def table(report):
     }
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, GRAPHS, PACKS, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows, owned, pack, random):
     assert table(judge(random.sample(rows, len(rows)), owned, pack)) == table(judge(rows, owned, pack))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, ROWS, GRAPHS, PACKS)
 def test_one_more_chip_never_lowers_a_sum_nor_mends_a_cap(rows, more, owned, pack):
     before, after = (judge(found, owned, pack) for found in (rows, [*rows, more[0]]))
@@ -90,7 +90,7 @@ def test_one_more_chip_never_lowers_a_sum_nor_mends_a_cap(rows, more, owned, pac
             assert now[0] >= verdict
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, GRAPHS, PACKS)
 def test_a_silent_chip_is_never_dropped(rows, owned, pack):
     heard = [",".join([*row.split(",")[:-1], "2026-11-20"]) for row in rows]
@@ -104,7 +104,7 @@ def test_a_silent_chip_is_never_dropped(rows, owned, pack):
     assert all(found.most.silent == found.most.chips for found in other.findings)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, st.integers(51, 100))
 def test_splitting_a_consignee_by_an_ownership_edge_does_not_raise_a_cap(rows, percent):
     whole = [row.replace("two", "one").replace("three", "one") for row in rows]
@@ -124,7 +124,7 @@ def fill(row):
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, GRAPHS, PACKS)
 def test_knowing_more_never_turns_a_verdict_over(rows, owned, pack):
     """What can be told with gaps is told the same once the gaps are filled, whatever fills them."""
@@ -135,7 +135,7 @@ def test_knowing_more_never_turns_a_verdict_over(rows, owned, pack):
             assert later[key][0] == found[0], key
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, GRAPHS)
 def test_the_sums_are_those_of_a_loop_over_rows(rows, owned):
     known = judge([",".join([*row.split(",")[:2], "LPP", *row.split(",")[3:]]) for row in rows], owned)
@@ -151,7 +151,7 @@ def test_the_sums_are_those_of_a_loop_over_rows(rows, owned):
         assert one.least.tpp == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=150)
 @given(ROWS, GRAPHS, PACKS)
 def test_every_chip_of_a_sum_is_named_and_adds_up(rows, owned, pack):
     report = judge(rows, owned, pack)

@@ -37,7 +37,7 @@ from hem.rules import Pack, Products, find, names, products_from, shipped_produc
 from hem.workspace import look, read_entries
 from protocols.entries import decode
 
-app = typer.Typer(help="Rules over a whole fleet: caps, shares, and how many chips to inspect.", no_args_is_help=True)
+app = typer.Typer(help="Rules over a whole fleet: caps, shares, and how many chips to inspect.")
 _DAY_MS = 86_400_000
 _DECIMAL = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)%?")
 _CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.CANNOT_TELL: 3}
@@ -46,11 +46,6 @@ WORKSPACE = typer.Option(
     "--workspace", "-w", envvar="HEM_WORKSPACE",
     help="A verifier's directory: its log says who answered when and where chips are proven to be.",
 )  # fmt: skip
-
-
-@app.callback()
-def _fleet() -> None:
-    """Rules over a whole fleet: caps, shares, and how many chips to inspect."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +144,8 @@ def _joined(rows: Inventory, workspace: Path, numbering: Numbering, day: date) -
         if entry.time >= end:
             break
         logged.append(entry)
+    if not logged:
+        raise UsageError(f"workspace {workspace}: its log begins after {day}: leave out --workspace for that day")
     verifier, _ = look(workspace, stop=len(logged))
     return join(rows, answered_by(verifier.trust, verifier.state, logged, words().wholes), numbering)
 

@@ -10,13 +10,8 @@ from hem.cli.common import JsonFlag, read, say, say_json, say_table
 from hem.rules import Mark, Pack, find, names, pack_from
 from hem.rules.shipped import demand, pinned
 
-app = typer.Typer(help="List and show rule packs.", no_args_is_help=True)
+app = typer.Typer(help="List and show rule packs.")
 UNVERIFIED = "unverified"
-
-
-@app.callback()
-def _rules() -> None:
-    """List and show rule packs."""
 
 
 def pack_of(text: str) -> Pack:
