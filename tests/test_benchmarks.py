@@ -97,7 +97,7 @@ def test_appraise_names_a_million_only_where_it_was_a_million():
     found = quick("appraise")
     assert found["fleet_check_1e6_s"] is None
     assert found["findings"] > 10
-    assert 0 < found["median"]["1"]["fleet_check"] <= found["spread"]["1"]["max"]
+    assert 0 < found["median"]["1"]["fleet_check"] <= found["spread"]["1"]["fleet_check"]["max"]
 
 
 def test_appraise_tells_people_in_a_table():
