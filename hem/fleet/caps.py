@@ -12,7 +12,7 @@ from hem.errors import Verdict
 from hem.fleet.chips import Chips, Maybe
 from hem.fleet.findings import Finding, capped
 from hem.fleet.inventory import NO_DAY
-from hem.fleet.sums import Bools, Cell, Chosen, Ints, Part, Place, Tally
+from hem.fleet.sums import Bools, Cell, Chosen, Ints, Part, Place, Sum
 from hem.rules import Allocation, Codes, ConsigneeCap, DestinationCap, Eligibility, Pack, ProductLimit
 
 NOWHERE: tuple[Place, ...] = (frozenset({""}),)
@@ -32,8 +32,8 @@ class Bound(NamedTuple):
 
     who: int
     label: str | None
-    least: Tally
-    most: Tally
+    least: Sum
+    most: Sum
     chosen: Chosen
 
 
@@ -41,10 +41,10 @@ class _Ledger:
     """Cells by subject and label, and what may belong to any subject, or to any label."""
 
     def __init__(self, cells: Sequence[Cell], vague: Bools, places: Sequence[Place], wanted: Codes | None) -> None:
-        self.own: dict[tuple[int, str], list[Tally]] = {}
-        self.anywhere: dict[int, Tally] = defaultdict(Tally)
-        self.pool: dict[str, Tally] = defaultdict(Tally)
-        self.pool_anywhere = Tally()
+        self.own: dict[tuple[int, str], list[Sum]] = {}
+        self.anywhere: dict[int, Sum] = defaultdict(Sum)
+        self.pool: dict[str, Sum] = defaultdict(Sum)
+        self.pool_anywhere = Sum()
         self._vague = vague
         for cell in cells:
             place = places[cell.where]
@@ -59,19 +59,19 @@ class _Ledger:
                     self._put(cell, label, sure=sure)
 
     def _put(self, cell: Cell, label: str, *, sure: bool) -> None:
-        sums = self.own.setdefault((cell.who, label), [Tally(), Tally()])
-        sums[0] += cell.least if sure else Tally()
+        sums = self.own.setdefault((cell.who, label), [Sum(), Sum()])
+        sums[0] += cell.least if sure else Sum()
         sums[1] += cell.most
         if self._vague[cell.who]:
             self.pool[label] += cell.most
 
-    def most(self, who: int, label: str | None) -> Tally:
+    def most(self, who: int, label: str | None) -> Sum:
         """Return the most that a subject can have under a label, with all of those who may belong to it."""
         if label is None:
-            pooled = max(self.pool.values(), default=Tally()) + self.pool_anywhere
+            pooled = max(self.pool.values(), default=Sum()) + self.pool_anywhere
             own = self.anywhere[who]
         else:
-            pooled = self.pool.get(label, Tally()) + self.pool_anywhere
+            pooled = self.pool.get(label, Sum()) + self.pool_anywhere
             own = self.own[who, label][1] + self.anywhere[who]
         if self._vague[who]:
             pooled -= own if label is not None else self.anywhere[who]
@@ -92,7 +92,7 @@ def bounds(part: Part, vague: Bools, places: Sequence[Place], wanted: Codes | No
     ]
     for who, anywhere in sorted(ledger.anywhere.items()):
         if anywhere.chips:
-            found.append(Bound(who, None, Tally(), ledger.most(who, None), shown.under(who, None)))
+            found.append(Bound(who, None, Sum(), ledger.most(who, None), shown.under(who, None)))
     return found
 
 
@@ -217,7 +217,7 @@ def _forbidden(
     every = chips.part(who, nowhere, about)
     findings = []
     for cell in every.cells:
-        one = found.get(cell.who) or Bound(cell.who, "", Tally(), Tally(), Chosen(every, cell.who, (), ()))
+        one = found.get(cell.who) or Bound(cell.who, "", Sum(), Sum(), Chosen(every, cell.who, (), ()))
         made = _finding(rule, {what: subjects[cell.who]}, one, (0, 0), "none", names, facts, room=frozenset())
         if made.verdict is Verdict.PASS:
             made = replace(made, why="nothing breaks it, whatever is uncertain")

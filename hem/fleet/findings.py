@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hem.errors import Verdict
-from hem.fleet.sums import Chosen, Tally
+from hem.fleet.sums import Chosen, Sum
 
 Share = tuple[int, int]  # part and whole, in TPP
 
@@ -20,8 +20,8 @@ class Finding:
     subject: Mapping[str, str]
     verdict: Verdict
     why: str
-    least: Tally
-    most: Tally
+    least: Sum
+    most: Sum
     limit: str
     margin: int | None
     rests_on: tuple[str, ...]  # numbers and lists of the pack

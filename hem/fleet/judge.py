@@ -13,7 +13,7 @@ from hem.fleet.chips import Chips, on
 from hem.fleet.findings import Finding
 from hem.fleet.inventory import Inventory
 from hem.fleet.owners import Owners
-from hem.fleet.sums import Tally
+from hem.fleet.sums import Sum
 from hem.rules import (
     Allocation,
     ConsigneeCap,
@@ -133,4 +133,4 @@ def _nobody(rule: Rule, facts: Facts) -> Finding:
     verdict = Verdict.PASS if facts.whole else Verdict.CANNOT_TELL
     why = "no chip under this rule" if facts.whole else "no chip under this rule, but chips were left out"
     names = tuple(name for name, _ in rule.references())
-    return Finding(rule.id, {}, verdict, why, Tally(), Tally(), "-", None, names)
+    return Finding(rule.id, {}, verdict, why, Sum(), Sum(), "-", None, names)

@@ -10,11 +10,11 @@ from hem.errors import Verdict
 from hem.fleet.caps import Facts
 from hem.fleet.chips import Chips, Maybe
 from hem.fleet.findings import Finding, Share
-from hem.fleet.sums import Cell, Chosen, Place, Tally
+from hem.fleet.sums import Cell, Chosen, Place, Sum
 from hem.rules import Codes, Pack, ProductRatio, ShareCap, ShareFloor
 
 _UNNAMED = "not named"
-_NONE = Tally()
+_NONE = Sum()
 _EMPTY = Cell(0, 0, _NONE, _NONE)
 
 
@@ -23,9 +23,9 @@ class _Side:
 
     def __init__(self, cells: Iterable[Cell], places: tuple[Place, ...]) -> None:
         self.cells = list(cells)
-        self.total, self.anywhere = Tally(), Tally()
-        self.alone: dict[str, Tally] = {}  # in exactly this country
-        self.among: dict[str, Tally] = {}  # in this country or others
+        self.total, self.anywhere = Sum(), Sum()
+        self.alone: dict[str, Sum] = {}  # in exactly this country
+        self.among: dict[str, Sum] = {}  # in this country or others
         self.rows: dict[str, list[int]] = defaultdict(list)  # places with the country in them
         self.nowhere: list[int] = []
         for cell in self.cells:
@@ -40,15 +40,15 @@ class _Side:
                 sums[label] = sums.get(label, _NONE) + cell.most
                 self.rows[label].append(cell.where)
 
-    def where(self, test: Sequence[bool]) -> Tally:
+    def where(self, test: Sequence[bool]) -> Sum:
         """Return what is in the places that a test names."""
         return sum((cell.most for cell in self.cells if test[cell.where]), _NONE)
 
-    def surely(self, label: str) -> Tally:
+    def surely(self, label: str) -> Sum:
         """Return what is in a country and in no other."""
         return self.alone.get(label, _NONE)
 
-    def possibly(self, label: str) -> Tally:
+    def possibly(self, label: str) -> Sum:
         """Return what may be in a country."""
         return self.surely(label) + self.among.get(label, _NONE) + self.anywhere
 
@@ -69,9 +69,9 @@ class _Company(NamedTuple):
 class _Part(NamedTuple):
     """What is in a set of countries: the company's own, surely and perhaps, and what others may add."""
 
-    sure: Tally
-    may: Tally
-    added: Tally
+    sure: Sum
+    may: Sum
+    added: Sum
     chosen: Chosen
 
     def share(self, one: _Company) -> tuple[Share, Share]:

@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 Place = frozenset[str] | None
 
 
-class Tally(NamedTuple):
+class Sum(NamedTuple):
     """Chips, and their TPP: exact, as Python integers."""
 
     tpp: int = 0
@@ -21,14 +21,14 @@ class Tally(NamedTuple):
     silent: int = 0
     unverified: int = 0  # chips of products whose figures are not verified
 
-    def __add__(self, other: "Tally") -> "Tally":  # type: ignore[override]
-        return Tally(
+    def __add__(self, other: "Sum") -> "Sum":  # type: ignore[override]
+        return Sum(
             self.tpp + other.tpp, self.chips + other.chips, self.silent + other.silent,
             self.unverified + other.unverified,
         )  # fmt: skip
 
-    def __sub__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __sub__(self, other: "Sum") -> "Sum":
+        return Sum(
             self.tpp - other.tpp, self.chips - other.chips, self.silent - other.silent,
             self.unverified - other.unverified,
         )  # fmt: skip
@@ -42,8 +42,8 @@ class Cell(NamedTuple):
 
     who: int
     where: int
-    least: Tally
-    most: Tally
+    least: Sum
+    most: Sum
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Part:
         present = np.flatnonzero(most[1])
         who, where = np.divmod(names[present], width)
         columns = [who.tolist(), where.tolist(), *(one[present].tolist() for one in (*least, *most))]
-        return [Cell(row[0], row[1], Tally(*row[2:6]), Tally(*row[6:])) for row in zip(*columns, strict=True)]
+        return [Cell(row[0], row[1], Sum(*row[2:6]), Sum(*row[6:])) for row in zip(*columns, strict=True)]
 
     def _sums(self, rows: Ints, keys: Ints, size: int) -> tuple[Ints, ...]:
-        """Return the columns of a Tally by key. No weights go to `bincount`: it would sum them as floats."""
+        """Return the columns of a Sum by key. No weights go to `bincount`: it would sum them as floats."""
         tpp = np.zeros(size, dtype=np.int64)
         np.add.at(tpp, keys, self.tpp[rows])
         counts = (keys, keys[self.silent[rows]], keys[self.unverified[rows]])
