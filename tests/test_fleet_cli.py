@@ -77,6 +77,16 @@ def test_exit_codes_are_met_broken_and_cannot_tell(check):
     assert check(csv(LPP.replace("LPP", "NVEU")), owners=False).code == 3  # whose is acme?
 
 
+def test_the_table_has_the_worst_of_each_rule_and_counts_them_all(check):
+    rows = [LPP.replace("acme", f"holder {one}") for one in range(30)]
+    done = check(csv(*rows, (LPP.replace("LPP", "NVEU"), 2)))
+    assert done.text.count(" lpp-year ") == 8
+    assert "and 22 more, which --json has" in done.text
+    assert "  lpp-year: 30 pass" in done.text
+    assert "  nveu-cap: 1 pass" in done.text
+    assert len(check(csv(*rows), "--json").json["findings"]) == 38
+
+
 def test_without_an_ownership_graph_it_is_said(check):
     done = check(csv((LPP, 3)), owners=False)
     assert "no ownership graph: no parent is known" in done.text

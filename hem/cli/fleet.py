@@ -34,8 +34,7 @@ from hem.fleet.inventory import day_of
 from hem.location import atlas
 from hem.location.region import known_codes, words
 from hem.rules import Pack, Products, find, names, products_from, shipped_products
-from hem.workspace import look, read_entries
-from protocols.entries import decode
+from hem.workspace import entry_at, look, read_entries
 
 app = typer.Typer(help="Rules over a whole fleet: caps, shares, and how many chips to inspect.")
 _DAY_MS = 86_400_000
@@ -66,7 +65,9 @@ def check_fleet(
     as_of: Annotated[str, typer.Option(metavar="DATE", help="The day, such as 2026-11-25, at its end, UTC.")],
     owners: Annotated[Path | None, typer.Option(help="Who owns whom, TOML; without it no parent is known.")] = None,
     products: Annotated[Path | None, typer.Option(help="More products, TOML; they go before those of hem.")] = None,
-    silent_days: Annotated[int, typer.Option(help="A chip not seen for longer is silent.", min=0)] = SILENT_DAYS,
+    silent_days: Annotated[
+        int, typer.Option(help="A chip not seen for longer is silent.", min=0, max=36_500)
+    ] = SILENT_DAYS,
     everybody: Annotated[bool, typer.Option("--everybody", help="The inventory has the chips of all holders.")] = False,
     agreement: Annotated[str, typer.Option(metavar="CODES", help="Countries with an agreement of governments.")] = "",
     chips: Annotated[bool, typer.Option("--chips/--no-chips", help="With --json: list the chips of each sum.")] = True,
@@ -138,9 +139,9 @@ def _authorizations(rules: Pack) -> list[str]:
 def _joined(rows: Inventory, workspace: Path, numbering: Numbering, day: date) -> Joined:
     """Return the inventory with what the log of a workspace said at the end of a day."""
     end = _DAY_MS * (1 + day.toordinal() - date(1970, 1, 1).toordinal())
-    logged = []
-    for one in read_entries(workspace):
-        entry = decode(one)
+    logged, every = [], read_entries(workspace)
+    for index in range(len(every)):
+        entry = entry_at(every, index)
         if entry.time >= end:
             break
         logged.append(entry)

@@ -10,7 +10,7 @@ from hem.errors import Verdict
 from hem.fleet import Finding, Joined, Report
 from hem.rules import NotCheckable, ReportEvent
 
-SHOWN = 40  # findings in the table
+SHOWN = 8  # findings of a rule in the table
 _WORST_FIRST = (Verdict.FAIL, Verdict.CANNOT_TELL, Verdict.PASS)
 
 
@@ -20,12 +20,25 @@ def show_report(report: Report, joined: Joined | None, *, chips: bool, as_json: 
         _write(report, joined, chips=chips)
         return
     say(*_head(report), "")
-    order = sorted(report.findings, key=lambda one: _WORST_FIRST.index(one.verdict))
+    order = _shown(report)
     say_table("verdict", "rule", "of", "TPP", "chips", "silent", "limit", "margin TPP", "room for", "unverified", "why",
-              rows=[_row(report, one) for one in order[:SHOWN]])  # fmt: skip
-    if len(order) > SHOWN:
-        say(f"and {len(order) - SHOWN} more, which --json has")
+              rows=[_row(report, one) for one in order])  # fmt: skip
+    if len(order) < len(report.findings):
+        say(f"and {len(report.findings) - len(order)} more, which --json has")
     say("", *_foot(report, joined))
+
+
+def _shown(report: Report) -> list[Finding]:
+    """Return the worst findings of each rule, the worst first: a verdict, and then what has the least margin."""
+    by_rule: dict[str, list[Finding]] = {}
+    for one in report.findings:
+        by_rule.setdefault(one.rule, []).append(one)
+    found = [one for rule in by_rule.values() for one in sorted(rule, key=_badness)[:SHOWN]]
+    return sorted(found, key=lambda one: _badness(one)[0])
+
+
+def _badness(one: Finding) -> tuple[int, int]:
+    return _WORST_FIRST.index(one.verdict), 0 if one.margin is None else one.margin
 
 
 def _name(verdict: Verdict) -> str:
@@ -87,10 +100,12 @@ def _room(report: Report, one: Finding) -> str:
 
 
 def _foot(report: Report, joined: Joined | None) -> list[str]:
-    counts = Counter(_name(one.verdict) for one in report.findings)
+    counts = Counter((one.rule, _name(one.verdict)) for one in report.findings)
+    rules = dict.fromkeys(rule for rule, _ in counts)
     chips = report.chips
     lines = [
-        f"{len(report.findings)} sums: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}",
+        f"{len(report.findings)} sums:",
+        *(f"  {rule}: {_counted(counts, rule)}" for rule in rules),
         f"{len(chips)} chips, {chips.silent.sum()} silent over {report.silent_days} days, {report.left_out} left out",
     ]
     if chips.undated:
@@ -108,6 +123,11 @@ def _foot(report: Report, joined: Joined | None) -> list[str]:
         lines.append(f"unverified TPP of: {', '.join(report.unverified_products)}")
     lines.append(f"pack sha256 {report.pack.digest}, products sha256 {', '.join(report.products.digests)}")
     return lines
+
+
+def _counted(counts: Counter[tuple[str, str]], rule: str) -> str:
+    found = ((_name(one), counts[rule, _name(one)]) for one in _WORST_FIRST)
+    return ", ".join(f"{count} {name}" for name, count in found if count)
 
 
 def _others(report: Report) -> list[NotCheckable | ReportEvent]:
