@@ -20,6 +20,7 @@ SCRIPTS = {
     "algorithms": {"unit", "message_bytes", "rounds", "ratios"},
     "location": {"us_per_chip_f0", "us_per_chip_f1", "table_build_s", "table_mb", "vs_shapely", "same_chips",
                  "landmarks", "landmarks_per_chip", "territories", "regions"},
+    "appraise": {"holders", "findings", "fleet_check_1e6_s"},
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -90,6 +91,19 @@ def test_location_figures():
     assert found["vs_shapely"] == pytest.approx(
         found["same_chips"]["shapely_us_per_chip"] / found["us_per_chip_f0"], rel=0.01
     )
+
+
+def test_appraise_names_a_million_only_where_it_was_a_million():
+    found = quick("appraise")
+    assert found["fleet_check_1e6_s"] is None
+    assert found["findings"] > 10
+    assert 0 < found["median"]["1"]["fleet_check"] <= found["spread"]["1"]["fleet_check"]["max"]
+
+
+def test_appraise_tells_people_in_a_table():
+    done = run("appraise", "--quick", "--n", "50")
+    assert done.returncode == 0, done.stderr
+    assert "seconds, median" in done.stdout
 
 
 def test_location_tells_people_in_a_table():

@@ -33,7 +33,7 @@ __all__ = ["built", "site"]  # fixtures
 COMMANDS = [
     "demo", "init", "enroll", "reference", "challenge", "attest", "verify", "status", "explain", "reasons",
     "license issue", "license show", "license check", "log checkpoint", "log show", "log prove",
-    "location check", "location plan", "landmark audit",
+    "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from hypothesis import strategies as st
 import protocols
 from hem.errors import Reason, UsageError
 from hem.evidence import decode
+from hem.fleet import owners_from, read_inventory
 from hem.log import Checkpoint, Note
+from hem.rules import pack_from, products_from
 from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
 from protocols import cbor, entries, keys, ranging, serial_messages
 from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+from tests.fleets import csv, numbering
 
 VECTORS = Path(protocols.__file__).parent / "vectors"
 NOW = 1_800_000_000_000
@@ -102,6 +106,10 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "anchor": anchor_certificate,
     "signer": lambda data: reference_signer(data, [], NOW),
     "license-text": lambda data: license_from_text(data.decode(errors="replace"), "text"),
+    "rule-pack": lambda data: pack_from(data, "pack"),
+    "products": lambda data: products_from(data, "products"),
+    "owners": lambda data: owners_from(data, "owners"),
+    "inventory": lambda data: read_inventory(data.decode(errors="replace"), numbering()),
     "note": Note.parse,
     "checkpoint": lambda data: Checkpoint.parse(data.decode(errors="replace")),
     "serial-request": serial_messages.decode_request,
@@ -112,7 +120,23 @@ TEXT = b'holder = "a"\nnot_before = 2026-01-01T00:00:00Z\nexpires = 2027-01-01T0
 PEM = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
 NOTE = "origin\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— origin AAAAAAAAAAAA\n".encode()
 FULL_TEXT = re.sub(rb"(?m)^# (?=[a-z_]+ = |\[)", b"", pkgutil.get_data("hem.cli", "license.toml") or b"")
-SEEDS = [TEXT, FULL_TEXT, PEM, NOTE, b"\x7f\x00\x00\x7e\xd9\x01", *SAMPLES["endorsement"], *SAMPLES["log-entry"]]
+PRODUCT = b'[products.a]\ntpp = 5\nsource = "a"\nverified = true\n'
+OWNER = b'as_of = 2026-01-01\nentities = [{id = "a"}]\nstakes = [{owner = "a", owned = "a", percent = 50.5}]\n'
+CHIPS = csv("H100,acme,LPP,MY,2026-03-01,MY|SG,2026-11-20", '"H100","a, b",,,,,').encode()
+PACK = files("hem.rules").joinpath("example-bilateral.toml").read_bytes()
+SEEDS = [
+    TEXT,
+    FULL_TEXT,
+    PRODUCT,
+    OWNER,
+    CHIPS,
+    PACK,
+    PEM,
+    NOTE,
+    b"\x7f\x00\x00\x7e\xd9\x01",
+    *SAMPLES["endorsement"],
+    *SAMPLES["log-entry"],
+]
 
 
 @pytest.mark.parametrize("name", sorted(UNSIGNED))

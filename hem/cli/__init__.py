@@ -9,7 +9,21 @@ import sys
 
 import typer
 
-from hem.cli import audit, evidence, landmark, license_files, licenses, location, log, picture, plan, setup, show
+from hem.cli import (
+    audit,
+    evidence,
+    fleet,
+    landmark,
+    license_files,
+    licenses,
+    location,
+    log,
+    picture,
+    plan,
+    rules,
+    setup,
+    show,
+)
 from hem.cli.common import warn
 from hem.cli.demo import demo
 from hem.errors import HemError, LinkError
@@ -38,6 +52,8 @@ app.add_typer(location.app, name="location")
 plan.add_to(location.app)
 picture.add_to(location.app)
 app.add_typer(log.app, name="log")
+app.add_typer(fleet.app, name="fleet")
+app.add_typer(rules.app, name="rules")
 
 
 def main(arguments: list[str] | None = None) -> None:

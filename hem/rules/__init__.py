@@ -1,0 +1,51 @@
+"""Rule packs: export rules as dated data, with a source and a mark for each number; and what products are worth."""
+
+from hem.rules.pack import (
+    Allocation,
+    Codes,
+    ConsigneeCap,
+    Counted,
+    DestinationCap,
+    Eligibility,
+    Mark,
+    NotCheckable,
+    Number,
+    Pack,
+    ProductLimit,
+    ProductRatio,
+    ReportEvent,
+    Rule,
+    ShareCap,
+    ShareFloor,
+    Standing,
+    pack_from,
+)
+from hem.rules.products import Product, Products, products_from
+from hem.rules.shipped import find, names, shipped_products
+
+__all__ = [
+    "Allocation",
+    "Codes",
+    "ConsigneeCap",
+    "Counted",
+    "DestinationCap",
+    "Eligibility",
+    "Mark",
+    "NotCheckable",
+    "Number",
+    "Pack",
+    "Product",
+    "ProductLimit",
+    "ProductRatio",
+    "Products",
+    "ReportEvent",
+    "Rule",
+    "ShareCap",
+    "ShareFloor",
+    "Standing",
+    "find",
+    "names",
+    "pack_from",
+    "products_from",
+    "shipped_products",
+]
