@@ -25,9 +25,17 @@ mod entry;
 #[cfg(target_arch = "x86_64")]
 mod fe;
 #[cfg(target_arch = "x86_64")]
+mod fi;
+#[cfg(target_arch = "x86_64")]
+mod field;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod field_tests;
+#[cfg(target_arch = "x86_64")]
 mod kept;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod madd;
 pub(crate) mod map;
 #[cfg(target_arch = "x86_64")]
 mod order;
@@ -97,6 +105,9 @@ pub(crate) trait Kernel: Send + Sync {
     /// The name that reports and benchmarks give it.
     fn name(&self) -> &'static str;
 
+    /// The name of the form that entries and eighths have: kernels of one form can use each other's.
+    fn form(&self) -> &'static str;
+
     /// Returns for each row whether the equation of the mode holds, whatever the other rows are.
     fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool>;
 
@@ -113,18 +124,27 @@ pub(crate) trait Kernel: Send + Sync {
 /// Returns the kernel of this process.
 pub(crate) fn kernel() -> &'static dyn Kernel {
     static KERNEL: LazyLock<Box<dyn Kernel>> = LazyLock::new(|| match std::env::var_os("HEM_NO_SIMD") {
-        None => fastest(),
-        Some(value) if value.is_empty() || value == "0" => fastest(),
+        None => fastest(true),
+        Some(value) if value.is_empty() || value == "0" => fastest(true),
+        Some(value) if value == "ifma" => fastest(false),
         Some(_) => Box::new(Portable),
     });
     &**KERNEL
 }
 
-fn fastest() -> Box<dyn Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(lanes) = kernel::Lanes::detect() {
+#[cfg(target_arch = "x86_64")]
+fn fastest(with_ifma: bool) -> Box<dyn Kernel> {
+    if let Some(lanes) = kernel::Lanes::<fi::Fi4>::detect().filter(|_| with_ifma) {
         return Box::new(lanes);
     }
+    if let Some(lanes) = kernel::Lanes::<fe::Fe4>::detect() {
+        return Box::new(lanes);
+    }
+    Box::new(Portable)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fastest(_: bool) -> Box<dyn Kernel> {
     Box::new(Portable)
 }
 
