@@ -68,9 +68,9 @@ impl Entry {
     /// Four words of the twelve, from `at` on, which must be at most 8.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    fn part(&self, at: usize) -> __m256i {
+    pub(super) fn part(&self, at: usize) -> __m256i {
         debug_assert!(at <= 8);
-        // SAFETY: private, and every caller gives 0, 4 or 8: the words read are among the twelve.
+        // SAFETY: every caller gives 0, 4 or 8: the words read are among the twelve.
         unsafe { _mm256_loadu_si256(self.0.as_ptr().add(at).cast()) }
     }
 
@@ -100,7 +100,7 @@ impl Entry {
 
 /// Where the plus of a point with this digit begins.
 #[inline(always)]
-fn swap(digit: Digit) -> usize {
+pub(super) fn swap(digit: Digit) -> usize {
     usize::from(digit >> 15) * 4
 }
 

@@ -12,6 +12,9 @@ use std::arch::x86_64::{
 
 use super::field::{Element, Field, MASK, Words, below_p, cut, limbs};
 use super::madd::four;
+use super::plan::Plan;
+use super::point::Point;
+use super::wide;
 
 /// The limbs of 2^11 p, which a difference adds: no limb that is subtracted may be larger.
 pub(super) const MULTIPLE: [u64; 5] = {
@@ -19,12 +22,12 @@ pub(super) const MULTIPLE: [u64; 5] = {
     [low, other, other, other, other]
 };
 /// The limbs of p.
-const P: [u64; 5] = {
+pub(super) const P: [u64; 5] = {
     let other = MASK.cast_unsigned();
     [other - 18, other, other, other, other]
 };
 /// The limbs of p less 2^50 in each, which is what a packed limb has too much. Each is below 2^50.
-const UNPACKED: [u64; 5] = limbs!(AT => P[AT] - (1 << 50));
+pub(super) const UNPACKED: [u64; 5] = limbs!(AT => P[AT] - (1 << 50));
 
 /// Four field elements.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +90,16 @@ impl Field for Fi4 {
 #[target_feature(enable = "avx2,avx512f,avx512vl,avx512ifma")]
 #[inline(never)]
 fn product(a: &Fi4, b: &Fi4, out: &mut Fi4) {
-    out.0 = four::carried(&four::product(&a.0, &b.0));
+    // SAFETY: this function has the features.
+    out.0 = unsafe { four::carried(&four::product(&a.0, &b.0)) };
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512vl,avx512ifma")]
 #[inline(never)]
 fn squares(a: &mut Fi4, times: usize) {
     for _ in 0..times {
-        a.0 = four::carried(&four::square(&a.0));
+        // SAFETY: as above.
+        a.0 = unsafe { four::carried(&four::square(&a.0)) };
     }
 }
 
@@ -109,6 +114,13 @@ unsafe impl Element for Fi4 {
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512ifma")
+    }
+
+    const PLANS: usize = 2;
+
+    fn sum(plans: &[Plan<'_>], next: &[Plan<'_>], one: Self, sums: &mut Vec<Point<Self>>) {
+        // SAFETY: as above.
+        sums.extend(unsafe { wide::sum([&plans[0], &plans[1]], [&next[0], &next[1]], &one) });
     }
 
     #[inline(always)]

@@ -7,6 +7,9 @@ use std::arch::x86_64::{
 };
 use std::fmt::Debug;
 
+use super::plan::Plan;
+use super::point::Point;
+
 /// What the formulas need of a field; the numbers and their bounds both have it.
 ///
 /// A product needs *factors*, and how large their limbs may be differs from field to field. What products, carries and
@@ -19,26 +22,33 @@ pub(super) trait Field: Copy {
     /// Tight product of factors.
     fn mul(&self, other: &Self) -> Self;
     /// The same product, to a place of its own: a compiler would keep a value that is returned in two places.
+    #[inline(always)]
     fn mul_to(&self, other: &Self, out: &mut Self) {
         *out = self.mul(other);
     }
     /// The same product, perhaps not carried: only a sum or difference may read it.
+    #[inline(always)]
     fn mul_open(&self, other: &Self, out: &mut Self) {
         self.mul_to(other, out);
     }
     /// Tight square of a factor.
     fn sqr(&self) -> Self;
     /// The same square, perhaps not carried: only a sum or difference may read it.
+    #[inline(always)]
     fn sqr_open(&self) -> Self {
         self.sqr()
     }
     /// Squares the element `times` times, where it stands. Its bounds are those of `sqr`.
+    #[inline(always)]
     fn sqr_times(&mut self, times: usize) {
-        (0..times).for_each(|_| *self = self.sqr());
+        for _ in 0..times {
+            *self = self.sqr();
+        }
     }
     /// The same elements, tight.
     fn carry(&self) -> Self;
     /// A sum or difference as a factor: itself in a field whose factors may be as large.
+    #[inline(always)]
     fn settled(&self) -> Self {
         *self
     }
@@ -130,10 +140,19 @@ pub(super) unsafe trait Element: Field + Debug + Send + Sync + 'static {
     /// The sign bits of `signs`, which has no other bits, negate the elements of their lanes. Self must be tight or packed; gives a factor.
     fn negated_where(&self, signs: __m256d) -> Self;
 
+    /// How many plans `sums` works off side by side.
+    const PLANS: usize = 1;
+
+    /// Appends the sums of `PLANS` plans of the same steps, and asks for the entries of the next along the way.
+    fn sum(plans: &[Plan<'_>], next: &[Plan<'_>], one: Self, sums: &mut Vec<Point<Self>>) {
+        // SAFETY: an element is asked for only where the kernel has found the instructions of its field.
+        plans.iter().zip(next).for_each(|(plan, next)| sums.push(unsafe { plan.sum(next, one) }));
+    }
+
     /// One element in all four lanes.
     #[inline(always)]
     fn splat(words: [u64; 4]) -> Self {
-        // SAFETY: an element is asked for only where the kernel has found the instructions of its field.
+        // SAFETY: as above.
         unsafe { Self::from_words(&words.map(|word| _mm256_set1_epi64x(word.cast_signed()))) }
     }
 

@@ -9,7 +9,7 @@ use super::field::{Element, Words};
 use super::tests::Seeded;
 
 /// What tests must know of a field: its bounds.
-trait Tested: Element {
+pub(super) trait Tested: Element {
     /// Whether limbs may be negative.
     const SIGNED: bool;
     const TIGHT: i64;
@@ -161,13 +161,13 @@ impl Seeded {
         if E::SIGNED && self.next() & 1 == 0 { -size } else { size }
     }
 
-    fn limbs<E: Tested>(&mut self, bound: i64) -> [[i64; 5]; 4] {
+    pub(super) fn limbs<E: Tested>(&mut self, bound: i64) -> [[i64; 5]; 4] {
         std::array::from_fn(|_| std::array::from_fn(|_| self.limb::<E>(bound)))
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn lanes<E: Tested>(limbs: [[i64; 5]; 4]) -> E {
+pub(super) fn lanes<E: Tested>(limbs: [[i64; 5]; 4]) -> E {
     let limb = |at: usize| {
         let [a, b, c, d] = limbs.map(|limbs| E::bits(limbs[at]).cast_signed());
         _mm256_setr_epi64x(a, b, c, d)

@@ -102,7 +102,7 @@ pub(super) fn verify<E: Element>(rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
     // Lanes that add together must have tables of one kind.
     work.sort_by_key(|(_, table)| table.kind());
     let kinds = work.chunk_by(|(_, one), (_, other)| one.kind() == other.kind());
-    let groups: Vec<[(usize, Table<'_>); 4]> = kinds.flat_map(|kind| kind.chunks(4)).map(filled).collect();
+    let groups: Vec<Group<'_>> = kinds.flat_map(|kind| kind.chunks(4)).map(filled).collect();
     let sums = sums::<E>(&groups, rows, &scalars);
     let mut verdicts = vec![false; rows.len()];
     let (mut doubted, mut doubtful) = (Vec::new(), Vec::new());
@@ -202,29 +202,38 @@ fn scalars(rows: &[Row<'_>]) -> Vec<[u8; 32]> {
     sha512::digests(&messages).iter().map(|hash| Scalar::from_bytes_mod_order_wide(hash).to_bytes()).collect()
 }
 
-/// [s]B - [k]A of each row, four at a time.
+/// Four rows, and the table of the key of each.
+type Group<'a> = [(usize, Table<'a>); 4];
+
+/// [s]B - [k]A of each row, four at a time, or as many groups of four of one kind as the field takes side by side.
 #[target_feature(enable = "avx2,fma")]
-fn sums<E: Element>(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<E>> {
+fn sums<E: Element>(groups: &[Group<'_>], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<E>> {
     let (base, one) = (base_table::<E>(), E::splat([1, 0, 0, 0]));
-    let mut sums = Vec::with_capacity(groups.len());
-    let (mut plan, mut next) = (Plan::default(), Plan::default());
-    let mut ahead = groups.iter();
-    for step in 0..=groups.len() {
-        match ahead.next() {
-            Some(group) => next.set(
-                group.map(|(_, table)| table),
-                group.map(|(at, _)| &scalars[at]),
-                group.map(|(at, _)| rows[at].s),
-                base,
-            ),
-            None => next.clear(),
+    let mut sums = Vec::with_capacity(groups.len() + 1);
+    let (mut plans, mut next) = (vec![Plan::default(); E::PLANS], vec![Plan::default(); E::PLANS]);
+    let kinds = groups.chunk_by(|one, other| one[0].1.kind() == other[0].1.kind());
+    let mut planned = 0;
+    for side_by_side in kinds.flat_map(|kind| kind.chunks(E::PLANS)).map(Some).chain([None]) {
+        for (at, plan) in next.iter_mut().enumerate() {
+            // Plans that are left over repeat the last.
+            match side_by_side.and_then(|groups| groups.get(at).or(groups.last())) {
+                Some(group) => plan.set(
+                    group.map(|(_, table)| table),
+                    group.map(|(at, _)| &scalars[at]),
+                    group.map(|(at, _)| rows[at].s),
+                    base,
+                ),
+                None => plan.clear(),
+            }
         }
-        if step == 0 {
-            next.prefetch();
+        if planned == 0 {
+            next.iter().for_each(Plan::prefetch);
         } else {
-            sums.push(plan.sum(&next, one));
+            E::sum(&plans, &next, one, &mut sums);
+            sums.truncate(planned);
         }
-        std::mem::swap(&mut plan, &mut next);
+        planned += side_by_side.map_or(0, <[_]>::len);
+        std::mem::swap(&mut plans, &mut next);
     }
     sums
 }

@@ -16,14 +16,13 @@ macro_rules! products {
     };
 }
 
-/// The arithmetic for one width of vectors.
+/// The arithmetic for one width of vectors. What is here has no features of its own: it becomes part of the function that
+/// calls it, and that one must have them.
 macro_rules! arithmetic {
-    ($name:ident, $vector:ident, $basic:literal, $features:literal, $zero:ident $set:ident $add:ident $sub:ident
-     $and:ident $left:ident $right:ident $multiply:ident $low:ident $high:ident) => {
+    ($name:ident, $vector:ident, $zero:ident $set:ident $add:ident $sub:ident $and:ident $left:ident $right:ident
+     $multiply:ident $low:ident $high:ident) => {
         pub(super) mod $name {
-            use std::arch::x86_64::{
-                $add, $and, $high, $left, $low, $multiply, $right, $set, $sub, $vector, $zero,
-            };
+            use std::arch::x86_64::{$add, $and, $high, $left, $low, $multiply, $right, $set, $sub, $vector, $zero};
 
             use crate::lanes::fi::MULTIPLE;
             use crate::lanes::field::{MASK, limbs};
@@ -32,70 +31,97 @@ macro_rules! arithmetic {
             pub(crate) type Limbs = [$vector; 5];
 
             /// Sum, not carried.
-            #[target_feature(enable = $basic)]
-            #[inline]
-            pub(crate) fn sum(a: &Limbs, b: &Limbs) -> Limbs {
-                limbs!(AT => $add(a[AT], b[AT]))
+            ///
+            /// # Safety
+            /// The caller has the instructions for vectors of this width.
+            #[inline(always)]
+            pub(crate) unsafe fn sum(a: &Limbs, b: &Limbs) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe { limbs!(AT => $add(a[AT], b[AT])) }
             }
 
             /// Difference, not carried: plus a multiple of p whose limbs are larger than those of b.
-            #[target_feature(enable = $basic)]
-            #[inline]
-            pub(crate) fn difference(a: &Limbs, b: &Limbs) -> Limbs {
-                limbs!(AT => $sub($add(a[AT], $set(MULTIPLE[AT].cast_signed())), b[AT]))
+            ///
+            /// # Safety
+            /// As for `sum`.
+            #[inline(always)]
+            pub(crate) unsafe fn difference(a: &Limbs, b: &Limbs) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe { limbs!(AT => $sub($add(a[AT], $set(MULTIPLE[AT].cast_signed())), b[AT])) }
             }
 
             /// What is over 51 bits of each limb, one limb up.
-            #[target_feature(enable = $basic)]
-            #[inline]
-            pub(crate) fn carried(limbs: &Limbs) -> Limbs {
-                let (mask, nineteen) = ($set(MASK), $set(19));
-                let up = limbs!(AT => $right(limbs[AT], 51));
-                limbs!(AT => {
-                    let up = if AT == 0 { $multiply(up[4], nineteen) } else { up[(AT + 4) % 5] };
-                    $add($and(limbs[AT], mask), up)
-                })
+            ///
+            /// # Safety
+            /// As for `sum`.
+            #[inline(always)]
+            pub(crate) unsafe fn carried(limbs: &Limbs) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let (mask, nineteen) = ($set(MASK), $set(19));
+                    let up = limbs!(AT => $right(limbs[AT], 51));
+                    limbs!(AT => {
+                        let up = if AT == 0 { $multiply(up[4], nineteen) } else { up[(AT + 4) % 5] };
+                        $add($and(limbs[AT], mask), up)
+                    })
+                }
             }
 
             /// Open product of factors.
-            #[target_feature(enable = $features)]
-            #[inline]
-            pub(crate) fn product(a: &Limbs, b: &Limbs) -> Limbs {
-                let (mut one, mut two) = ([$zero(); 10], [$zero(); 10]);
-                products!($low $high, a b, one two:
-                    (0 0) (0 1) (0 2) (0 3) (0 4) (1 0) (1 1) (1 2) (1 3) (1 4) (2 0) (2 1) (2 2) (2 3) (2 4)
-                    (3 0) (3 1) (3 2) (3 3) (3 4) (4 0) (4 1) (4 2) (4 3) (4 4));
-                folded(&one, &two)
+            ///
+            /// # Safety
+            /// As for `sum`, and the caller has AVX-512 IFMA.
+            #[inline(always)]
+            pub(crate) unsafe fn product(a: &Limbs, b: &Limbs) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let (mut one, mut two) = ([$zero(); 10], [$zero(); 10]);
+                    products!($low $high, a b, one two:
+                        (0 0) (0 1) (0 2) (0 3) (0 4) (1 0) (1 1) (1 2) (1 3) (1 4) (2 0) (2 1) (2 2) (2 3) (2 4)
+                        (3 0) (3 1) (3 2) (3 3) (3 4) (4 0) (4 1) (4 2) (4 3) (4 4));
+                    folded(&one, &two)
+                }
             }
 
             /// Open square of a factor.
-            #[target_feature(enable = $features)]
-            #[inline]
-            pub(crate) fn square(a: &Limbs) -> Limbs {
-                let (mut one, mut two, mut four) = ([$zero(); 10], [$zero(); 10], [$zero(); 10]);
-                products!($low $high, a a, two four:
-                    (0 1) (0 2) (0 3) (0 4) (1 2) (1 3) (1 4) (2 3) (2 4) (3 4));
-                products!($low $high, a a, one two: (0 0) (1 1) (2 2) (3 3) (4 4));
-                for (two, four) in two.iter_mut().zip(four) {
-                    *two = $add(*two, $add(four, four));
+            ///
+            /// # Safety
+            /// As for `product`.
+            #[inline(always)]
+            pub(crate) unsafe fn square(a: &Limbs) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let (mut one, mut two, mut four) = ([$zero(); 10], [$zero(); 10], [$zero(); 10]);
+                    products!($low $high, a a, two four:
+                        (0 1) (0 2) (0 3) (0 4) (1 2) (1 3) (1 4) (2 3) (2 4) (3 4));
+                    products!($low $high, a a, one two: (0 0) (1 1) (2 2) (3 3) (4 4));
+                    for (two, four) in two.iter_mut().zip(four) {
+                        *two = $add(*two, $add(four, four));
+                    }
+                    folded(&one, &two)
                 }
-                folded(&one, &two)
             }
 
             /// The sum of what counts once and what counts twice in columns 0 to 4, and 19 times that of columns 5 to 9.
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn folded(one: &[$vector; 10], two: &[$vector; 10]) -> Limbs {
-                limbs!(AT => {
-                    let over = $add(one[AT + 5], $add(two[AT + 5], two[AT + 5]));
-                    let three = $add($add(over, over), over);
-                    $add($add($add(one[AT], $add(two[AT], two[AT])), three), $left(over, 4))
-                })
+            ///
+            /// # Safety
+            /// As for `sum`.
+            #[inline(always)]
+            unsafe fn folded(one: &[$vector; 10], two: &[$vector; 10]) -> Limbs {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    limbs!(AT => {
+                        let over = $add(one[AT + 5], $add(two[AT + 5], two[AT + 5]));
+                        let three = $add($add(over, over), over);
+                        $add($add($add(one[AT], $add(two[AT], two[AT])), three), $left(over, 4))
+                    })
+                }
             }
         }
     };
 }
 
-arithmetic!(four, __m256i, "avx2", "avx2,avx512f,avx512vl,avx512ifma", _mm256_setzero_si256 _mm256_set1_epi64x
-    _mm256_add_epi64 _mm256_sub_epi64 _mm256_and_si256 _mm256_slli_epi64 _mm256_srli_epi64 _mm256_mul_epu32
-    _mm256_madd52lo_epu64 _mm256_madd52hi_epu64);
+arithmetic!(four, __m256i, _mm256_setzero_si256 _mm256_set1_epi64x _mm256_add_epi64 _mm256_sub_epi64 _mm256_and_si256
+    _mm256_slli_epi64 _mm256_srli_epi64 _mm256_mul_epu32 _mm256_madd52lo_epu64 _mm256_madd52hi_epu64);
+arithmetic!(eight, __m512i, _mm512_setzero_si512 _mm512_set1_epi64 _mm512_add_epi64 _mm512_sub_epi64 _mm512_and_si512
+    _mm512_slli_epi64 _mm512_srli_epi64 _mm512_mul_epu32 _mm512_madd52lo_epu64 _mm512_madd52hi_epu64);

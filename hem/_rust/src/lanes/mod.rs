@@ -52,6 +52,10 @@ mod sha512;
 mod tables;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod wide_tests;
 
 use std::sync::LazyLock;
 

@@ -34,15 +34,15 @@ impl Table<'_> {
 
 /// One addition in four lanes.
 #[derive(Clone, Copy, Debug)]
-struct Step<'a> {
-    entries: [&'a Entry; 4],
-    digits: [Digit; 4],
+pub(super) struct Step<'a> {
+    pub(super) entries: [&'a Entry; 4],
+    pub(super) digits: [Digit; 4],
     /// How often the sum is doubled before.
-    doublings: u32,
+    pub(super) doublings: u32,
 }
 
 /// The steps of four signatures.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Plan<'a>(Vec<Step<'a>>);
 
 impl<'a> Plan<'a> {
@@ -100,6 +100,10 @@ impl<'a> Plan<'a> {
             let entries = std::array::from_fn(|lane| &tables[lane][index(digits[lane])]);
             self.0.push(Step { entries, digits, doublings: FEW_WIDTH });
         }
+    }
+
+    pub(super) fn steps(&self) -> &[Step<'a>] {
+        &self.0
     }
 
     /// Asks for all entries: for a plan that has none before it.
