@@ -15,7 +15,7 @@ use super::field::{Element, limbs};
 use super::point::{Affine, Extended, Point, Spare};
 
 /// Steps between the request for a bucket and its use.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 /// What it costs to empty a bucket, in additions of a term.
 const EMPTYING: usize = 3;
 
@@ -27,7 +27,7 @@ pub(super) struct Term([u64; 16]);
 /// A sum in memory: limb i of x, y, z, t from 4 i on.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
-struct Bucket([u64; 20]);
+pub(super) struct Bucket([u64; 20]);
 
 impl Term {
     /// The term of each lane.
@@ -46,13 +46,18 @@ impl Term {
         terms
     }
 
+    /// One of the fifteen limbs, first those of plus, then those of minus, then those of the product.
+    #[inline(always)]
+    pub(super) const fn limb(&self, at: usize) -> i64 {
+        self.0[at].cast_signed()
+    }
+
     /// The point in every lane, negated as the digit of the lane says.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     fn affine<E: Element>(&self, digits: [Digit; 4]) -> Affine<E> {
         let signs = signs(digits);
-        let t = &self.0;
-        let five = |at: usize| E::from_limbs(limbs!(AT => _mm256_set1_epi64x(t[at + AT].cast_signed())));
+        let five = |at: usize| E::from_limbs(limbs!(AT => _mm256_set1_epi64x(self.limb(at + AT))));
         let (plus, minus) = (five(0), five(5));
         Affine {
             plus: plus.or_where(&minus, signs),
@@ -74,11 +79,8 @@ impl Bucket {
     #[inline]
     fn gathered<E: Element>(buckets: [&Self; 4]) -> Extended<E> {
         let [a, b, c, d] = buckets;
-        let limbs: [[__m256i; 4]; 5] = std::array::from_fn(|limb| {
-            // SAFETY: four limbs of the twenty, at a multiple of 32 bytes.
-            let load = |bucket: &Self| unsafe { _mm256_load_si256(bucket.0[4 * limb..4 * limb + 4].as_ptr().cast()) };
-            transposed([load(a), load(b), load(c), load(d)])
-        });
+        let limbs: [[__m256i; 4]; 5] =
+            std::array::from_fn(|limb| transposed([a.load(limb), b.load(limb), c.load(limb), d.load(limb)]));
         let [x, y, z, t] = std::array::from_fn(|part| E::from_limbs(limbs.map(|limb| limb[part])));
         Extended { x, y, z, t }
     }
@@ -94,14 +96,26 @@ impl Bucket {
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     fn set(&mut self, limbs: [__m256i; 5]) {
-        for (four, limbs) in self.0.as_chunks_mut::<4>().0.iter_mut().zip(limbs) {
-            // SAFETY: four limbs of the twenty, at a multiple of 32 bytes.
-            unsafe { _mm256_store_si256(four.as_mut_ptr().cast(), limbs) };
-        }
+        limbs.into_iter().enumerate().for_each(|(limb, four)| self.store(limb, four));
+    }
+
+    /// Limb `limb` of x, y, z and t.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn load(&self, limb: usize) -> __m256i {
+        // SAFETY: four limbs of the twenty, at a multiple of 32 bytes.
+        unsafe { _mm256_load_si256(self.0[4 * limb..4 * limb + 4].as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn store(&mut self, limb: usize, four: __m256i) {
+        // SAFETY: four limbs of the twenty, at a multiple of 32 bytes.
+        unsafe { _mm256_store_si256(self.0[4 * limb..4 * limb + 4].as_mut_ptr().cast(), four) };
     }
 
     #[inline(always)]
-    fn prefetch(&self) {
+    pub(super) fn prefetch(&self) {
         let at: *const i8 = self.0.as_ptr().cast();
         // SAFETY: a prefetch reads nothing that the program can see, and the addresses lie in the bucket.
         unsafe {
@@ -120,9 +134,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The cheapest for so many terms with numbers of so many bits.
-    pub(super) fn best(bits: usize, terms: usize) -> Self {
-        let cost = |shape: &Self| shape.groups * (terms + (EMPTYING << (shape.width - 1)));
+    /// The cheapest for so many terms with numbers of so many bits, where so many groups are done side by side.
+    pub(super) fn best(bits: usize, terms: usize, groups: usize) -> Self {
+        let cost =
+            |shape: &Self| shape.groups.div_ceil(groups) * terms + shape.groups * (EMPTYING << (shape.width - 1));
         (4..=13).map(|width| Self::new(bits, width)).min_by_key(cost).unwrap_or(Self::new(bits, 4))
     }
 
@@ -145,15 +160,24 @@ impl Shape {
     /// The sum of all terms, each times the number that `halves` has as `digits::halved` makes it; in all lanes.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn sum<E: Element>(self, terms: &[Term], halves: &[[u64; 5]], numbers: &Numbers<E>) -> Point<E> {
-        let mut buckets = vec![Bucket::empty::<E>(); 4 << (self.width - 1)];
-        let mut columns = Vec::with_capacity(terms.len());
+        let each = 4 << (self.width - 1);
+        let mut buckets = vec![Bucket::empty::<E>(); E::PLANS.min(self.groups) * each];
+        let mut columns = vec![Vec::with_capacity(terms.len()); E::PLANS.min(self.groups)];
         let mut sum = Point::identity(numbers.one);
-        for group in (0..self.groups).rev() {
-            columns.clear();
-            columns.extend(halves.iter().map(|half| digits::four(half, self.width, group)));
-            fill(&mut buckets, terms, &columns, numbers);
-            doubled(&mut sum, 4 * self.width);
-            sum.add_cached(&emptied(&mut buckets, numbers).cached(&numbers.twice_d));
+        let mut left = self.groups;
+        while left > 0 {
+            // The groups of the highest places first, and of those done side by side the lowest first.
+            let count = columns.len().min(left);
+            left -= count;
+            for (at, columns) in columns.iter_mut().take(count).enumerate() {
+                columns.clear();
+                columns.extend(halves.iter().map(|half| digits::four(half, self.width, left + at)));
+            }
+            E::fill(&mut buckets[..count * each], terms, &columns[..count], numbers);
+            for buckets in buckets[..count * each].chunks_exact_mut(each).rev() {
+                doubled(&mut sum, 4 * self.width);
+                sum.add_cached(&emptied(buckets, numbers).cached(&numbers.twice_d));
+            }
         }
         self.joined(&sum, numbers)
     }
@@ -174,7 +198,7 @@ impl Shape {
 
 /// Adds every term to four buckets.
 #[target_feature(enable = "avx2,fma")]
-fn fill<E: Element>(buckets: &mut [Bucket], terms: &[Term], columns: &[[Digit; 4]], numbers: &Numbers<E>) {
+pub(super) fn fill<E: Element>(buckets: &mut [Bucket], terms: &[Term], columns: &[[Digit; 4]], numbers: &Numbers<E>) {
     let each = buckets.len() / 4;
     let places = |digits: &[Digit; 4]| -> [usize; 4] { std::array::from_fn(|lane| lane * each + index(digits[lane])) };
     let mut spare = Spare([numbers.one; 4]);

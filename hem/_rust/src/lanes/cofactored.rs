@@ -8,7 +8,7 @@ use std::arch::x86_64::_mm256_movemask_pd;
 use std::sync::OnceLock;
 
 use super::buckets::{Shape, Term};
-use super::decode::{Decoded, Numbers, decoded, decoded_eight, negative};
+use super::decode::{Decoded, Numbers, decoded, decoded_eight, decoded_sixteen, negative};
 use super::digits;
 use super::field::Element;
 use super::kernel::{self, filled};
@@ -90,7 +90,7 @@ pub(super) fn together<E: Element>(rows: &[Row<'_>]) -> Option<Vec<bool>> {
     // Whoever sends an R that is no point has only that row refused.
     let live: Vec<Row<'_>> = rows.iter().zip(&points).filter_map(|(row, &point)| point.then_some(*row)).collect();
     let coefficients = coefficients(&live)?;
-    let shape = Shape::best(128, terms.len());
+    let shape = Shape::best(128, terms.len(), E::PLANS);
     let halves: Vec<[u64; 5]> = coefficients.z.iter().map(|&z| digits::spread_out(z, shape.bits())).collect();
     let mut sum = shape.sum(&terms, &halves, &numbers);
     drop(terms);
@@ -102,10 +102,12 @@ pub(super) fn together<E: Element>(rows: &[Row<'_>]) -> Option<Vec<bool>> {
 #[target_feature(enable = "avx2,fma")]
 fn minus_rs<E: Element>(rows: &[Row<'_>], numbers: &Numbers<E>) -> (Vec<Term>, Vec<bool>) {
     let (mut terms, mut points) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for group in rows.chunks(8) {
-        let negatives: [[u8; 32]; 8] = std::array::from_fn(|lane| negative(group[lane.min(group.len() - 1)].r));
-        let [a, b, c, d, e, f, g, h] = negatives.each_ref();
-        for (four, rows) in decoded_eight([[a, b, c, d], [e, f, g, h]], numbers).iter().zip(group.chunks(4)) {
+    for group in rows.chunks(16) {
+        let negatives: [[[u8; 32]; 4]; 4] = std::array::from_fn(|four| {
+            std::array::from_fn(|lane| negative(group[(4 * four + lane).min(group.len() - 1)].r))
+        });
+        let encodings = negatives.each_ref().map(|four| four.each_ref());
+        for (four, rows) in decoded_sixteen(encodings, numbers).iter().zip(group.chunks(4)) {
             let lanes = lanes(*four);
             points.extend(&lanes[..rows.len()]);
             let scattered = Term::scattered(&four.affine(numbers));
@@ -173,7 +175,7 @@ fn base_entry<E: Element>(numbers: &Numbers<E>) -> Entry {
 fn of_keys<E: Element>(coefficients: &Coefficients<'_>, numbers: &Numbers<E>) -> Point<E> {
     let keys = coefficients.keys.iter().map(|(key, number)| (key.entry(), number));
     let (entries, sums): (Vec<Entry>, Vec<&Number>) = keys.chain([(base_entry(numbers), &coefficients.base)]).unzip();
-    let shape = Shape::best(256, entries.len());
+    let shape = Shape::best(256, entries.len(), E::PLANS);
     let halves: Vec<[u64; 5]> =
         sums.iter().map(|&&[a, b, c, d]| digits::halved(&[a, b, c, d, 0], shape.bits())).collect();
     let mut terms = Vec::with_capacity(entries.len() + 3);

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::buckets::{Shape, Term};
 use super::cofactored::{lanes, together};
-use super::decode::{Numbers, decoded_eight};
+use super::decode::{Numbers, decoded_eight, decoded_sixteen};
 use super::digits;
 use super::entry::{Digit, index};
 use super::fe::Fe4;
@@ -81,8 +81,9 @@ fn number(half: &[u64; 5], width: u32, bits: usize) -> Scalar {
 #[test]
 fn digits_of_every_shape_add_up_to_their_number() {
     let mut numbers = Seeded(128);
-    for terms in [1, 60, 300, 1_000, 5_000, 65_536, 1_000_000] {
-        let (short, long) = (Shape::best(128, terms), Shape::best(256, terms));
+    let counts = [1, 60, 300, 1_000, 5_000, 65_536, 1_000_000];
+    for (terms, groups) in counts.iter().flat_map(|&terms| [(terms, 1), (terms, 2)]) {
+        let (short, long) = (Shape::best(128, terms, groups), Shape::best(256, terms, groups));
         assert!((128..192).contains(&short.bits()) && (256..320).contains(&long.bits()));
         for r in [0, u128::MAX, 1 << 127, u128::from_le_bytes(numbers.bytes())] {
             assert_eq!(number(&digits::spread_out(r, short.bits()), short.width(), short.bits()), multiplier(r));
@@ -166,7 +167,15 @@ fn check_decoding<E: Element>(bytes: &[[u8; 32]; 8]) -> usize {
     let constants = Numbers::<E>::new();
     let [a, b, c, d, e, f, g, h] = bytes.each_ref();
     let mut found = 0;
-    for (four, bytes) in decoded_eight([[a, b, c, d], [e, f, g, h]], &constants).iter().zip(bytes.chunks(4)) {
+    let eight = decoded_eight([[a, b, c, d], [e, f, g, h]], &constants);
+    let sixteen = decoded_sixteen([[e, f, g, h], [h, g, f, e], [a, b, c, d], [e, f, g, h]], &constants);
+    let turned = [3, 2, 1, 0].map(|lane| lanes(sixteen[1])[lane]);
+    assert_eq!(turned, lanes(eight[1]));
+    for (one, other) in eight.iter().zip(&sixteen[2..]).chain([(&eight[1], &sixteen[0])]) {
+        assert_eq!(lanes(*one), lanes(*other));
+        assert_eq!(encodings(&[one.point(&constants)]), encodings(&[other.point(&constants)]));
+    }
+    for (four, bytes) in eight.iter().zip(bytes.chunks(4)) {
         let encoded = encodings(&[four.point(&constants)])[0];
         for ((point, encoded), bytes) in lanes(*four).iter().zip(encoded).zip(bytes) {
             assert_eq!(*point, CompressedEdwardsY(*bytes).decompress().is_some(), "{bytes:?}");

@@ -92,6 +92,15 @@ pub(super) fn negative(encoding: &[u8; 32]) -> [u8; 32] {
     negative
 }
 
+/// The points of sixteen encodings, if they are any.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn decoded_sixteen<E: Element>(encodings: [[&[u8; 32]; 4]; 4], numbers: &Numbers<E>) -> [Decoded<E>; 4] {
+    let words = encodings.map(|four| words_of(four));
+    let y = words.map(|words| E::from_words(&words));
+    let candidates = E::root_candidates(y, numbers);
+    std::array::from_fn(|four| Decoded::new(y[four], candidates[four], sign_bits(&words[four]), numbers))
+}
+
 /// The points of eight encodings, if they are any: two square roots side by side take much less than twice one.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn decoded_eight<E: Element>(encodings: [[&[u8; 32]; 4]; 2], numbers: &Numbers<E>) -> [Decoded<E>; 2] {

@@ -10,6 +10,9 @@ use std::arch::x86_64::{
     _mm256_sub_epi64,
 };
 
+use super::buckets::{self, Bucket, Term};
+use super::decode::Numbers;
+use super::entry::Digit;
 use super::field::{Element, Field, MASK, Words, below_p, cut, limbs};
 use super::madd::four;
 use super::plan::Plan;
@@ -121,6 +124,19 @@ unsafe impl Element for Fi4 {
     fn sum(plans: &[Plan<'_>], next: &[Plan<'_>], one: Self, sums: &mut Vec<Point<Self>>) {
         // SAFETY: as above.
         sums.extend(unsafe { wide::sum([&plans[0], &plans[1]], [&next[0], &next[1]], &one) });
+    }
+
+    fn fill(buckets: &mut [Bucket], terms: &[Term], columns: &[Vec<[Digit; 4]>], numbers: &Numbers<Self>) {
+        // SAFETY: as above.
+        match columns {
+            [low, high] => unsafe { wide::fill(buckets, terms, [low, high], &numbers.one) },
+            _ => columns.iter().for_each(|columns| unsafe { buckets::fill(buckets, terms, columns, numbers) }),
+        }
+    }
+
+    fn root_candidates(y: [Self; 4], numbers: &Numbers<Self>) -> [(Self, Self, Self); 4] {
+        // SAFETY: as above.
+        unsafe { wide::root_candidates(&y, numbers) }
     }
 
     #[inline(always)]

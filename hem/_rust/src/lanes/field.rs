@@ -7,8 +7,11 @@ use std::arch::x86_64::{
 };
 use std::fmt::Debug;
 
+use super::buckets::{self, Bucket, Term};
+use super::decode::Numbers;
+use super::entry::Digit;
 use super::plan::Plan;
-use super::point::Point;
+use super::point::{Point, root_candidate};
 
 /// What the formulas need of a field; the numbers and their bounds both have it.
 ///
@@ -140,13 +143,30 @@ pub(super) unsafe trait Element: Field + Debug + Send + Sync + 'static {
     /// The sign bits of `signs`, which has no other bits, negate the elements of their lanes. Self must be tight or packed; gives a factor.
     fn negated_where(&self, signs: __m256d) -> Self;
 
-    /// How many plans `sums` works off side by side.
+    /// How many plans, or groups of four places, are worked off side by side.
     const PLANS: usize = 1;
 
     /// Appends the sums of `PLANS` plans of the same steps, and asks for the entries of the next along the way.
     fn sum(plans: &[Plan<'_>], next: &[Plan<'_>], one: Self, sums: &mut Vec<Point<Self>>) {
         // SAFETY: an element is asked for only where the kernel has found the instructions of its field.
         plans.iter().zip(next).for_each(|(plan, next)| sums.push(unsafe { plan.sum(next, one) }));
+    }
+
+    /// Adds every term to four buckets for each list of digits, at most `PLANS`.
+    fn fill(buckets: &mut [Bucket], terms: &[Term], columns: &[Vec<[Digit; 4]>], numbers: &Numbers<Self>) {
+        let each = buckets.len() / columns.len().max(1);
+        for (buckets, columns) in buckets.chunks_exact_mut(each).zip(columns) {
+            // SAFETY: as above.
+            unsafe { buckets::fill(buckets, terms, columns, numbers) }
+        }
+    }
+
+    /// What `root_candidate` gives for each y.
+    fn root_candidates(y: [Self; 4], numbers: &Numbers<Self>) -> [(Self, Self, Self); 4] {
+        let [a, b, c, d] = y;
+        let (one, factor) = ([numbers.one; 2], [numbers.d; 2]);
+        let [(u, v, r), (w, x, s)] = [[a, b], [c, d]].map(|y| root_candidate(&y, &one, &factor));
+        [(u[0], v[0], r[0]), (u[1], v[1], r[1]), (w[0], x[0], s[0]), (w[1], x[1], s[1])]
     }
 
     /// One element in all four lanes.
