@@ -50,7 +50,7 @@ impl<E: Element> Decoded<E> {
         let (exact, opposite) = (square.sub(&u).carry().is_zero(), square.add(&u).carry().is_zero());
         let x = r.mul(&numbers.root).or_where(&r, exact);
         let wrong = _mm256_slli_epi64(_mm256_xor_si256(x.to_words()[0], odd), 63);
-        let x = x.negated_where(_mm256_castsi256_pd(wrong));
+        let x = x.negated_where(_mm256_castsi256_pd(wrong)).settled();
         Self { x, y, on_curve: _mm256_or_pd(exact, opposite) }
     }
 

@@ -1,9 +1,10 @@
-//! Verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA.
+//! Verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA, eight with AVX-512 IFMA.
 //!
 //! A [`Kernel`] says of each row whether R is the encoding of [s]B - [k]A, or, in the cofactored mode, whether 8 times
-//! the two are the same point. There are two, with the same answers to
-//! every row: `Lanes`, with tables of the multiples of each key, and `Portable`, which is curve25519-dalek. Which one
-//! runs is settled once in a process, by the processor and by `HEM_NO_SIMD`. This is the only folder with unsafe code.
+//! the two are the same point. There are three, with the same answers to every row: `Lanes`, with tables of the multiples
+//! of each key, over a field of doubles (`lanes`) or of integers (`lanes-ifma`), and `Portable`, which is
+//! curve25519-dalek. Which one runs is settled once in a process, by the processor and by `HEM_NO_SIMD`: `ifma` keeps
+//! the integers out, anything else but 0 the lanes. This is the only folder with unsafe code.
 #![allow(clippy::indexing_slicing)] // arrays of fixed sizes, where a wrong index would be caught by any test
 
 #[cfg(all(test, target_arch = "x86_64"))]

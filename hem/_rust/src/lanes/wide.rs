@@ -145,7 +145,7 @@ impl Fi8 {
         }))
     }
 
-    /// Each set bit of `signs` negates the element of a lane, which must be packed.
+    /// Each set bit of `signs` negates the element of a lane, which must be tight or packed: below 2 p limb by limb.
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn negated_where(&self, signs: u8) -> Self {
@@ -196,6 +196,7 @@ fn signs(low: [Digit; 4], high: [Digit; 4]) -> u8 {
 /// The sums of two plans of the same steps; asks for the entries of the next two along the way.
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512ifma")]
 pub(super) fn sum(plans: [&Plan<'_>; 2], next: [&Plan<'_>; 2], one: &Fi4) -> [Point<Fi4>; 2] {
+    debug_assert_eq!(plans[0].steps().len(), plans[1].steps().len());
     let one = Fi8::of(one, one);
     let (mut sum, mut spare) = (Point::identity(one), Spare([one; 4]));
     for (at, (low, high)) in plans[0].steps().iter().zip(plans[1].steps()).enumerate() {
