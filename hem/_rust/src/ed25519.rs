@@ -154,6 +154,12 @@ pub fn kernel() -> &'static str {
     lanes::kernel().name()
 }
 
+/// Returns the name of the form that it keeps keys in: what is proved of a key in a file helps kernels of the same form.
+#[must_use]
+pub fn form() -> &'static str {
+    lanes::kernel().form()
+}
+
 fn verify_with(kernel: &dyn Kernel, mode: Mode, rows: &[Signed<'_>]) -> Vec<Reason> {
     let read: Vec<Result<Row<'_>, Reason>> = rows.iter().map(read).collect();
     let sound: Vec<Row<'_>> = read.iter().filter_map(|row| row.ok()).collect();

@@ -1,6 +1,6 @@
 //! The file of a key table: what the checks of enrollment found, so that they need not be made again.
 //!
-//! A head of 32 bytes (`hem-keys`, the name of the kernel, the version and the number of rows, each of 8 bytes, numbers
+//! A head of 32 bytes (`hem-keys`, the form of the kernel, the version and the number of rows, each of 8 bytes, numbers
 //! little-endian), the rows, and the SHA-256 of all that. A row is the algorithm (1 byte, its place in
 //! `Algorithm::ALL`), kid (16), ueid (17), public key, and for Ed25519 the eighth of the key (64).
 //!
@@ -162,7 +162,7 @@ impl Prepared {
     }
 }
 
-/// Returns the number of rows of a file of this version and this kernel that is whole; else what is wrong, and where.
+/// Returns the number of rows of a file of this version and this form that is whole; else what is wrong, and where.
 fn check(bytes: &[u8]) -> Result<usize, String> {
     let (body, digest) = bytes
         .split_last_chunk::<DIGEST>()
@@ -186,13 +186,13 @@ fn check(bytes: &[u8]) -> Result<usize, String> {
 fn check_head(bytes: &[u8]) -> Result<u64, String> {
     let mut head = bytes.as_chunks::<8>().0.iter().copied();
     let mut next = || head.next().unwrap_or_default();
-    let (magic, kernel, version, rows) = (next(), next(), u64::from_le_bytes(next()), u64::from_le_bytes(next()));
+    let (magic, form, version, rows) = (next(), next(), u64::from_le_bytes(next()), u64::from_le_bytes(next()));
     if magic != *MAGIC {
         return Err("byte 0: not a file of keys: it does not start with \"hem-keys\"".to_owned());
     }
-    if kernel != kernel_name() {
-        let expected = ed25519::kernel();
-        return Err(format!("byte 8: written by kernel \"{}\", expected \"{expected}\"", kernel.escape_ascii()));
+    if form != form_name() {
+        let expected = ed25519::form();
+        return Err(format!("byte 8: written by kernel \"{}\", expected \"{expected}\"", form.escape_ascii()));
     }
     if version != VERSION {
         return Err(format!("byte 16: version {version}, expected {VERSION}"));
@@ -215,8 +215,8 @@ pub fn candidates(bytes: &[u8]) -> io::Result<Vec<Candidate<'_>>> {
     Ok(read.collect())
 }
 
-fn kernel_name() -> [u8; 8] {
-    let name = ed25519::kernel().as_bytes();
+fn form_name() -> [u8; 8] {
+    let name = ed25519::form().as_bytes();
     std::array::from_fn(|at| name.get(at).copied().unwrap_or_default())
 }
 
@@ -248,7 +248,7 @@ impl<W: Write> Hashed<W> {
 pub(crate) fn write(out: impl Write, prepared: &Prepared, others: &[Enrolled]) -> io::Result<()> {
     let mut out = Hashed { out, hash: Sha256::new() };
     let rows = (prepared.rows + others.len()) as u64;
-    out.put(&[*MAGIC, kernel_name(), VERSION.to_le_bytes(), rows.to_le_bytes()].concat())?;
+    out.put(&[*MAGIC, form_name(), VERSION.to_le_bytes(), rows.to_le_bytes()].concat())?;
     out.put(prepared.bytes.as_ref().get(HEAD..prepared.at).unwrap_or_default())?;
     others.chunks(BLOCK).try_for_each(|block| out.put_rows(block))?;
     out.out.write_all(&out.hash.finalize())?;

@@ -6,7 +6,7 @@ use common::Numbers;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use hem_core::Reason;
 use hem_core::Reason::{Met, SignatureInvalid, SignatureMalformed};
-use hem_core::ed25519::{Key, Signed, kernel, verify_rows, verify_rows_portable};
+use hem_core::ed25519::{Key, Signed, form, kernel, verify_rows, verify_rows_portable};
 
 struct Signer {
     signing: SigningKey,
@@ -73,12 +73,19 @@ fn signers(count: usize, numbers: &mut Numbers) -> Vec<Signer> {
 
 #[test]
 fn the_environment_chooses_the_kernel() {
-    let forced = std::env::var_os("HEM_NO_SIMD").is_some_and(|value| !value.is_empty() && value != "0");
     #[cfg(target_arch = "x86_64")]
-    let able = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let (able, integers) = (
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        is_x86_feature_detected!("avx512ifma") && is_x86_feature_detected!("avx512vl"),
+    );
     #[cfg(not(target_arch = "x86_64"))]
-    let able = false;
-    assert_eq!(kernel(), if able && !forced { "lanes" } else { "portable" });
+    let (able, integers) = (false, false);
+    let expected = match std::env::var("HEM_NO_SIMD").unwrap_or_default().as_str() {
+        "" | "0" if able && integers => ["lanes-ifma", "lanes"],
+        "" | "0" | "ifma" if able => ["lanes", "lanes"],
+        _ => ["portable", "portable"],
+    };
+    assert_eq!([kernel(), form()], expected);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use hem_core::Reason::{KeyMalformed, KeyTwice, KeyWeak, Met, UnknownAlgorithm};
 use hem_core::ed25519::Mode;
-use hem_core::ed25519::kernel;
+use hem_core::ed25519::form;
 use hem_core::{Candidate, KeyTable, Reason, Spans, store, verify};
 use sha2::{Digest as _, Sha256};
 
@@ -169,7 +169,7 @@ fn each_fault_says_what_and_where() {
         bytes[at..at + new.len()].copy_from_slice(new);
         bytes
     };
-    let other = if kernel() == "lanes" { b"portable" } else { b"lanes\0\0\0" };
+    let other = if form() == "lanes" { b"portable" } else { b"lanes\0\0\0" };
     for (damaged, texts) in [
         (Vec::new(), ["0 bytes", "expected at least 64"]),
         (changed(0, b"HEM"), ["byte 0", "does not start with \"hem-keys\""]),

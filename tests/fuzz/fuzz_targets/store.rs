@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     if let Some((body, _)) = data.split_last_chunk::<DIGEST>() {
         let mut head = body.to_vec();
         // The name of the kernel that runs, or no file of another machine's corpus would be read any further.
-        let name = hem_core::ed25519::kernel().as_bytes();
+        let name = hem_core::ed25519::form().as_bytes();
         if let Some(place) = head.get_mut(8..16).filter(|_| body.starts_with(b"hem-keys")) {
             place.fill(0);
             place.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);

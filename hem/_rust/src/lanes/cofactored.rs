@@ -5,12 +5,12 @@
 //! any single row, so then each row is looked at alone. Either way the answer to a row depends on that row only.
 
 use std::arch::x86_64::_mm256_movemask_pd;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use super::buckets::{Shape, Term};
-use super::decode::{Decoded, Numbers, decoded, decoded_eight, negative};
+use super::decode::{Decoded, Numbers, decoded, decoded_eight, decoded_sixteen, negative};
 use super::digits;
-use super::fe::{Fe4, Field as _};
+use super::field::Element;
 use super::kernel::{self, filled};
 use super::order::{Multiplier, Number, Sum};
 use super::point::Point;
@@ -26,13 +26,13 @@ const CHUNK: usize = 256;
 
 /// Returns for each row whether [8]([s]B - [k]A - R) is the neutral point.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn verify(rows: &[Row<'_>]) -> Vec<bool> {
+pub(super) fn verify<E: Element>(rows: &[Row<'_>]) -> Vec<bool> {
     let units = rows.len().div_ceil(MOST).max(1);
     let mut verdicts = Vec::with_capacity(rows.len());
     for unit in rows.chunks(rows.len().div_ceil(units).max(1)) {
-        match if unit.len() < LEAST { None } else { together(unit) } {
+        match if unit.len() < LEAST { None } else { together::<E>(unit) } {
             Some(good) => verdicts.extend(good),
-            None => unit.chunks(CHUNK).for_each(|rows| verdicts.extend(kernel::verify(rows, Mode::Cofactored))),
+            None => unit.chunks(CHUNK).for_each(|rows| verdicts.extend(kernel::verify::<E>(rows, Mode::Cofactored))),
         }
     }
     verdicts
@@ -40,8 +40,8 @@ pub(super) fn verify(rows: &[Row<'_>]) -> Vec<bool> {
 
 /// Whether 8 times sum - R is neutral, for the sum [s]B - [k]A and the encoded R of each lane.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn close(doubtful: &[(Point<Fe4>, [&[u8; 32]; 4])]) -> Vec<[bool; 4]> {
-    let numbers = Numbers::new();
+pub(super) fn close<E: Element>(doubtful: &[(Point<E>, [&[u8; 32]; 4])]) -> Vec<[bool; 4]> {
+    let numbers = Numbers::<E>::new();
     let mut answers = Vec::with_capacity(doubtful.len() + 1);
     for pair in doubtful.chunks(2) {
         let pair = [pair[0], pair[pair.len() - 1]];
@@ -58,14 +58,14 @@ pub(super) fn close(doubtful: &[(Point<Fe4>, [&[u8; 32]; 4])]) -> Vec<[bool; 4]>
 
 /// The lanes that have a point.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn lanes(decoded: Decoded) -> [bool; 4] {
+pub(super) fn lanes<E: Element>(decoded: Decoded<E>) -> [bool; 4] {
     let mask = _mm256_movemask_pd(decoded.on_curve);
     std::array::from_fn(|lane| mask >> lane & 1 == 1)
 }
 
 /// Whether 8 times the point of each lane is (0, 1).
 #[target_feature(enable = "avx2,fma")]
-fn neutral_times_eight(mut point: Point<Fe4>) -> [bool; 4] {
+fn neutral_times_eight<E: Element>(mut point: Point<E>) -> [bool; 4] {
     (0..3).for_each(|_| point.double());
     let (x, y) = (_mm256_movemask_pd(point.x.is_zero()), _mm256_movemask_pd(point.y.sub(&point.z).carry().is_zero()));
     std::array::from_fn(|lane| (x & y) >> lane & 1 == 1)
@@ -84,13 +84,13 @@ struct Coefficients<'a> {
 /// The answers to all rows, if those whose R is a point satisfy the equation together; None if one of them is not good
 /// or the system has no random numbers.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn together(rows: &[Row<'_>]) -> Option<Vec<bool>> {
-    let numbers = Numbers::new();
+pub(super) fn together<E: Element>(rows: &[Row<'_>]) -> Option<Vec<bool>> {
+    let numbers = Numbers::<E>::new();
     let (terms, points) = minus_rs(rows, &numbers);
     // Whoever sends an R that is no point has only that row refused.
     let live: Vec<Row<'_>> = rows.iter().zip(&points).filter_map(|(row, &point)| point.then_some(*row)).collect();
     let coefficients = coefficients(&live)?;
-    let shape = Shape::best(128, terms.len());
+    let shape = Shape::best(128, terms.len(), E::PLANS);
     let halves: Vec<[u64; 5]> = coefficients.z.iter().map(|&z| digits::spread_out(z, shape.bits())).collect();
     let mut sum = shape.sum(&terms, &halves, &numbers);
     drop(terms);
@@ -100,12 +100,14 @@ pub(super) fn together(rows: &[Row<'_>]) -> Option<Vec<bool>> {
 
 /// The terms of all -R that are points, and which are.
 #[target_feature(enable = "avx2,fma")]
-fn minus_rs(rows: &[Row<'_>], numbers: &Numbers) -> (Vec<Term>, Vec<bool>) {
+fn minus_rs<E: Element>(rows: &[Row<'_>], numbers: &Numbers<E>) -> (Vec<Term>, Vec<bool>) {
     let (mut terms, mut points) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for group in rows.chunks(8) {
-        let negatives: [[u8; 32]; 8] = std::array::from_fn(|lane| negative(group[lane.min(group.len() - 1)].r));
-        let [a, b, c, d, e, f, g, h] = negatives.each_ref();
-        for (four, rows) in decoded_eight([[a, b, c, d], [e, f, g, h]], numbers).iter().zip(group.chunks(4)) {
+    for group in rows.chunks(16) {
+        let negatives: [[[u8; 32]; 4]; 4] = std::array::from_fn(|four| {
+            std::array::from_fn(|lane| negative(group[(4 * four + lane).min(group.len() - 1)].r))
+        });
+        let encodings = negatives.each_ref().map(|four| four.each_ref());
+        for (four, rows) in decoded_sixteen(encodings, numbers).iter().zip(group.chunks(4)) {
             let lanes = lanes(*four);
             points.extend(&lanes[..rows.len()]);
             let scattered = Term::scattered(&four.affine(numbers));
@@ -161,29 +163,24 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|at| u64::from_le_bytes(words[at]))
 }
 
-/// The base point as an entry.
-static BASE_ENTRY: LazyLock<Entry> = LazyLock::new(|| {
-    // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
-    unsafe { base_entry() }
-});
-
+/// The base point as an entry, which every field packs alike.
 #[target_feature(enable = "avx2,fma")]
-fn base_entry() -> Entry {
-    let numbers = Numbers::new();
-    Entry::scattered(&decoded([&BASE; 4], &numbers).affine(&numbers))[0]
+fn base_entry<E: Element>(numbers: &Numbers<E>) -> Entry {
+    static BASE_ENTRY: OnceLock<Entry> = OnceLock::new();
+    *BASE_ENTRY.get_or_init(|| Entry::scattered(&decoded([&BASE; 4], numbers).affine(numbers))[0])
 }
 
 /// The sum of [z s]B and of all [z k](-A).
 #[target_feature(enable = "avx2,fma")]
-fn of_keys(coefficients: &Coefficients<'_>, numbers: &Numbers) -> Point<Fe4> {
+fn of_keys<E: Element>(coefficients: &Coefficients<'_>, numbers: &Numbers<E>) -> Point<E> {
     let keys = coefficients.keys.iter().map(|(key, number)| (key.entry(), number));
-    let (entries, sums): (Vec<Entry>, Vec<&Number>) = keys.chain([(*BASE_ENTRY, &coefficients.base)]).unzip();
-    let shape = Shape::best(256, entries.len());
+    let (entries, sums): (Vec<Entry>, Vec<&Number>) = keys.chain([(base_entry(numbers), &coefficients.base)]).unzip();
+    let shape = Shape::best(256, entries.len(), E::PLANS);
     let halves: Vec<[u64; 5]> =
         sums.iter().map(|&&[a, b, c, d]| digits::halved(&[a, b, c, d, 0], shape.bits())).collect();
     let mut terms = Vec::with_capacity(entries.len() + 3);
     for group in entries.chunks(4) {
-        terms.extend(Term::scattered(&Entry::gathered(filled(group).each_ref(), [0; 4])));
+        terms.extend(Term::scattered(&Entry::gathered::<E>(filled(group).each_ref(), [0; 4])));
     }
     terms.truncate(entries.len());
     shape.sum(&terms, &halves, numbers)

@@ -11,18 +11,17 @@ use sha2::{Digest as _, Sha512};
 
 use super::buckets::{Shape, Term};
 use super::cofactored::{lanes, together};
-use super::decode::{Numbers, decoded_eight};
+use super::decode::{Numbers, decoded_eight, decoded_sixteen};
 use super::digits;
 use super::entry::{Digit, index};
+use super::fe::Fe4;
+use super::fi::Fi4;
+use super::field::Element;
 use super::kernel::{Lanes, encodings};
 use super::order::{Multiplier, Sum};
 use super::tests::Seeded;
 use super::{Kernel as _, Row};
 use crate::ed25519::{Key, Mode};
-
-fn here() -> bool {
-    Lanes::detect().is_some()
-}
 
 fn power_of_two(bits: usize) -> Scalar {
     (0..bits).fold(Scalar::ONE, |power, _| power + power)
@@ -82,8 +81,9 @@ fn number(half: &[u64; 5], width: u32, bits: usize) -> Scalar {
 #[test]
 fn digits_of_every_shape_add_up_to_their_number() {
     let mut numbers = Seeded(128);
-    for terms in [1, 60, 300, 1_000, 5_000, 65_536, 1_000_000] {
-        let (short, long) = (Shape::best(128, terms), Shape::best(256, terms));
+    let counts = [1, 60, 300, 1_000, 5_000, 65_536, 1_000_000];
+    for (terms, groups) in counts.iter().flat_map(|&terms| [(terms, 1), (terms, 2)]) {
+        let (short, long) = (Shape::best(128, terms, groups), Shape::best(256, terms, groups));
         assert!((128..192).contains(&short.bits()) && (256..320).contains(&long.bits()));
         for r in [0, u128::MAX, 1 << 127, u128::from_le_bytes(numbers.bytes())] {
             assert_eq!(number(&digits::spread_out(r, short.bits()), short.width(), short.bits()), multiplier(r));
@@ -107,8 +107,8 @@ fn points(count: usize, numbers: &mut Seeded) -> Vec<EdwardsPoint> {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn check_sums(terms: usize, numbers: &mut Seeded) {
-    let constants = Numbers::new();
+fn check_sums<E: Element>(terms: usize, numbers: &mut Seeded) {
+    let constants = Numbers::<E>::new();
     let points = points(terms, numbers);
     let mut prepared = Vec::new();
     for eight in points.chunks(8) {
@@ -147,22 +147,35 @@ fn integer(r: u128, point: &EdwardsPoint) -> EdwardsPoint {
 
 #[test]
 fn sums_of_points_of_any_order_are_those_of_dalek() {
-    if !here() {
+    check_all_sums::<Fe4>();
+    check_all_sums::<Fi4>();
+}
+
+fn check_all_sums<E: Element>() {
+    if !E::is_here() {
         return;
     }
     let mut numbers = Seeded(13);
     for terms in [1, 2, 9, 64, 150] {
-        // SAFETY: AVX2 and FMA were found.
-        unsafe { check_sums(terms, &mut numbers) }
+        // SAFETY: the instructions of the field were found.
+        unsafe { check_sums::<E>(terms, &mut numbers) }
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn check_decoding(bytes: &[[u8; 32]; 8]) -> usize {
-    let constants = Numbers::new();
+fn check_decoding<E: Element>(bytes: &[[u8; 32]; 8]) -> usize {
+    let constants = Numbers::<E>::new();
     let [a, b, c, d, e, f, g, h] = bytes.each_ref();
     let mut found = 0;
-    for (four, bytes) in decoded_eight([[a, b, c, d], [e, f, g, h]], &constants).iter().zip(bytes.chunks(4)) {
+    let eight = decoded_eight([[a, b, c, d], [e, f, g, h]], &constants);
+    let sixteen = decoded_sixteen([[e, f, g, h], [h, g, f, e], [a, b, c, d], [e, f, g, h]], &constants);
+    let turned = [3, 2, 1, 0].map(|lane| lanes(sixteen[1])[lane]);
+    assert_eq!(turned, lanes(eight[1]));
+    for (one, other) in eight.iter().zip(&sixteen[2..]).chain([(&eight[1], &sixteen[0])]) {
+        assert_eq!(lanes(*one), lanes(*other));
+        assert_eq!(encodings(&[one.point(&constants)]), encodings(&[other.point(&constants)]));
+    }
+    for (four, bytes) in eight.iter().zip(bytes.chunks(4)) {
         let encoded = encodings(&[four.point(&constants)])[0];
         for ((point, encoded), bytes) in lanes(*four).iter().zip(encoded).zip(bytes) {
             assert_eq!(*point, CompressedEdwardsY(*bytes).decompress().is_some(), "{bytes:?}");
@@ -175,7 +188,12 @@ fn check_decoding(bytes: &[[u8; 32]; 8]) -> usize {
 
 #[test]
 fn encodings_are_points_where_dalek_finds_one() {
-    if !here() {
+    check_encodings::<Fe4>();
+    check_encodings::<Fi4>();
+}
+
+fn check_encodings<E: Element>() {
+    if !E::is_here() {
         return;
     }
     let mut numbers = Seeded(255);
@@ -186,8 +204,8 @@ fn encodings_are_points_where_dalek_finds_one() {
         bytes.iter_mut().for_each(|bytes| bytes[31] &= 0xBF);
         bytes[3] = [0; 32];
         bytes[3][..8].copy_from_slice(&(round + 2).to_le_bytes());
-        // SAFETY: AVX2 and FMA were found.
-        found += unsafe { check_decoding(&bytes) };
+        // SAFETY: the instructions of the field were found.
+        found += unsafe { check_decoding::<E>(&bytes) };
     }
     assert!((1_800..2_200).contains(&found), "{found} of 4000");
 }
@@ -199,7 +217,7 @@ struct Set {
 }
 
 impl Set {
-    fn new(count: usize, numbers: &mut Seeded) -> Self {
+    fn new<E: Element>(count: usize, numbers: &mut Seeded) -> Self {
         let secret = Scalar::from_bytes_mod_order_wide(&numbers.bytes());
         let public = EdwardsPoint::mul_base(&secret).compress().to_bytes();
         let row = |at: usize| {
@@ -209,14 +227,14 @@ impl Set {
             (point, (r + Scalar::from_bytes_mod_order_wide(&hash.into()) * secret).to_bytes(), message)
         };
         // Enrolled in lanes whatever the environment says: the equation is theirs.
-        let entry = Lanes::detect().unwrap().enroll(&[public]).remove(0).unwrap();
+        let entry = Lanes::<E>::detect().unwrap().enroll(&[public]).remove(0).unwrap();
         Self { key: Key::of(public, entry, &Arc::default()), rows: (0..count).map(row).collect() }
     }
 
     /// What the equation alone says of all rows.
-    fn together(&self) -> Option<Vec<bool>> {
-        // SAFETY: the caller has found AVX2 and FMA.
-        unsafe { together(&self.signed()) }
+    fn together<E: Element>(&self) -> Option<Vec<bool>> {
+        // SAFETY: the caller has found the instructions of the field.
+        unsafe { together::<E>(&self.signed()) }
     }
 
     fn signed(&self) -> Vec<Row<'_>> {
@@ -227,36 +245,46 @@ impl Set {
 
 #[test]
 fn the_equation_holds_for_good_rows_however_few_and_for_no_others() {
-    let Some(kernel) = Lanes::detect() else { return };
+    check_equation::<Fe4>();
+    check_equation::<Fi4>();
+}
+
+fn check_equation<E: Element>() {
+    let Some(kernel) = Lanes::<E>::detect() else { return };
     let mut numbers = Seeded(3);
     for count in [1, 2, 3, 8, 9, 100] {
-        let mut set = Set::new(count, &mut numbers);
+        let mut set = Set::new::<E>(count, &mut numbers);
         // Were the equation not taken times 8, rows 1 to 7 of 8 would spoil it.
-        assert_eq!(set.together(), Some(vec![true; count]));
+        assert_eq!(set.together::<E>(), Some(vec![true; count]));
         let at = numbers.below(count);
         let good = set.rows[at];
         set.rows[at].0[7] ^= 1;
         set.rows[at].1[7] ^= 1;
-        let answers = set.together();
+        let answers = set.together::<E>();
         assert!(answers.is_none_or(|answers| !answers[at]), "{count} rows");
         let expected: Vec<bool> = (0..count).map(|row| row != at).collect();
         assert_eq!(kernel.verify(&set.signed(), Mode::Cofactored), expected);
         set.rows[at] = good;
         set.rows[at].2[0] ^= 1;
-        assert_eq!(set.together(), None);
+        assert_eq!(set.together::<E>(), None);
     }
 }
 
 #[test]
 fn the_equation_is_not_fooled_by_what_cancels_out() {
-    if !here() {
+    check_cancelling::<Fe4>();
+    check_cancelling::<Fi4>();
+}
+
+fn check_cancelling<E: Element>() {
+    if !E::is_here() {
         return;
     }
     let mut numbers = Seeded(4);
-    let mut set = Set::new(40, &mut numbers);
+    let mut set = Set::new::<E>(40, &mut numbers);
     let change = Scalar::from_bytes_mod_order_wide(&numbers.bytes());
     for (at, change) in [(3, change), (32, -change)] {
         set.rows[at].1 = (Scalar::from_canonical_bytes(set.rows[at].1).unwrap() + change).to_bytes();
     }
-    (0..20).for_each(|_| assert_eq!(set.together(), None));
+    (0..20).for_each(|_| assert_eq!(set.together::<E>(), None));
 }

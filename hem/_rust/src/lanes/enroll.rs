@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use super::decode::{Numbers, decoded, negative, sign_bits, with_y};
 use super::digits::bits;
 use super::entry::{self, transposed, words_of};
-use super::fe::{Fe4, Field as _, Words};
+use super::field::{Element, Words};
 use super::kernel::{affine, encoded, filled};
 use super::point::{Affine, Cached, Point};
 use super::tables::{added, doubled};
@@ -55,10 +55,10 @@ static DIGITS: LazyLock<Vec<(usize, i8)>> = LazyLock::new(|| {
 
 /// [c] of four points.
 #[target_feature(enable = "avx2,fma")]
-fn eighth(point: Point<Fe4>, numbers: &Numbers) -> Point<Fe4> {
+fn eighth<E: Element>(point: Point<E>, numbers: &Numbers<E>) -> Point<E> {
     let twice = doubled(point, 1).cached(&numbers.twice_d);
     let mut odd = point;
-    let multiples: [Cached<Fe4>; 1 << (WIDTH - 2)] = std::array::from_fn(|at| {
+    let multiples: [Cached<E>; 1 << (WIDTH - 2)] = std::array::from_fn(|at| {
         if at > 0 {
             odd = added(odd, &twice);
         }
@@ -89,26 +89,26 @@ fn equal(one: &Words, other: &Words) -> i32 {
 
 /// The elements of words that are below 2^255, and a bit for each lane in which they are below p.
 #[target_feature(enable = "avx2,fma")]
-fn canonical(words: &Words) -> (Fe4, i32) {
-    let element = Fe4::from_words(words);
+fn canonical<E: Element>(words: &Words) -> (E, i32) {
+    let element = E::from_words(words);
     (element, equal(&element.to_words(), words))
 }
 
 /// The entries of four points.
 #[target_feature(enable = "avx2,fma")]
-fn entry_of(x: &Fe4, y: &Fe4, numbers: &Numbers) -> [Entry; 4] {
+fn entry_of<E: Element>(x: &E, y: &E, numbers: &Numbers<E>) -> [Entry; 4] {
     Entry::scattered(&Affine::new(x, y, &numbers.half, &numbers.d))
 }
 
 /// What enrollment says of each encoding, four at a time.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn enrolled(keys: &[[u8; 32]]) -> Vec<Result<Entry, Reason>> {
-    let numbers = Numbers::new();
+pub(super) fn enrolled<E: Element>(keys: &[[u8; 32]]) -> Vec<Result<Entry, Reason>> {
+    let numbers = Numbers::<E>::new();
     keys.chunks(4).flat_map(|group| four_enrolled(group, &numbers).into_iter().take(group.len())).collect()
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn four_enrolled(group: &[[u8; 32]], numbers: &Numbers) -> [Result<Entry, Reason>; 4] {
+fn four_enrolled<E: Element>(group: &[[u8; 32]], numbers: &Numbers<E>) -> [Result<Entry, Reason>; 4] {
     let words = words_of(filled(&group.iter().collect::<Vec<_>>()));
     let (odd, [a, b, c, d]) = (sign_bits(&words), words);
     let (y, is_reduced) = canonical(&[a, b, c, _mm256_and_si256(d, _mm256_set1_epi64x(i64::MAX))]);
@@ -122,7 +122,7 @@ fn four_enrolled(group: &[[u8; 32]], numbers: &Numbers) -> [Result<Entry, Reason
     let y_same = again.y.sub(&point.y.mul(&again.z)).carry().is_zero();
     // Of the two points with x = 0 one is neutral, and no other point of small order passes.
     let strong = lanes(x_same) & lanes(y_same) & !is_zero;
-    let entries = entry_of(&numbers.one.sub(&numbers.one).sub(&point.x), &point.y, numbers);
+    let entries = entry_of(&numbers.zero.sub(&point.x).settled(), &point.y, numbers);
     let sound = is_reduced & on_curve & !negative_zero;
     std::array::from_fn(|lane| match (sound >> lane & 1, strong >> lane & 1) {
         (0, _) => Err(KeyMalformed),
@@ -133,11 +133,11 @@ fn four_enrolled(group: &[[u8; 32]], numbers: &Numbers) -> [Result<Entry, Reason
 
 /// The eighths of the negatives of keys: x and y, 32 bytes each.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn eighths(keys: &[[u8; 32]]) -> Vec<Eighth> {
-    let numbers = Numbers::new();
+pub(super) fn eighths<E: Element>(keys: &[[u8; 32]]) -> Vec<Eighth> {
+    let numbers = Numbers::<E>::new();
     let mut eighths = Vec::with_capacity(keys.len());
     for block in keys.chunks(BLOCK) {
-        let points: Vec<Point<Fe4>> = block.chunks(4).map(|group| four_eighths(group, &numbers)).collect();
+        let points: Vec<Point<E>> = block.chunks(4).map(|group| four_eighths(group, &numbers)).collect();
         for ((x, y), group) in affine(&points).into_iter().zip(block.chunks(4)) {
             let halves = [x, y].map(|half| transposed(half.to_words()));
             eighths.extend((0..group.len()).map(|lane| bytes_of(halves.map(|half| entry::numbers(half[lane])))));
@@ -155,7 +155,7 @@ fn bytes_of(words: [[u64; 4]; 2]) -> Eighth {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn four_eighths(group: &[[u8; 32]], numbers: &Numbers) -> Point<Fe4> {
+fn four_eighths<E: Element>(group: &[[u8; 32]], numbers: &Numbers<E>) -> Point<E> {
     let negatives: Vec<[u8; 32]> = group.iter().map(negative).collect();
     let negatives = filled(&negatives);
     eighth(decoded(negatives.each_ref(), numbers).point(numbers), numbers)
@@ -163,12 +163,12 @@ fn four_eighths(group: &[[u8; 32]], numbers: &Numbers) -> Point<Fe4> {
 
 /// The entries of the negatives of the keys whose eighths these are.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn admitted(keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>> {
-    let numbers = Numbers::new();
+pub(super) fn admitted<E: Element>(keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>> {
+    let numbers = Numbers::<E>::new();
     let mut admitted = Vec::with_capacity(keys.len());
     for block in keys.chunks(BLOCK) {
-        let groups: Vec<(Point<Fe4>, i32)> = block.chunks(4).map(|group| four_times_eight(group, &numbers)).collect();
-        let points: Vec<Point<Fe4>> = groups.iter().map(|(point, _)| *point).collect();
+        let groups: Vec<(Point<E>, i32)> = block.chunks(4).map(|group| four_times_eight(group, &numbers)).collect();
+        let points: Vec<Point<E>> = groups.iter().map(|(point, _)| *point).collect();
         for (((x, y), (_, sound)), group) in affine(&points).iter().zip(groups).zip(block.chunks(4)) {
             let encodings = encoded(x, y);
             let entries = entry_of(x, y, &numbers);
@@ -183,16 +183,15 @@ pub(super) fn admitted(keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>> {
 
 /// 8 times the points that are said to be eighths, and a bit for each lane in which it is one of the curve.
 #[target_feature(enable = "avx2,fma")]
-fn four_times_eight(group: &[([u8; 32], Eighth)], numbers: &Numbers) -> (Point<Fe4>, i32) {
+fn four_times_eight<E: Element>(group: &[([u8; 32], Eighth)], numbers: &Numbers<E>) -> (Point<E>, i32) {
     let halves: Vec<&[[u8; 32]]> = group.iter().map(|(_, eighth)| eighth.as_chunks().0).collect();
     let halves = filled(&halves);
-    let (x, x_reduced) = canonical(&words_of(halves.map(|half| &half[0])));
-    let (y, y_reduced) = canonical(&words_of(halves.map(|half| &half[1])));
+    let (x, x_reduced) = canonical::<E>(&words_of(halves.map(|half| &half[0])));
+    let (y, y_reduced) = canonical::<E>(&words_of(halves.map(|half| &half[1])));
     let (xx, yy) = (x.sqr(), y.sqr());
     let right = xx.mul(&yy).mul(&numbers.d).add(&numbers.one).carry();
     let on_curve = yy.sub(&xx).carry().sub(&right).carry().is_zero();
     // Z of a point that is none might be 0, and take all other points of its lane with it into the inversion.
-    let zero = numbers.one.sub(&numbers.one);
-    let point = Point::new(zero.or_where(&x, on_curve), numbers.one.or_where(&y, on_curve), numbers.one);
+    let point = Point::new(numbers.zero.or_where(&x, on_curve), numbers.one.or_where(&y, on_curve), numbers.one);
     (doubled(point, 3), x_reduced & y_reduced & lanes(on_curve))
 }

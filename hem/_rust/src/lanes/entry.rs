@@ -7,7 +7,7 @@ use std::arch::x86_64::{
 };
 
 use super::Entry;
-use super::fe::{Fe4, Words};
+use super::field::{Element, Words};
 use super::point::Affine;
 
 /// Of four rows the four columns, and back.
@@ -52,31 +52,31 @@ impl Entry {
     /// Four entries, each negated as its digit says.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    pub(super) fn gathered(entries: [&Self; 4], digits: [Digit; 4]) -> Affine<Fe4> {
+    pub(super) fn gathered<E: Element>(entries: [&Self; 4], digits: [Digit; 4]) -> Affine<E> {
         let signs = signs(digits);
         let [a, b, c, d] = entries;
         // The negative of a point has the same y and the other x: its plus is the minus of the point.
         let [i, j, k, l] = digits;
         let [i, j, k, l] = [swap(i), swap(j), swap(k), swap(l)];
         Affine {
-            plus: Fe4::from_packed(&transposed([a.part(i), b.part(j), c.part(k), d.part(l)])),
-            minus: Fe4::from_packed(&transposed([a.part(i ^ 4), b.part(j ^ 4), c.part(k ^ 4), d.part(l ^ 4)])),
-            product: Fe4::from_packed(&transposed([a.part(8), b.part(8), c.part(8), d.part(8)])).negated_where(signs),
+            plus: E::from_packed(&transposed([a.part(i), b.part(j), c.part(k), d.part(l)])),
+            minus: E::from_packed(&transposed([a.part(i ^ 4), b.part(j ^ 4), c.part(k ^ 4), d.part(l ^ 4)])),
+            product: E::from_packed(&transposed([a.part(8), b.part(8), c.part(8), d.part(8)])).negated_where(signs),
         }
     }
 
     /// Four words of the twelve, from `at` on, which must be at most 8.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    fn part(&self, at: usize) -> __m256i {
+    pub(super) fn part(&self, at: usize) -> __m256i {
         debug_assert!(at <= 8);
-        // SAFETY: private, and every caller gives 0, 4 or 8: the words read are among the twelve.
+        // SAFETY: every caller gives 0, 4 or 8: the words read are among the twelve.
         unsafe { _mm256_loadu_si256(self.0.as_ptr().add(at).cast()) }
     }
 
     /// The entry of each lane. All three parts must be tight.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn scattered(point: &Affine<Fe4>) -> [Self; 4] {
+    pub(super) fn scattered<E: Element>(point: &Affine<E>) -> [Self; 4] {
         let mut entries = [Self::default(); 4];
         for (at, part) in [point.plus, point.minus, point.product].into_iter().enumerate() {
             for (entry, words) in entries.iter_mut().zip(transposed(part.to_packed())) {
@@ -100,7 +100,7 @@ impl Entry {
 
 /// Where the plus of a point with this digit begins.
 #[inline(always)]
-fn swap(digit: Digit) -> usize {
+pub(super) fn swap(digit: Digit) -> usize {
     usize::from(digit >> 15) * 4
 }
 

@@ -1,15 +1,16 @@
 //! The kernel in lanes: hash, digits, sums of table entries, one inversion for all rows, byte compare.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use curve25519_dalek::scalar::Scalar;
 
 use super::entry::{numbers, transposed};
-use super::fe::{Fe4, Field as _};
+use super::field::Element;
 use super::plan::{Plan, Table};
 use super::point::{Point, inverted};
-use super::tables::{self, BASE_TABLE, Few};
+use super::tables::{self, Few, base_table};
 use super::{Eighth, Entry, Kernel, Mode, Portable, Row, cofactored, enroll, sha512};
 use crate::ed25519::Key;
 use crate::reason::Reason;
@@ -25,19 +26,23 @@ const SHARING: usize = 64;
 /// Rows that this process has seen.
 static ROWS: AtomicU64 = AtomicU64::new(0);
 
-/// Proof that this processor has AVX2 and FMA: only `detect` makes one.
+/// Proof that this processor has the instructions of a field: only `detect` makes one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lanes(());
+pub(super) struct Lanes<E>(PhantomData<E>);
 
-impl Lanes {
+impl<E: Element> Lanes<E> {
     /// Returns the kernel if this processor can run it.
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        E::is_here().then_some(Self(PhantomData))
     }
 }
 
-impl Kernel for Lanes {
+impl<E: Element> Kernel for Lanes<E> {
     fn name(&self) -> &'static str {
+        E::NAME
+    }
+
+    fn form(&self) -> &'static str {
         "lanes"
     }
 
@@ -46,53 +51,42 @@ impl Kernel for Lanes {
             return Vec::new();
         }
         // A key has no entry if it was enrolled by the portable kernel.
-        if !rounds_to_nearest() || rows.iter().any(|row| row.key.entry() == Entry::NONE) {
+        if !E::is_exact() || rows.iter().any(|row| row.key.entry() == Entry::NONE) {
             return Portable.verify(rows, mode);
         }
-        // SAFETY: `Lanes` exists only where AVX2 and FMA were found.
+        // SAFETY: `Lanes` exists only where the instructions of its field were found, AVX2 and FMA among them.
         unsafe {
             match mode {
-                Mode::Exact => verify(rows, mode),
-                Mode::Cofactored => cofactored::verify(rows),
+                Mode::Exact => verify::<E>(rows, mode),
+                Mode::Cofactored => cofactored::verify::<E>(rows),
             }
         }
     }
 
     fn enroll(&self, keys: &[[u8; 32]]) -> Vec<Result<Entry, Reason>> {
-        if !rounds_to_nearest() {
+        if !E::is_exact() {
             return Portable.enroll(keys);
         }
         // SAFETY: as above.
-        unsafe { enroll::enrolled(keys) }
+        unsafe { enroll::enrolled::<E>(keys) }
     }
 
     fn eighths(&self, keys: &[[u8; 32]]) -> Vec<Eighth> {
-        if !rounds_to_nearest() {
+        if !E::is_exact() {
             // Zeros are no eighth of any key: whoever opens the file will check these keys by themselves.
             return vec![[0; 64]; keys.len()];
         }
         // SAFETY: as above.
-        unsafe { enroll::eighths(keys) }
+        unsafe { enroll::eighths::<E>(keys) }
     }
 
     fn admit(&self, keys: &[([u8; 32], Eighth)]) -> Vec<Option<Entry>> {
-        if !rounds_to_nearest() {
+        if !E::is_exact() {
             return vec![None; keys.len()];
         }
         // SAFETY: as above.
-        unsafe { enroll::admitted(keys) }
+        unsafe { enroll::admitted::<E>(keys) }
     }
-}
-
-/// Whether this thread rounds to nearest and lets no floating-point exception trap. The proof of the product needs the
-/// first, and programs that this library is loaded into may have changed either.
-fn rounds_to_nearest() -> bool {
-    const ROUNDING: u32 = 0x6000;
-    const MASKED: u32 = 0x1F80;
-    let mut state = 0_u32;
-    // SAFETY: stores the 32 bits of MXCSR, which every x86-64 processor has, into `state`.
-    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut state, options(nostack, preserves_flags)) };
-    state & (ROUNDING | MASKED) == MASKED
 }
 
 /// What keys without a table have for one call.
@@ -100,16 +94,16 @@ type Fresh = HashMap<*const Key, Few>;
 
 /// Looks at each row alone. What the exact rule refuses, the cofactored one has a second look at.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn verify(rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
-    let fresh = prepare(rows);
+pub(super) fn verify<E: Element>(rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
+    let fresh = prepare::<E>(rows);
     let scalars = scalars(rows);
     let mut work: Vec<(usize, Table<'_>)> =
         rows.iter().enumerate().filter_map(|(at, row)| Some((at, table(row.key, &fresh)?))).collect();
     // Lanes that add together must have tables of one kind.
     work.sort_by_key(|(_, table)| table.kind());
     let kinds = work.chunk_by(|(_, one), (_, other)| one.kind() == other.kind());
-    let groups: Vec<[(usize, Table<'_>); 4]> = kinds.flat_map(|kind| kind.chunks(4)).map(filled).collect();
-    let sums = sums(&groups, rows, &scalars);
+    let groups: Vec<Group<'_>> = kinds.flat_map(|kind| kind.chunks(4)).map(filled).collect();
+    let sums = sums::<E>(&groups, rows, &scalars);
     let mut verdicts = vec![false; rows.len()];
     let (mut doubted, mut doubtful) = (Vec::new(), Vec::new());
     for ((encodings, sum), group) in encodings(&sums).iter().zip(&sums).zip(&groups) {
@@ -141,12 +135,12 @@ fn table<'a>(key: &'a Key, fresh: &'a Fresh) -> Option<Table<'a>> {
 /// Builds the tables that rows will want: larger ones for keys that have signed often, combs for keys that have signed
 /// before. A comb takes longer than a row without one, and many keys are met once in a process.
 #[target_feature(enable = "avx2,fma")]
-fn prepare(rows: &[Row<'_>]) -> Fresh {
+fn prepare<E: Element>(rows: &[Row<'_>]) -> Fresh {
     ROWS.fetch_add(rows.len() as u64, Ordering::Relaxed);
     let mut missing: Vec<&Key> = Vec::new();
     for Row { key, .. } in rows {
         let tables = key.tables();
-        if tables.wide().is_some() || widen(key) {
+        if tables.wide().is_some() || widen::<E>(key) {
             continue;
         }
         if tables.comb().is_none() {
@@ -159,7 +153,7 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
     let again: Vec<&Key> = missing.iter().copied().filter(met_again).collect();
     for group in again.chunks(4) {
         let entries = filled(group).map(Key::entry);
-        for (key, comb) in group.iter().zip(tables::combs(entries.each_ref())) {
+        for (key, comb) in group.iter().zip(tables::combs::<E>(entries.each_ref())) {
             key.tables().keep_comb(comb);
         }
     }
@@ -168,7 +162,7 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
     let mut fresh = Fresh::new();
     for block in missing.chunks(SHARING) {
         let groups: Vec<[Entry; 4]> = block.chunks(4).map(|group| filled(group).map(Key::entry)).collect();
-        let few = tables::few(&groups);
+        let few = tables::few::<E>(&groups);
         fresh.extend(block.iter().map(|key| std::ptr::from_ref(*key)).zip(few.into_iter().flatten()));
     }
     fresh
@@ -176,7 +170,7 @@ fn prepare(rows: &[Row<'_>]) -> Fresh {
 
 /// Counts a signature of a key, and returns whether the key now has the larger table.
 #[target_feature(enable = "avx2,fma")]
-fn widen(key: &Key) -> bool {
+fn widen<E: Element>(key: &Key) -> bool {
     let tables = key.tables();
     if tables.seen.fetch_add(1, Ordering::Relaxed) < MANY {
         return false;
@@ -187,7 +181,7 @@ fn widen(key: &Key) -> bool {
     if now.saturating_sub(since) > MANY || !tables.has_room_for_wide() {
         return false;
     }
-    tables.keep_wide(tables::wide(&key.entry()));
+    tables.keep_wide(tables::wide::<E>(&key.entry()));
     tables.wide().is_some()
 }
 
@@ -208,43 +202,52 @@ fn scalars(rows: &[Row<'_>]) -> Vec<[u8; 32]> {
     sha512::digests(&messages).iter().map(|hash| Scalar::from_bytes_mod_order_wide(hash).to_bytes()).collect()
 }
 
-/// [s]B - [k]A of each row, four at a time.
+/// Four rows, and the table of the key of each.
+type Group<'a> = [(usize, Table<'a>); 4];
+
+/// [s]B - [k]A of each row, four at a time, or as many groups of four of one kind as the field takes side by side.
 #[target_feature(enable = "avx2,fma")]
-fn sums(groups: &[[(usize, Table<'_>); 4]], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<Fe4>> {
-    let (base, one) = (&**BASE_TABLE, Fe4::splat([1, 0, 0, 0]));
-    let mut sums = Vec::with_capacity(groups.len());
-    let (mut plan, mut next) = (Plan::default(), Plan::default());
-    let mut ahead = groups.iter();
-    for step in 0..=groups.len() {
-        match ahead.next() {
-            Some(group) => next.set(
-                group.map(|(_, table)| table),
-                group.map(|(at, _)| &scalars[at]),
-                group.map(|(at, _)| rows[at].s),
-                base,
-            ),
-            None => next.clear(),
+fn sums<E: Element>(groups: &[Group<'_>], rows: &[Row<'_>], scalars: &[[u8; 32]]) -> Vec<Point<E>> {
+    let (base, one) = (base_table::<E>(), E::splat([1, 0, 0, 0]));
+    let mut sums = Vec::with_capacity(groups.len() + 1);
+    let (mut plans, mut next) = (vec![Plan::default(); E::PLANS], vec![Plan::default(); E::PLANS]);
+    let kinds = groups.chunk_by(|one, other| one[0].1.kind() == other[0].1.kind());
+    let mut planned = 0;
+    for side_by_side in kinds.flat_map(|kind| kind.chunks(E::PLANS)).map(Some).chain([None]) {
+        for (at, plan) in next.iter_mut().enumerate() {
+            // Plans that are left over repeat the last.
+            match side_by_side.and_then(|groups| groups.get(at).or(groups.last())) {
+                Some(group) => plan.set(
+                    group.map(|(_, table)| table),
+                    group.map(|(at, _)| &scalars[at]),
+                    group.map(|(at, _)| rows[at].s),
+                    base,
+                ),
+                None => plan.clear(),
+            }
         }
-        if step == 0 {
-            next.prefetch();
+        if planned == 0 {
+            next.iter().for_each(Plan::prefetch);
         } else {
-            sums.push(plan.sum(&next, one));
+            E::sum(&plans, &next, one, &mut sums);
+            sums.truncate(planned);
         }
-        std::mem::swap(&mut plan, &mut next);
+        planned += side_by_side.map_or(0, <[_]>::len);
+        std::mem::swap(&mut plans, &mut next);
     }
     sums
 }
 
 /// The encodings of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn encodings(sums: &[Point<Fe4>]) -> Vec<[[u8; 32]; 4]> {
+pub(super) fn encodings<E: Element>(sums: &[Point<E>]) -> Vec<[[u8; 32]; 4]> {
     affine(sums).iter().map(|(x, y)| encoded(x, y)).collect()
 }
 
 /// X/Z and Y/Z of points, with one inversion.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn affine(points: &[Point<Fe4>]) -> Vec<(Fe4, Fe4)> {
-    let one = Fe4::splat([1, 0, 0, 0]);
+pub(super) fn affine<E: Element>(points: &[Point<E>]) -> Vec<(E, E)> {
+    let one = E::splat([1, 0, 0, 0]);
     let mut before = Vec::with_capacity(points.len());
     let mut product = one;
     for point in points {
@@ -262,7 +265,7 @@ pub(super) fn affine(points: &[Point<Fe4>]) -> Vec<(Fe4, Fe4)> {
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn encoded(x: &Fe4, y: &Fe4) -> [[u8; 32]; 4] {
+pub(super) fn encoded<E: Element>(x: &E, y: &E) -> [[u8; 32]; 4] {
     let odd = numbers(x.to_words()[0]);
     let words = transposed(y.to_words());
     std::array::from_fn(|lane| {

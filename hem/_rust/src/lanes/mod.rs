@@ -1,9 +1,10 @@
-//! Verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA.
+//! Verification of Ed25519 in lanes: four signatures at once where the processor has AVX2 and FMA, eight with AVX-512 IFMA.
 //!
 //! A [`Kernel`] says of each row whether R is the encoding of [s]B - [k]A, or, in the cofactored mode, whether 8 times
-//! the two are the same point. There are two, with the same answers to
-//! every row: `Lanes`, with tables of the multiples of each key, and `Portable`, which is curve25519-dalek. Which one
-//! runs is settled once in a process, by the processor and by `HEM_NO_SIMD`. This is the only folder with unsafe code.
+//! the two are the same point. There are three, with the same answers to every row: `Lanes`, with tables of the multiples
+//! of each key, over a field of doubles (`lanes`) or of integers (`lanes-ifma`), and `Portable`, which is
+//! curve25519-dalek. Which one runs is settled once in a process, by the processor and by `HEM_NO_SIMD`: `ifma` keeps
+//! the integers out, anything else but 0 the lanes. This is the only folder with unsafe code.
 #![allow(clippy::indexing_slicing)] // arrays of fixed sizes, where a wrong index would be caught by any test
 
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -25,9 +26,17 @@ mod entry;
 #[cfg(target_arch = "x86_64")]
 mod fe;
 #[cfg(target_arch = "x86_64")]
+mod fi;
+#[cfg(target_arch = "x86_64")]
+mod field;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod field_tests;
+#[cfg(target_arch = "x86_64")]
 mod kept;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod madd;
 pub(crate) mod map;
 #[cfg(target_arch = "x86_64")]
 mod order;
@@ -44,6 +53,10 @@ mod sha512;
 mod tables;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod wide_tests;
 
 use std::sync::LazyLock;
 
@@ -97,6 +110,9 @@ pub(crate) trait Kernel: Send + Sync {
     /// The name that reports and benchmarks give it.
     fn name(&self) -> &'static str;
 
+    /// The name of the form that entries and eighths have: kernels of one form can use each other's.
+    fn form(&self) -> &'static str;
+
     /// Returns for each row whether the equation of the mode holds, whatever the other rows are.
     fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool>;
 
@@ -113,18 +129,27 @@ pub(crate) trait Kernel: Send + Sync {
 /// Returns the kernel of this process.
 pub(crate) fn kernel() -> &'static dyn Kernel {
     static KERNEL: LazyLock<Box<dyn Kernel>> = LazyLock::new(|| match std::env::var_os("HEM_NO_SIMD") {
-        None => fastest(),
-        Some(value) if value.is_empty() || value == "0" => fastest(),
+        None => fastest(true),
+        Some(value) if value.is_empty() || value == "0" => fastest(true),
+        Some(value) if value == "ifma" => fastest(false),
         Some(_) => Box::new(Portable),
     });
     &**KERNEL
 }
 
-fn fastest() -> Box<dyn Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(lanes) = kernel::Lanes::detect() {
+#[cfg(target_arch = "x86_64")]
+fn fastest(with_ifma: bool) -> Box<dyn Kernel> {
+    if let Some(lanes) = kernel::Lanes::<fi::Fi4>::detect().filter(|_| with_ifma) {
         return Box::new(lanes);
     }
+    if let Some(lanes) = kernel::Lanes::<fe::Fe4>::detect() {
+        return Box::new(lanes);
+    }
+    Box::new(Portable)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fastest(_: bool) -> Box<dyn Kernel> {
     Box::new(Portable)
 }
 

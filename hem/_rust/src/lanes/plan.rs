@@ -4,7 +4,7 @@
 use super::Entry;
 use super::digits::{self, SPAN};
 use super::entry::{Digit, index};
-use super::fe::Fe4;
+use super::field::Element;
 use super::point::{Affine, Point, Spare};
 use super::tables::{
     BASE_DIGITS, BASE_WIDTH, BLOCK_BITS, Comb, FEW_DIGITS, FEW_WIDTH, Few, STEP, WIDE_DIGITS, WIDE_WIDTH, Wide,
@@ -34,15 +34,15 @@ impl Table<'_> {
 
 /// One addition in four lanes.
 #[derive(Clone, Copy, Debug)]
-struct Step<'a> {
-    entries: [&'a Entry; 4],
-    digits: [Digit; 4],
+pub(super) struct Step<'a> {
+    pub(super) entries: [&'a Entry; 4],
+    pub(super) digits: [Digit; 4],
     /// How often the sum is doubled before.
-    doublings: u32,
+    pub(super) doublings: u32,
 }
 
 /// The steps of four signatures.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Plan<'a>(Vec<Step<'a>>);
 
 impl<'a> Plan<'a> {
@@ -102,6 +102,10 @@ impl<'a> Plan<'a> {
         }
     }
 
+    pub(super) fn steps(&self) -> &[Step<'a>] {
+        &self.0
+    }
+
     /// Asks for all entries: for a plan that has none before it.
     pub(super) fn prefetch(&self) {
         self.0.iter().flat_map(|step| step.entries).for_each(Entry::prefetch);
@@ -109,7 +113,7 @@ impl<'a> Plan<'a> {
 
     /// Works the steps off, and asks for the entries of the next plan along the way.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn sum(&self, next: &Self, one: Fe4) -> Point<Fe4> {
+    pub(super) fn sum<E: Element>(&self, next: &Self, one: E) -> Point<E> {
         let (mut sum, mut spare) = (Point::identity(one), Spare([one; 4]));
         for (at, step) in self.0.iter().enumerate() {
             if let Some(step) = next.0.get(at) {
@@ -133,12 +137,12 @@ impl<'a> Plan<'a> {
 
 #[target_feature(enable = "avx2,fma")]
 #[inline(never)]
-fn add(sum: &mut Point<Fe4>, entry: &Affine<Fe4>, spare: &mut Spare<Fe4>) {
+fn add<E: Element>(sum: &mut Point<E>, entry: &Affine<E>, spare: &mut Spare<E>) {
     sum.add_affine(entry, spare);
 }
 
 #[target_feature(enable = "avx2,fma")]
 #[inline(never)]
-fn double(sum: &mut Point<Fe4>) {
+fn double<E: Element>(sum: &mut Point<E>) {
     sum.double();
 }

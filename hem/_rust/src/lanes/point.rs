@@ -4,7 +4,7 @@
 //! tables hold (y + x) / 2, (y - x) / 2 and d x y, so that no coordinate is doubled and one carry less is needed.
 //! They are written for any `Field`, so that `bounds.rs` proves the sizes of what is computed here, not of a copy.
 
-use super::fe::Field;
+use super::field::Field;
 
 /// A point as X/Z, Y/Z and the two factors of T = XY/Z: a doubling has no use for T, so T waits until it is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl<F: Field> Point<F> {
     /// The point that adds nothing.
     #[inline(always)]
     pub(super) fn identity(one: F) -> Self {
-        let zero = one.sub(&one);
+        let zero = one.sub(&one).carry();
         Self::new(zero, one, one)
     }
 
@@ -72,12 +72,12 @@ impl<F: Field> Point<F> {
         let Spare([t, a, b, c]) = spare;
         // A product takes longer than the next one can wait for it, so none stands right after one that it needs.
         e.mul_to(h, t);
-        y.sub(x).mul_to(minus, a);
-        y.add(x).mul_to(plus, b);
-        t.mul_to(product, c);
+        y.sub(x).settled().mul_open(minus, a);
+        y.add(x).settled().mul_open(plus, b);
+        t.mul_open(product, c);
         // Of E, F, G, H each is multiplied by both of its neighbors in the ring; of two neighbors one must be tight.
-        let (f, g) = (z.sub(c), z.add(c).carry());
-        (*e, *h) = (b.sub(a).carry(), b.add(a));
+        let (f, g) = (z.sub(c).settled(), z.add(c).carry());
+        (*e, *h) = (b.sub(a).carry(), b.add(a).settled());
         self.close(&f, &g);
     }
 
@@ -106,10 +106,11 @@ impl<F: Field> Point<F> {
     /// Doubles the point.
     #[inline(always)]
     pub(super) fn double(&mut self) {
-        let (a, b, c, xy) = (self.x.sqr(), self.y.sqr(), self.z.sqr(), self.x.mul(&self.y));
-        let g = b.sub(&a);
+        let (a, b, c) = (self.x.sqr_open(), self.y.sqr_open(), self.z.sqr_open());
+        self.x.mul_open(&self.y, &mut self.e);
+        let g = b.sub(&a).settled();
         let f = c.add(&c).sub(&g).carry();
-        (self.e, self.h) = (xy.add(&xy), a.add(&b).carry());
+        (self.e, self.h) = (self.e.add(&self.e).settled(), a.add(&b).carry());
         self.close(&f, &g);
     }
 
@@ -141,11 +142,12 @@ impl<F: Field> Extended<F> {
     pub(super) fn add_affine(&mut self, entry: &Affine<F>, spare: &mut Spare<F>) {
         let Self { x, y, z, t } = self;
         let Spare([a, b, c, _]) = spare;
-        y.sub(x).mul_to(&entry.minus, a);
-        y.add(x).mul_to(&entry.plus, b);
-        t.mul_to(&entry.product, c);
+        y.sub(x).settled().mul_open(&entry.minus, a);
+        y.add(x).settled().mul_open(&entry.plus, b);
+        t.mul_open(&entry.product, c);
         // E and G are tight, so that of two neighbors in the ring E, F, G, H one is; T takes E and H.
-        let (e, f, g, h) = (b.sub(a).carry(), z.sub(c), z.add(c).carry(), b.add(a));
+        let (e, f) = (b.sub(a).carry(), z.sub(c).settled());
+        let (g, h) = (z.add(c).carry(), b.add(a).settled());
         e.mul_to(&f, x);
         h.mul_to(&g, y);
         f.mul_to(&g, z);
@@ -169,7 +171,7 @@ impl<F: Field> Cached<F> {
     #[inline(always)]
     pub(super) fn negated(&self) -> Self {
         let zero = self.product.sub(&self.product);
-        Self { plus: self.minus, minus: self.plus, twice_z: self.twice_z, product: zero.sub(&self.product) }
+        Self { plus: self.minus, minus: self.plus, twice_z: self.twice_z, product: zero.sub(&self.product).settled() }
     }
 }
 

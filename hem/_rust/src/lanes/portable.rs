@@ -36,6 +36,10 @@ impl Kernel for Portable {
         "portable"
     }
 
+    fn form(&self) -> &'static str {
+        "portable"
+    }
+
     fn verify(&self, rows: &[Row<'_>], mode: Mode) -> Vec<bool> {
         let points: Vec<EdwardsPoint> = rows.iter().map(expected).collect();
         if mode == Mode::Cofactored {

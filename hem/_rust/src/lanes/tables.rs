@@ -1,11 +1,12 @@
 //! Tables of multiples of a point, built in lanes.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use super::Entry;
 use super::decode::{Numbers, decoded};
 use super::digits::{SPAN, TEETH};
-use super::fe::{Fe4, Field as _};
+use super::entry::transposed;
+use super::field::{Element, limbs};
 use super::point::{Affine, Cached, Point, inverted};
 
 /// Entries of a comb: two blocks, each of half of the `2^TEETH` sums of its teeth. 6 KiB.
@@ -45,7 +46,7 @@ pub(super) const BASE: [u8; 32] = {
 
 /// The entries of points, all divided by their Z with one inversion.
 #[target_feature(enable = "avx2,fma")]
-fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
+fn entries<E: Element>(points: &[Point<E>], numbers: &Numbers<E>) -> Vec<[Entry; 4]> {
     let mut before = Vec::with_capacity(points.len());
     let mut product = numbers.one;
     for point in points {
@@ -67,7 +68,7 @@ fn entries(points: &[Point<Fe4>], numbers: &Numbers) -> Vec<[Entry; 4]> {
 
 /// `point` doubled `times` times.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
+pub(super) fn doubled<E: Element>(mut point: Point<E>, times: usize) -> Point<E> {
     for _ in 0..times {
         point.double();
     }
@@ -76,21 +77,21 @@ pub(super) fn doubled(mut point: Point<Fe4>, times: usize) -> Point<Fe4> {
 
 /// `point` and another.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn added(mut point: Point<Fe4>, other: &Cached<Fe4>) -> Point<Fe4> {
+pub(super) fn added<E: Element>(mut point: Point<E>, other: &Cached<E>) -> Point<E> {
     point.add_cached(other);
     point
 }
 
 /// The points of four entries.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn started(entries: [&Entry; 4], numbers: &Numbers) -> Point<Fe4> {
+pub(super) fn started<E: Element>(entries: [&Entry; 4], numbers: &Numbers<E>) -> Point<E> {
     Point::from_affine(&Entry::gathered(entries, [0; 4]), numbers.one)
 }
 
 /// The first odd multiples of points, four by four, with one inversion.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn few(of: &[[Entry; 4]]) -> Vec<[Few; 4]> {
-    let numbers = Numbers::new();
+pub(super) fn few<E: Element>(of: &[[Entry; 4]]) -> Vec<[Few; 4]> {
+    let numbers = Numbers::<E>::new();
     let mut points = Vec::with_capacity(of.len() * size_of::<Few>() / size_of::<Entry>());
     for group in of {
         let mut point = started(group.each_ref(), &numbers);
@@ -108,8 +109,8 @@ pub(super) fn few(of: &[[Entry; 4]]) -> Vec<[Few; 4]> {
 
 /// Combs of four points.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn combs(of: [&Entry; 4]) -> [Box<Comb>; 4] {
-    let numbers = Numbers::new();
+pub(super) fn combs<E: Element>(of: [&Entry; 4]) -> [Box<Comb>; 4] {
+    let numbers = Numbers::<E>::new();
     let mut point = started(of, &numbers);
     // Tooth i of block v is at 2^(SPAN i + STEP v).
     let mut teeth = [Vec::new(), Vec::new()];
@@ -119,7 +120,7 @@ pub(super) fn combs(of: [&Entry; 4]) -> [Box<Comb>; 4] {
         teeth[1].push(point);
         point = doubled(point, if tooth + 1 < TEETH { SPAN - STEP } else { 0 });
     }
-    let points: Vec<Point<Fe4>> = teeth.iter().flat_map(|teeth| sums(teeth, &numbers)).collect();
+    let points: Vec<Point<E>> = teeth.iter().flat_map(|teeth| sums(teeth, &numbers)).collect();
     let entries = entries(&points, &numbers);
     std::array::from_fn(|lane| boxed(entries.iter().map(|four| four[lane]).collect()))
 }
@@ -131,13 +132,13 @@ fn boxed<const N: usize>(entries: Box<[Entry]>) -> Box<[Entry; N]> {
 
 /// The last tooth plus or minus each other: bit i of a sum's place says that tooth i is added.
 #[target_feature(enable = "avx2,fma")]
-fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
+fn sums<E: Element>(teeth: &[Point<E>], numbers: &Numbers<E>) -> Vec<Point<E>> {
     let Some((last, others)) = teeth.split_last() else { return Vec::new() };
     let all_minus = others.iter().fold(*last, |sum, tooth| added(sum, &tooth.cached(&numbers.twice_d).negated()));
     let mut sums = vec![all_minus];
     for tooth in others {
-        let twice: Cached<Fe4> = doubled(*tooth, 1).cached(&numbers.twice_d);
-        let plus: Vec<Point<Fe4>> = sums.iter().map(|sum| added(*sum, &twice)).collect();
+        let twice: Cached<E> = doubled(*tooth, 1).cached(&numbers.twice_d);
+        let plus: Vec<Point<E>> = sums.iter().map(|sum| added(*sum, &twice)).collect();
         sums.extend(plus);
     }
     sums
@@ -145,7 +146,7 @@ fn sums(teeth: &[Point<Fe4>], numbers: &Numbers) -> Vec<Point<Fe4>> {
 
 /// The odd multiples of 2^(width i) times the point, which is in every lane, for each digit i.
 #[target_feature(enable = "avx2,fma")]
-fn windows(mut point: Point<Fe4>, width: u32, digits: usize, numbers: &Numbers) -> Box<[Entry]> {
+fn windows<E: Element>(mut point: Point<E>, width: u32, digits: usize, numbers: &Numbers<E>) -> Box<[Entry]> {
     let mut starts = Vec::with_capacity(digits);
     for _ in 0..digits {
         starts.push(point);
@@ -170,29 +171,27 @@ fn windows(mut point: Point<Fe4>, width: u32, digits: usize, numbers: &Numbers) 
 
 /// The larger table of a point.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn wide(of: &Entry) -> Box<Wide> {
-    let numbers = Numbers::new();
+pub(super) fn wide<E: Element>(of: &Entry) -> Box<Wide> {
+    let numbers = Numbers::<E>::new();
     boxed(windows(started([of; 4], &numbers), WIDE_WIDTH, WIDE_DIGITS, &numbers))
 }
 
-/// The windows of the base point.
-pub(super) static BASE_TABLE: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
-    // SAFETY: only the kernel reads this, after it has found AVX2 and FMA.
-    unsafe { base_table() }
-});
-
+/// The windows of the base point, which every field packs alike.
 #[target_feature(enable = "avx2,fma")]
-fn base_table() -> Box<[Entry]> {
-    let numbers = Numbers::new();
-    windows(decoded([&BASE; 4], &numbers).point(&numbers), BASE_WIDTH, BASE_DIGITS, &numbers)
+pub(super) fn base_table<E: Element>() -> &'static [Entry] {
+    static BASE_TABLE: OnceLock<Box<[Entry]>> = OnceLock::new();
+    BASE_TABLE.get_or_init(|| {
+        let numbers = Numbers::<E>::new();
+        windows(decoded([&BASE; 4], &numbers).point(&numbers), BASE_WIDTH, BASE_DIGITS, &numbers)
+    })
 }
 
 /// Lane i of the result is the first lane of point i.
 #[target_feature(enable = "avx2,fma")]
-fn gathered(points: [&Point<Fe4>; 4]) -> Point<Fe4> {
-    let part = |of: fn(&Point<Fe4>) -> &Fe4| {
-        let [a, b, c, d] = points.map(|point| of(point).first_lane());
-        Fe4::from_lanes([a, b, c, d])
+fn gathered<E: Element>(points: [&Point<E>; 4]) -> Point<E> {
+    let part = |of: fn(&Point<E>) -> &E| {
+        let [a, b, c, d] = points.map(|point| of(point).limbs());
+        E::from_limbs(limbs!(AT => transposed([a[AT], b[AT], c[AT], d[AT]])[0]))
     };
     Point { x: part(|p| &p.x), y: part(|p| &p.y), z: part(|p| &p.z), e: part(|p| &p.e), h: part(|p| &p.h) }
 }
