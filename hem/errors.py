@@ -115,6 +115,13 @@ class Reason(IntEnum):
     LICENSE_SUPERSEDED = 0x0713
     SUPERSEDED_UNKNOWN = 0x0714
     TERMS_NOT_CHECKED = 0x0715
+    REPORT_LATE = 0x0716
+    REPORT_NOT_ASKED = 0x0717
+    REPORT_OVERDUE = 0x0718
+    CHALLENGE_UNANSWERED = 0x0719
+    CHIP_SILENT = 0x071A
+    NEVER_ATTESTED = 0x071B
+    NEVER_ENROLLED = 0x071C
     # 0x08: ranging reports and their timings
     LANDMARK_UNKNOWN = 0x0801
     LANDMARK_REVOKED = 0x0802
@@ -265,6 +272,27 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.SUPERSEDED_UNKNOWN: ReasonText(_F, "a known license to supersede", "hem status: the ids of licenses"),
     Reason.TERMS_NOT_CHECKED: ReasonText(
         _N, "terms that this version checks, and no others", "hem license show: carried, not checked by this version"
+    ),
+    Reason.REPORT_LATE: ReasonText(
+        _F, "evidence no later than the license's interval and grace", "hem fleet silent: what the chip left unanswered"
+    ),
+    Reason.REPORT_NOT_ASKED: ReasonText(
+        _C, "a challenge to the chip within its license's interval", "hem challenge: ask more often than it is due"
+    ),
+    Reason.REPORT_OVERDUE: ReasonText(
+        _C, "evidence within the license's interval", "hem challenge: it fails once the grace is over too"
+    ),
+    Reason.CHALLENGE_UNANSWERED: ReasonText(
+        _P, "an answer to each challenge; none is due yet", "the route to the chip, before evidence is due"
+    ),
+    Reason.CHIP_SILENT: ReasonText(
+        _F, "evidence no later than the license's interval and grace", "inspect the chip on site"
+    ),
+    Reason.NEVER_ATTESTED: ReasonText(
+        _F, "evidence of every licensed chip, in interval and grace", "a chip that was enrolled and never heard of"
+    ),
+    Reason.NEVER_ENROLLED: ReasonText(
+        _F, "every licensed chip enrolled and heard of, in interval and grace", "hem enroll, or a chip that is missing"
     ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(

@@ -75,6 +75,9 @@ STANDING = np.dtype(
         ("budget", "u8"),
         ("limits_location", "?"),
         ("open_terms", "?"),
+        ("interval_ms", "u8"),  # within which evidence is due; 0: the license does not say
+        ("limit_ms", "u8"),  # interval and grace
+        ("due_from", "u8"),  # when the first interval began
         ("device_class", "u1"),
         ("hwmodel", "i8"),
         ("peaks", "u8", len(METERS)),

@@ -181,6 +181,15 @@ def _open_terms(case: _Case) -> str:
     return f"in time and listed; carried, not checked: {', '.join(names)}"
 
 
+def _reported(case: _Case) -> str:
+    standing, time = case.results.standing[case.row], int(case.before("time"))
+    last = f"after that of {utc(time)}" if time else "the first"
+    since = max(time, int(standing["due_from"]))
+    interval, limit = int(standing["interval_ms"]), int(standing["limit_ms"])
+    due = f"due every {interval / 1000:,.0f} s and {(limit - interval) / 1000:,.0f} s of grace"
+    return f"{last}, {(case.results.now - since) / 1000:,.1f} s after the interval began; {due}"
+
+
 def _svn(case: _Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
@@ -241,6 +250,8 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,
     Reason.TERMS_NOT_CHECKED: _open_terms,
+    Reason.REPORT_LATE: _reported,
+    Reason.REPORT_NOT_ASKED: _reported,
     Reason.NO_LICENSE: lambda case: f"chip {case.hex('ueid')} is in no license",
     **dict.fromkeys(
         [
