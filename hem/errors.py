@@ -83,6 +83,7 @@ class Reason(IntEnum):
     LOCATION_NOT_RANGED = 0x0507
     LOCATION_NOT_ON_MAP = 0x0508
     LOCATION_CLAIM_FALSE = 0x0509
+    LOCATION_EVIDENCE_WEAK = 0x050A
     # 0x06: usage
     FIRST_EVIDENCE = 0x0601
     CHAIN_FORK = 0x0602
@@ -220,6 +221,9 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.LOCATION_CLAIM_FALSE: ReasonText(
         _F, "a place that the timings allow, where the chip claims one", "a receiver that was told a false place"
+    ),
+    Reason.LOCATION_EVIDENCE_WEAK: ReasonText(
+        _C, "evidence of the place as good as the license asks", "hem challenge --range: more landmarks, nearer ones"
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(

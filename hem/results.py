@@ -236,6 +236,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
             Reason.LOCATION_CONTRADICTION,
             Reason.LOCATION_INCONCLUSIVE,
             Reason.LOCATION_CLAIM_FALSE,
+            Reason.LOCATION_EVIDENCE_WEAK,
         ],
         lambda case: case.results.whereabouts.told(case.row),
     ),

@@ -86,7 +86,9 @@ class Verifier:
         self.trace("terms")
         ledger = trust.claimed_grants(claims.columns.grant_digest)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
-        located = location.locate(standing, claims, (ranged.rtt_ns, ranged.age_ms), self._know_places(), self._rule())
+        timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
+        located = location.locate(standing, claims, timed, self._know_places(), rule)
+        located = location.demand(located, standing, timed, trust, rule)
         further = [silence.punctual(standing, before, claims.chip, accepted, self.state, now)]
         terms = {
             Term.FRESH: fresh,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
-from hem.model import STANDING
+from hem.model import ASKED, STANDING
 from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
-from hem.trust.terms import OPEN_OF_CHIPS, open_terms
+from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
 from protocols import keys
 from protocols.cose import Envelope, Sign1
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
@@ -77,6 +77,7 @@ class Trust:
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
+        self._asked: NDArray[np.void] | None = None
 
     def use_table(self, path: str | None, *, table_bytes: int) -> None:
         """Begin with an empty key table, which knows the file at `path` if one is given (`KeyTable.open`).
@@ -166,6 +167,12 @@ class Trust:
         if self._standing is None:
             self._standing = self._build_standing()
         return self._standing[chips]
+
+    def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
+        if self._asked is None or len(self._asked) != len(self.licenses):
+            self._asked = np.array([evidence_asked(one.terms) for one in self.licenses], dtype=ASKED)
+        return self._asked[licenses]
 
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
@@ -332,5 +339,6 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
     one["limits_location"] = bool(terms.countries or terms.sites)
     one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
+    one["asks_evidence"] = asks_evidence(terms)
     one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
     return one

@@ -3,6 +3,7 @@
 A table of the text is a group of `protocols.terms`, with the same names: what is written there is what is signed.
 """
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -277,9 +278,27 @@ FURTHER = (
 # takes the term out here; a group of which a part is checked stands here with its other members.
 OPEN_OF_CHIPS = (
     "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
-    "firmware", "location_evidence", "freshness",
+    "firmware", "location_evidence.methods", "freshness",
 )  # fmt: skip
 OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+
+
+def asks_evidence(terms: License) -> bool:
+    """Return whether a license asks how good evidence of a place must be, beside the methods that it may come by."""
+    told = terms.location_evidence
+    return told is not None and told != wire.LocationEvidence(methods=told.methods)
+
+
+def evidence_asked(terms: License) -> tuple[int, int, int, float, float, int]:
+    """Return what a license asks of evidence of a place, as a row of ASKED.
+
+    Whoever asks for short round trips or many probes asks for one timing at the least.
+    """
+    told = terms.location_evidence or wire.LocationEvidence()
+    radius, trip = (math.inf if one is None else float(one) for one in (told.max_radius_m, told.max_rtt_us))
+    least = int(told.max_rtt_us is not None or bool(told.min_probes))
+    landmarks, operators = (least if one is None else one for one in (told.min_landmarks, told.min_operators))
+    return landmarks, operators, told.faulty or 0, radius, trip, told.min_probes or 0
 
 
 def further_terms(terms: License) -> tuple[str, ...]:
