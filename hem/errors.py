@@ -65,6 +65,8 @@ class Reason(IntEnum):
     CHALLENGE_AUDIENCE = 0x0303
     NONCE_USED = 0x0304
     NOT_FRESH = 0x0305
+    EVIDENCE_TOO_OLD = 0x0306
+    NONCE_TOO_SHORT = 0x0307
     # 0x04: firmware
     MEASUREMENT_UNKNOWN = 0x0401
     COMPONENT_MISSING = 0x0402
@@ -186,6 +188,12 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.CHALLENGE_AUDIENCE: ReasonText(_F, "an answer by a chip that was asked", "hem challenge: its audience"),
     Reason.NONCE_USED: ReasonText(_F, "one answer per chip and challenge", "a replay, or a file given twice"),
     Reason.NOT_FRESH: ReasonText(_N, "fresh evidence", "the term `fresh`"),
+    Reason.EVIDENCE_TOO_OLD: ReasonText(
+        _F, "evidence no older than the license allows", "hand evidence in sooner after its challenge"
+    ),
+    Reason.NONCE_TOO_SHORT: ReasonText(
+        _C, "challenges of as many random bits as the license asks", "this version's challenges have 256"
+    ),
     Reason.MEASUREMENT_UNKNOWN: ReasonText(
         _F, "components of the reference values", "hem reference, or changed firmware"
     ),

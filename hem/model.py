@@ -78,6 +78,8 @@ STANDING = np.dtype(
         ("interval_ms", "u8"),  # within which evidence is due; 0: the license does not say
         ("limit_ms", "u8"),  # interval and grace
         ("due_from", "u8"),  # when the first interval began
+        ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
+        ("nonce_bits", "u2"),  # of a challenge, at the least
         ("asks_evidence", "?"),  # how good evidence of a place must be
         ("device_class", "u1"),
         ("hwmodel", "i8"),

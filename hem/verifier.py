@@ -89,7 +89,10 @@ class Verifier:
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self._know_places(), rule)
         located = location.demand(located, standing, timed, trust, rule)
-        further = [silence.punctual(standing, before, claims.chip, accepted, self.state, now)]
+        further = [
+            challenge.recent(standing, asked, accepted, self.state, now),
+            silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+        ]
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, now, further),

@@ -70,7 +70,8 @@ def test_every_term_of_a_license_is_checked_or_said_not_to_be():
         "countries", "sites", "budget", "svn_floor", "debug_allowed", "supersedes",
     }  # fmt: skip
     weighed = ("min_landmarks", "min_operators", "faulty", "max_radius_m", "max_rtt_us", "min_probes")
-    members = {"reporting.interval_s", "reporting.grace_s", *(f"location_evidence.{name}" for name in weighed)}
+    members = {"reporting.interval_s", "reporting.grace_s", "freshness.max_age_s", "freshness.nonce_bits"}
+    members |= {f"location_evidence.{name}" for name in weighed}
     assert {field.name for field in License.FIELDS} == checked | {*FURTHER}
     parted = {name.partition(".")[0] for name in members}
     whole = {*FURTHER} - parted

@@ -339,6 +339,9 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
     one["limits_location"] = bool(terms.countries or terms.sites)
     one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
+    if terms.freshness is not None:
+        one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
+        one["nonce_bits"] = terms.freshness.nonce_bits or 0
     one["asks_evidence"] = asks_evidence(terms)
     one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
     return one
