@@ -92,6 +92,8 @@ def recent(
         state: the challenges so far.
         now: verifier's time, milliseconds.
     """
+    if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
+        return np.full(len(standing), Reason.MET, dtype=np.uint16)
     limited = np.flatnonzero(accepted & (standing["max_age_ms"] > 0))
     old = np.zeros(len(standing), dtype=np.bool_)
     if len(limited):

@@ -24,6 +24,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
         now: verifier's time, milliseconds.
         further: what other stages found of terms of the license, (N,) reasons each; what failed is named first.
     """
+    further = [found for found in further if found.any()]  # most batches have nothing to add
     failed = [VERDICTS[found] == Verdict.FAIL for found in further]
     return np.select(
         [

@@ -36,6 +36,8 @@ def punctual(
         now: verifier's time, milliseconds.
     """
     reasons = np.full(len(standing), Reason.MET, dtype=np.uint16)
+    if not standing["interval_ms"].any():
+        return reasons
     since = _since(standing, before)
     late = accepted & (standing["interval_ms"] > 0) & (_elapsed(since, now) > standing["limit_ms"])
     rows = np.flatnonzero(late)

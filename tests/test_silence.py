@@ -1,4 +1,4 @@
-"""Silence and age: what is late, overdue, old or missing is said so, and nobody is blamed for what nobody asked."""
+"""Silence: what is late, overdue, silent or missing is said so, and nobody is blamed for what nobody asked."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hem import challenge
 from hem import silence as stage
 from hem.errors import Reason, Verdict
 from hem.evidence import messages
@@ -19,7 +18,7 @@ from hem.verifier import Verifier
 from protocols import entries
 from protocols.entries import Kind
 from protocols.messages import EVERY_CHIP, ONE_CHIP, ONE_LICENSE, Audience
-from protocols.terms import Freshness, Reporting
+from protocols.terms import Reporting
 from tests.removed import without
 from tests.simulated import Site, built, site
 from tests.small import LICENSE_ID, START, Chip, World, reasons, seeded_key
@@ -280,59 +279,6 @@ def test_without_the_check_a_silent_chip_has_another_name(reason):
     blind = without(stage, reason).silence(world.verifier.trust, world.verifier.state, world.now)
     assert reason.name in heard(world)[0]
     assert reason not in blind.reasons
-
-
-# ---------------------------------------------------------------- age
-
-
-def aged(seconds, **asked):
-    """Return the results of evidence for a challenge of so many seconds before, and its world."""
-    world = World(1)
-    world.record(world.license_entries(world.chips, sequence=2, freshness=Freshness(**asked)))
-    world.pass_time(1)
-    answered(world)
-    asked_for = world.ask()
-    world.pass_time(seconds)
-    return world.judge([world.chips[0].answer(asked_for)]), world
-
-
-@pytest.mark.parametrize(
-    ("seconds", "asked", "expected"),
-    [
-        (60, {"max_age_s": 60}, "MET"),
-        (61, {"max_age_s": 60}, "EVIDENCE_TOO_OLD"),
-        (600, {"max_age_s": 10_000}, "MET"),
-        (601, {"max_age_s": 10_000}, "CHALLENGE_EXPIRED"),
-        (5, {"nonce_bits": 256}, "MET"),
-        (5, {"nonce_bits": 257}, "NONCE_TOO_SHORT"),
-        (61, {"max_age_s": 60, "nonce_bits": 512}, "EVIDENCE_TOO_OLD"),
-    ],
-)
-def test_evidence_is_as_old_as_its_challenge(seconds, asked, expected):
-    results, world = aged(seconds, **asked)
-    assert reasons(results) == [expected]
-    lines = {one.term: one for one in explain(results, 0, world.verifier.trust)}
-    if expected == "EVIDENCE_TOO_OLD":
-        assert lines["license"].got.endswith("and the license allows 60 s")
-    if expected == "NONCE_TOO_SHORT":
-        assert lines["license"].got == "256 bits, the license asks for 257"
-
-
-@pytest.mark.parametrize(
-    ("reason", "asked"), [(Reason.EVIDENCE_TOO_OLD, {"max_age_s": 60}), (Reason.NONCE_TOO_SHORT, {"nonce_bits": 512})]
-)
-def test_without_the_check_old_evidence_would_do(reason, asked, monkeypatch):
-    assert aged(61, **asked)[0][0].reason is reason
-    monkeypatch.setattr("hem.verifier.challenge", without(challenge, reason))
-    assert reasons(aged(61, **asked)[0]) == ["MET"]
-
-
-def test_nothing_is_said_of_the_age_of_a_replay():
-    _, world = aged(5, max_age_s=60)
-    message = world.chips[0].answer(world.ask())
-    world.judge([message])
-    world.pass_time(61)
-    assert world.judge([message])[0].terms[Term.LICENSE][1] is Reason.MET
 
 
 # ---------------------------------------------------------------- laws

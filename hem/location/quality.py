@@ -84,7 +84,8 @@ def weigh(
         trust: what licenses ask, and who operates landmarks.
         rule: what is assumed.
     """
-    rows = np.flatnonzero(standing["asks_evidence"] & (VERDICTS[reasons] == Verdict.PASS))
+    asks = np.flatnonzero(standing["asks_evidence"])
+    rows = asks[VERDICTS[reasons[asks]] == Verdict.PASS]
     if not len(rows):
         return reasons, None
     asked = trust.asked(standing["license"][rows])

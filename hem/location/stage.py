@@ -175,7 +175,7 @@ def locate(
 def demand(located: Located, standing: NDArray[np.void], timed: Timed, trust: Trust, rule: Rule) -> Located:
     """Return what was found, open where the evidence of a place is weaker than the row's license asks."""
     reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
-    return replace(located, reasons=reasons, weighed=weighed)
+    return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
 
 
 def _named(verdicts: Verdicts) -> NDArray[np.uint16]:
