@@ -368,5 +368,7 @@ def test_the_command_names_who_is_silent(site: Site):
         assert named["unanswered"] in shown.text
         assert f"and {len(site.ueids) - 50} more" in shown.text
     before = site.hem("fleet", "silent", "--as-of", "2020-01-01T00:00:00Z")
-    before.refused("before the workspace was made")
-    site.hem("fleet", "silent", "--as-of", "soon").refused("--as-of 'soon'", "expected")
+    before.refused(site.workspace, "made at", "expected a later time")
+    for wrong in ("soon", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):
+        site.hem("fleet", "silent", "--as-of", wrong).refused(f"--as-of '{wrong}'", "expected")
+    assert site.hem("fleet", "silent", "--as-of", "9999-12-31T23:59:59Z").code == 1

@@ -66,7 +66,8 @@ def _milliseconds(text: str) -> int:
     """Return a time in ISO 8601 in milliseconds since 1970; UTC where it names no zone."""
     try:
         time = datetime.fromisoformat(text)
-        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+        # In UTC it must be a date too, or it could not be told.
+        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--as-of {text!r}: expected a date and time such as 2026-11-25T12:00:00Z") from error
 
@@ -76,7 +77,8 @@ def _known(workspace: Path, time: int) -> Verifier:
     logged = read_entries(workspace)
     known = bisect_right(logged, time, key=lambda one: entries.decode(one).time)
     if not known:
-        raise UsageError(f"{utc(time)} is before the workspace was made: {utc(entries.decode(logged[0]).time)}")
+        made = utc(entries.decode(logged[0]).time)
+        raise UsageError(f"{workspace}: made at {made}, and asked for what was known before: expected a later time")
     return look(workspace, stop=known)[0]
 
 
