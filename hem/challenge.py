@@ -8,6 +8,8 @@ from hem.model import Claims
 from hem.state import State
 from protocols.messages import Audience, Challenge
 
+NONCE_BITS = 256  # all of them random
+
 
 def issue(
     verifier: str,
@@ -74,6 +76,34 @@ def fresh(
         default=Reason.MET,
     )
     return reasons.astype(np.uint16), challenge
+
+
+def recent(
+    standing: NDArray[np.void], challenge: NDArray[np.int64], accepted: NDArray[np.bool_], state: State, now: int
+) -> NDArray[np.uint16]:
+    """Return for N rows whether they are as fresh as their licenses ask: MET, EVIDENCE_TOO_OLD, NONCE_TOO_SHORT.
+
+    Evidence is as old as its challenge: when within that time it was made only the chip knows.
+
+    Args:
+        standing: (N,) STANDING of the rows' chips.
+        challenge: (N,) row of the challenge that each row answers.
+        accepted: (N,) authentic and fresh; of other rows nothing is said.
+        state: the challenges so far.
+        now: verifier's time, milliseconds.
+    """
+    if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
+        return np.full(len(standing), Reason.MET, dtype=np.uint16)
+    limited = np.flatnonzero(accepted & (standing["max_age_ms"] > 0))
+    old = np.zeros(len(standing), dtype=np.bool_)
+    if len(limited):
+        age = np.maximum(now - state.asked_ms(challenge[limited]), 0).astype(np.uint64)
+        old[limited] = age > standing["max_age_ms"][limited]
+    return np.select(
+        [old, accepted & (standing["nonce_bits"] > NONCE_BITS)],
+        [Reason.EVIDENCE_TOO_OLD, Reason.NONCE_TOO_SHORT],
+        default=Reason.MET,
+    ).astype(np.uint16)
 
 
 def _first_of_each(challenge: NDArray[np.int64], chip: NDArray[np.int64]) -> NDArray[np.bool_]:

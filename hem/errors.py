@@ -65,6 +65,8 @@ class Reason(IntEnum):
     CHALLENGE_AUDIENCE = 0x0303
     NONCE_USED = 0x0304
     NOT_FRESH = 0x0305
+    EVIDENCE_TOO_OLD = 0x0306
+    NONCE_TOO_SHORT = 0x0307
     # 0x04: firmware
     MEASUREMENT_UNKNOWN = 0x0401
     COMPONENT_MISSING = 0x0402
@@ -83,6 +85,7 @@ class Reason(IntEnum):
     LOCATION_NOT_RANGED = 0x0507
     LOCATION_NOT_ON_MAP = 0x0508
     LOCATION_CLAIM_FALSE = 0x0509
+    LOCATION_EVIDENCE_WEAK = 0x050A
     # 0x06: usage
     FIRST_EVIDENCE = 0x0601
     CHAIN_FORK = 0x0602
@@ -115,6 +118,13 @@ class Reason(IntEnum):
     LICENSE_SUPERSEDED = 0x0713
     SUPERSEDED_UNKNOWN = 0x0714
     TERMS_NOT_CHECKED = 0x0715
+    REPORT_LATE = 0x0716
+    REPORT_NOT_ASKED = 0x0717
+    REPORT_OVERDUE = 0x0718
+    CHALLENGE_UNANSWERED = 0x0719
+    CHIP_SILENT = 0x071A
+    NEVER_ATTESTED = 0x071B
+    NEVER_ENROLLED = 0x071C
     # 0x08: ranging reports and their timings
     LANDMARK_UNKNOWN = 0x0801
     LANDMARK_REVOKED = 0x0802
@@ -178,6 +188,12 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.CHALLENGE_AUDIENCE: ReasonText(_F, "an answer by a chip that was asked", "hem challenge: its audience"),
     Reason.NONCE_USED: ReasonText(_F, "one answer per chip and challenge", "a replay, or a file given twice"),
     Reason.NOT_FRESH: ReasonText(_N, "fresh evidence", "the term `fresh`"),
+    Reason.EVIDENCE_TOO_OLD: ReasonText(
+        _F, "evidence no older than the license allows", "hand evidence in sooner after its challenge"
+    ),
+    Reason.NONCE_TOO_SHORT: ReasonText(
+        _C, "challenges of as many random bits as the license asks", "this version's challenges have 256"
+    ),
     Reason.MEASUREMENT_UNKNOWN: ReasonText(
         _F, "components of the reference values", "hem reference, or changed firmware"
     ),
@@ -213,6 +229,9 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.LOCATION_CLAIM_FALSE: ReasonText(
         _F, "a place that the timings allow, where the chip claims one", "a receiver that was told a false place"
+    ),
+    Reason.LOCATION_EVIDENCE_WEAK: ReasonText(
+        _C, "evidence of the place as good as the license asks", "hem challenge --range: more landmarks, nearer ones"
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(
@@ -265,6 +284,27 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.SUPERSEDED_UNKNOWN: ReasonText(_F, "a known license to supersede", "hem status: the ids of licenses"),
     Reason.TERMS_NOT_CHECKED: ReasonText(
         _N, "terms that this version checks, and no others", "hem license show: carried, not checked by this version"
+    ),
+    Reason.REPORT_LATE: ReasonText(
+        _F, "evidence no later than the license's interval and grace", "hem fleet silent: what the chip left unanswered"
+    ),
+    Reason.REPORT_NOT_ASKED: ReasonText(
+        _C, "a challenge to the chip within its license's interval", "hem challenge: ask more often than it is due"
+    ),
+    Reason.REPORT_OVERDUE: ReasonText(
+        _C, "evidence within the license's interval", "hem challenge: it fails once the grace is over too"
+    ),
+    Reason.CHALLENGE_UNANSWERED: ReasonText(
+        _P, "an answer to each challenge; none is due yet", "the route to the chip, before evidence is due"
+    ),
+    Reason.CHIP_SILENT: ReasonText(
+        _F, "evidence no later than the license's interval and grace", "inspect the chip on site"
+    ),
+    Reason.NEVER_ATTESTED: ReasonText(
+        _F, "evidence of every licensed chip, in interval and grace", "a chip that was enrolled and never heard of"
+    ),
+    Reason.NEVER_ENROLLED: ReasonText(
+        _F, "every licensed chip enrolled and heard of, in interval and grace", "hem enroll, or a chip that is missing"
     ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(

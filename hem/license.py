@@ -1,28 +1,39 @@
 """Stage: the terms of the license, and the grant against the ledger of grants."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.core import Columns
-from hem.errors import Reason
-from hem.model import Claims, elapsed_ms
+from hem.errors import Reason, Verdict
+from hem.model import VERDICTS, Claims, elapsed_ms
 from hem.trust import NO_GRANT
 from protocols.entries import Policy
 
 THROTTLE_PERCENT = 1  # what a chip may still run once its grant is spent
 
 
-def licensed(standing: NDArray[np.void], now: int) -> NDArray[np.uint16]:
+def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.uint16]] = ()) -> NDArray[np.uint16]:
     """Return the reason of the term `license`: the chip is listed, in time, and of the class that is asked for.
 
     A license with terms that no stage checks is not met by what the others found: its term stays open.
+
+    Args:
+        standing: (N,) STANDING of the rows' chips.
+        now: verifier's time, milliseconds.
+        further: what other stages found of terms of the license, (N,) reasons each; what failed is named first.
     """
+    further = [found for found in further if found.any()]  # most batches have nothing to add
+    failed = [VERDICTS[found] == Verdict.FAIL for found in further]
     return np.select(
         [
             standing["license"] < 0,
             now < standing["not_before"],
             now >= standing["expires"],
             standing["device_class"] < standing["license_class"],
+            *failed,
+            *(found != Reason.MET for found in further),
             standing["open_terms"],
         ],
         [
@@ -30,6 +41,8 @@ def licensed(standing: NDArray[np.void], now: int) -> NDArray[np.uint16]:
             Reason.LICENSE_NOT_YET,
             Reason.LICENSE_EXPIRED,
             Reason.DEVICE_CLASS_LOW,
+            *further,
+            *further,
             Reason.TERMS_NOT_CHECKED,
         ],
         default=Reason.MET,

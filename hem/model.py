@@ -75,9 +75,27 @@ STANDING = np.dtype(
         ("budget", "u8"),
         ("limits_location", "?"),
         ("open_terms", "?"),
+        ("interval_ms", "u8"),  # within which evidence is due; 0: the license does not say
+        ("limit_ms", "u8"),  # interval and grace
+        ("due_from", "u8"),  # when the first interval began
+        ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
+        ("nonce_bits", "u2"),  # of a challenge, at the least
+        ("asks_evidence", "?"),  # how good evidence of a place must be
         ("device_class", "u1"),
         ("hwmodel", "i8"),
         ("peaks", "u8", len(METERS)),
+    ]
+)
+
+# How good a license asks evidence of a place to be; what it does not ask is 0, or infinity.
+ASKED = np.dtype(
+    [
+        ("min_landmarks", "u8"),
+        ("min_operators", "u8"),
+        ("faulty", "u8"),
+        ("max_radius_m", "f8"),
+        ("max_rtt_us", "f8"),
+        ("min_probes", "u8"),
     ]
 )
 

@@ -55,11 +55,13 @@ class Ranged:
     """What is proven for N rows of evidence by L landmarks.
 
     `rtt_ns` has round-trip times in nanoseconds, made longer by the error of the clock that took them, NaN where none
-    counts. `age_ms` is how long ago that may have been, on the verifier's clock; NaN likewise.
+    counts. `age_ms` is how long ago that may have been, on the verifier's clock, and `probes` how many of its probes
+    the chip answered; NaN likewise.
     """
 
     rtt_ns: NDArray[np.float64]
     age_ms: NDArray[np.float64]
+    probes: NDArray[np.float64]
     refused: tuple[Refused, ...]
 
     @property
@@ -194,6 +196,7 @@ def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: 
     return Ranged(
         _longest(shape, at, np.ceil(trips[:, 0] * (1 + trips[:, 1] / MILLION))),
         _longest(shape, at, np.maximum(ages, 0) + trust.policy.slack_ms),
+        -_longest(shape, at, -np.array([case.seen.timing.mask.bit_count() for case in met], dtype=np.float64)),
         tuple(
             Refused(case.row, case.seen.landmark, Reason(reason))
             for case, reason in zip(cases, reasons.tolist(), strict=True)

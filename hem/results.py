@@ -97,6 +97,9 @@ class _Case(NamedTuple):
     def before(self, name: str) -> Any:
         return self.results.before[self.row][name]
 
+    def asks(self, name: str) -> int:
+        return int(self.results.standing[self.row][name])
+
     def hex(self, column: str) -> str:
         raw: bytes = self.value(column).tobytes()
         return raw.hex()
@@ -181,6 +184,20 @@ def _open_terms(case: _Case) -> str:
     return f"in time and listed; carried, not checked: {', '.join(names)}"
 
 
+def _age(case: _Case) -> str:
+    allowed = f"judged {utc(case.results.now)}, and the license allows {case.asks('max_age_ms') / 1000:,.0f} s"
+    return f"{_nonce(case)}, {allowed}"
+
+
+def _reported(case: _Case) -> str:
+    standing, time = case.results.standing[case.row], int(case.before("time"))
+    last = f"after that of {utc(time)}" if time else "the first"
+    since = max(time, int(standing["due_from"]))
+    interval, limit = int(standing["interval_ms"]), int(standing["limit_ms"])
+    due = f"due every {interval / 1000:,.0f} s and {(limit - interval) / 1000:,.0f} s of grace"
+    return f"{last}, {(case.results.now - since) / 1000:,.1f} s after the interval began; {due}"
+
+
 def _svn(case: _Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
@@ -227,6 +244,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
             Reason.LOCATION_CONTRADICTION,
             Reason.LOCATION_INCONCLUSIVE,
             Reason.LOCATION_CLAIM_FALSE,
+            Reason.LOCATION_EVIDENCE_WEAK,
         ],
         lambda case: case.results.whereabouts.told(case.row),
     ),
@@ -241,6 +259,10 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,
     Reason.TERMS_NOT_CHECKED: _open_terms,
+    Reason.EVIDENCE_TOO_OLD: _age,
+    Reason.NONCE_TOO_SHORT: lambda case: f"256 bits, the license asks for {case.asks('nonce_bits')}",
+    Reason.REPORT_LATE: _reported,
+    Reason.REPORT_NOT_ASKED: _reported,
     Reason.NO_LICENSE: lambda case: f"chip {case.hex('ueid')} is in no license",
     **dict.fromkeys(
         [

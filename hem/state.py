@@ -34,6 +34,7 @@ class State:
         self.challenges: list[Challenge] = []
         self._rows: dict[bytes, int] = {}
         self._audience_rows: list[int] = []
+        self._asked_ms: list[int] = []
         self._last = np.zeros(0, dtype=LAST)
         self._answered: list[NDArray[np.bool_]] = []
         self._stale: set[bytes] = set()
@@ -45,11 +46,12 @@ class State:
         records[chips < 0] = np.zeros(1, dtype=LAST)[0]
         return records
 
-    def admit_challenge(self, challenge: Challenge, audience_row: int) -> None:
-        """Take in an issued challenge; `audience_row` is the row of its chip or license."""
+    def admit_challenge(self, challenge: Challenge, audience_row: int, time: int) -> None:
+        """Take in a challenge that was logged at `time` (ms); `audience_row` is the row of its chip or license."""
         self._rows[challenge.nonce] = len(self.challenges)
         self.challenges.append(challenge)
         self._audience_rows.append(audience_row)
+        self._asked_ms.append(time)
         self._answered.append(np.zeros(0, dtype=np.bool_))
         self.sequence = max(self.sequence, challenge.sequence)
 
@@ -81,6 +83,29 @@ class State:
             seen, here = self._answered[row], challenge == row
             result[here] = np.isin(chip[here], np.flatnonzero(seen))
         return result
+
+    def missed(
+        self, chips: NDArray[np.int64], licenses: NDArray[np.int64], now: int, patience: int
+    ) -> NDArray[np.int64]:
+        """Return the newest challenge to each chip that is over at `now`; -1: none. Who answered is not looked at.
+
+        It is over once it has expired, or is older than `patience`; both times in milliseconds.
+        """
+        kinds = np.array([one.audience.kind for one in self.challenges], dtype=np.int64)
+        rows = np.array(self._audience_rows, dtype=np.int64)
+        times = zip(self.challenges, self._asked_ms, strict=True)
+        ends = (min(1000 * one.expires, asked + patience) for one, asked in times)
+        over = now > np.fromiter(ends, np.int64, len(self.challenges))
+        newest = np.flatnonzero(over & (kinds == EVERY_CHIP)).max(initial=-1)
+        found = np.full(len(chips), newest, dtype=np.int64)
+        for one, whom in ((kinds == ONE_CHIP, chips), ((kinds != ONE_CHIP) & (kinds != EVERY_CHIP), licenses)):
+            numbers = np.flatnonzero(over & one & (rows >= 0))
+            found = np.maximum(found, _newest(rows[numbers], numbers, whom))
+        return found
+
+    def asked_ms(self, challenge: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return when each row's challenge was logged, milliseconds; 0 for unknown ones."""
+        return np.array([*self._asked_ms, 0], dtype=np.int64)[challenge]
 
     def advance(
         self,
@@ -160,6 +185,16 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     for name in (*METERS, "bootcount", "sequence"):
         merged[name] = np.maximum(known[name], values[name])
     return merged
+
+
+def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of `whom` the last of the rising `numbers` whose key it is, -1 where there is none."""
+    if not len(keys):
+        return np.full(len(whom), -1, dtype=np.int64)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    place = np.searchsorted(ordered, whom, side="right") - 1
+    return np.where((place >= 0) & (ordered[place] == whom), numbers[order][place], -1)
 
 
 def _turns(place: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hem import challenge, evidence, firmware, license, location, ranging, usage  # noqa: A004 - a room of this house
+from hem import challenge, evidence, firmware, license, location, ranging, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, rows_of, scan
 from hem.errors import Reason
 from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
@@ -86,10 +86,16 @@ class Verifier:
         self.trace("terms")
         ledger = trust.claimed_grants(claims.columns.grant_digest)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
-        located = location.locate(standing, claims, (ranged.rtt_ns, ranged.age_ms), self._know_places(), self._rule())
+        timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
+        located = location.locate(standing, claims, timed, self._know_places(), rule)
+        located = location.demand(located, standing, timed, trust, rule)
+        further = [
+            challenge.recent(standing, asked, accepted, self.state, now),
+            silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+        ]
         terms = {
             Term.FRESH: fresh,
-            Term.LICENSE: license.licensed(standing, now),
+            Term.LICENSE: license.licensed(standing, now, further),
             Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, trust.models()),
             Term.DEBUG: firmware.debug(claims, standing),
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
@@ -160,7 +166,7 @@ class Verifier:
             self.trust.admit(entry)
             return
         _, issued = Challenge.open(entry.fields[0])
-        self.state.admit_challenge(issued, self._audience_row(issued))
+        self.state.admit_challenge(issued, self._audience_row(issued), entry.time)
 
     def _fold_chips(self, entries: Iterator[Entry]) -> None:
         while part := list(islice(entries, CHUNK)):

@@ -14,7 +14,7 @@ from hem.model import Within
 from protocols import entries
 from protocols.entries import Kind
 from protocols.messages import Gnss
-from protocols.messages import Site as LicenseSite
+from protocols.terms import Site as LicenseSite
 from tests.mesh import licensed, ranged, saved
 from tests.places import CITIES, EARTH
 from tests.places import places as anywhere

@@ -23,6 +23,7 @@ from hem.cli import (
     rules,
     setup,
     show,
+    silent,
 )
 from hem.cli.common import warn
 from hem.cli.demo import demo
@@ -53,6 +54,7 @@ plan.add_to(location.app)
 picture.add_to(location.app)
 app.add_typer(log.app, name="log")
 app.add_typer(fleet.app, name="fleet")
+silent.add_to(fleet.app)
 app.add_typer(rules.app, name="rules")
 
 

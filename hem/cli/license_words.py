@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from hem.results import CLASS_NAMES, utc
-from hem.trust.terms import open_terms
+from hem.trust.terms import further_terms, open_terms
 from protocols import terms as t
 from protocols.fields import Group
 from protocols.messages import License
@@ -46,7 +46,7 @@ def view(terms: License, *, signed: bool = True) -> dict[str, Any]:
         "svn_floor": terms.svn_floor,
         "debug_allowed": terms.debug_allowed,
     }
-    further = {name: _plain(name, getattr(terms, name)) for name in open_terms(terms)}
+    further = {name: _plain(name, getattr(terms, name)) for name in further_terms(terms)}
     told = {name: value for name, value in values.items() if signed or name not in UNSIGNED}
     return {**told, **further, "not_checked": list(open_terms(terms))}
 
@@ -87,7 +87,7 @@ def clauses(terms: License, *, signed: bool = True) -> list[Clause]:
         Clause("grants", _budget(terms)),
         Clause("firmware floor", _firmware(terms)),
     ]
-    further = ((name, getattr(terms, name)) for name in open_terms(terms))
+    further = ((name, getattr(terms, name)) for name in further_terms(terms))
     told += [Clause(name.replace("_", " "), _FURTHER[name](value)) for name, value in further]
     return told
 

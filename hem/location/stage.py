@@ -5,7 +5,7 @@ says of its own place can be refuted and never confirmed, whatever its license s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from hem.errors import Reason, UsageError
 from hem.location.atlas import Atlas, shipped
 from hem.location.certificate import certify
 from hem.location.geodesy import Floats
+from hem.location.quality import Timed, Weighed, weigh
 from hem.location.region import Disc, Region, Site, disc, region
 from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
 from hem.location.tables import Landmarks, Tables, build, radius_of
@@ -97,6 +98,7 @@ class Located:
     ranging: Ranging | None = None  # M rows
     verdicts: Verdicts | None = None  # M rows
     rule: Rule | None = None
+    weighed: Weighed | None = None
 
     def certificate(self, row: int) -> Certificate | None:
         """Return why a row came out as it did; None if no timing of it counts."""
@@ -134,7 +136,7 @@ def within(tables: Tables, ranging: Ranging, row: int, rule: Rule) -> tuple[With
 def locate(
     standing: NDArray[np.void],
     claims: Claims,
-    timed: tuple[NDArray[np.float64], NDArray[np.float64]],
+    timed: Timed,
     places: Places | None,
     rule: Rule,
 ) -> Located:
@@ -143,7 +145,7 @@ def locate(
     Args:
         standing: (N,) what the license of each row's chip says.
         claims: N rows.
-        timed: (N, landmarks) each: proven round-trip times in nanoseconds and their ages in milliseconds; NaN: none.
+        timed: what is proven of N rows.
         places: what to judge by; None where there is no landmark, so that no limit can be shown to be kept.
         rule: what is assumed.
     """
@@ -155,10 +157,10 @@ def locate(
     which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
     reasons[which >= 0] = Reason.LOCATION_NOT_RANGED
     reasons[which == UNKNOWN] = Reason.LOCATION_NOT_ON_MAP
-    rows = np.flatnonzero(np.isfinite(timed[0]).any(axis=1))
+    rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
     if not len(rows):
         return Located(reasons.astype(np.uint16), places)
-    measured, which = _measured(timed[0][rows] / 1e6, timed[1][rows] / 1e3), which[rows]
+    measured, which = _measured(timed.rtt_ns[rows] / 1e6, timed.age_ms[rows] / 1e3), which[rows]
     verdicts = judge(places.tables, places.regions, measured, rule, np.maximum(which, 0)) if places.regions else None
     if verdicts is not None:
         reasons[rows] = np.where(which >= 0, _named(verdicts), reasons[rows])
@@ -168,6 +170,12 @@ def locate(
     worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION])
     reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
     return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts, rule)
+
+
+def demand(located: Located, standing: NDArray[np.void], timed: Timed, trust: Trust, rule: Rule) -> Located:
+    """Return what was found, open where the evidence of a place is weaker than the row's license asks."""
+    reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
+    return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
 
 
 def _named(verdicts: Verdicts) -> NDArray[np.uint16]:
@@ -202,7 +210,8 @@ class _Told:
         return self.located.discs(row)
 
     def told(self, row: int) -> str:
-        found, refused = self.certificate(row), self.refused.get(row, "")
+        weighed = self.located.weighed.told(row) if self.located.weighed is not None else ""
+        found, refused = self.certificate(row), "; ".join(filter(None, [weighed, self.refused.get(row, "")]))
         if found is None:
             near = (f"within {one.radius_km:,.1f} km of {one.landmark}" for one in self.discs(row)[:2])
             return "; ".join(filter(None, [" and ".join(near), refused])) or "no timing that counts"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from hem.challenge import NONCE_BITS
 from hem.errors import UsageError
 from hem.location import plan
 from hem.location.atlas import shipped
@@ -21,7 +22,6 @@ from hem.trust import Trust
 from protocols.messages import License
 from protocols.terms import Compute, LocationEvidence, Site
 
-NONCE_BITS = 256  # of every challenge
 DRIFT_PPM = 0.0  # the error of a landmark's clock is in its round-trip times already
 
 Check = Callable[[License], Iterator[str]]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
-from hem.model import STANDING
+from hem.model import ASKED, STANDING
 from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
-from hem.trust.terms import OPEN_OF_CHIPS, open_terms
+from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
 from protocols import keys
 from protocols.cose import Envelope, Sign1
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
@@ -75,7 +75,9 @@ class Trust:
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
+        self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
+        self._asked: NDArray[np.void] | None = None
 
     def use_table(self, path: str | None, *, table_bytes: int) -> None:
         """Begin with an empty key table, which knows the file at `path` if one is given (`KeyTable.open`).
@@ -106,7 +108,7 @@ class Trust:
             Kind.ENDORSED: self._endorsed,
             Kind.REFERENCE: self._reference,
             Kind.LICENSE: self._license_entry,
-            Kind.DEVICE_SET: self._device_set,
+            Kind.DEVICE_SET: lambda *piece: self._device_set(entry.time, *piece),
             Kind.GRANT: self._grant,
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
@@ -166,6 +168,12 @@ class Trust:
             self._standing = self._build_standing()
         return self._standing[chips]
 
+    def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
+        if self._asked is None or len(self._asked) != len(self.licenses):
+            self._asked = np.array([evidence_asked(one.terms) for one in self.licenses], dtype=ASKED)
+        return self._asked[licenses]
+
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
         licenses = [_license_standing(row, one.terms) for row, one in enumerate(self.licenses)]
@@ -176,6 +184,8 @@ class Trust:
             table = np.array(licenses)
             listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
             rows[listed >= 0] = table[listed[listed >= 0]]
+        if self._due_from:
+            rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
@@ -241,7 +251,7 @@ class Trust:
         """Return why a license is not signed as its issuers must sign it, or None."""
         return admission.signatures(envelope, self.issuers)
 
-    def _device_set(self, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
+    def _device_set(self, time: int, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
         del piece  # the order of the log is the order of the pieces
         row = self.license_row(license_id)
         if row == NO_LICENSE or self.licenses[row].terms.sequence != sequence:
@@ -252,10 +262,34 @@ class Trust:
             gone = {license_id, one.terms.supersedes}
             if one.terms.supersedes is not None:
                 self.superseded[one.terms.supersedes] = license_id
+            self._begin(one, time)
             # A chip that the newer license no longer lists has none.
             older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
+
+    def _begin(self, one: LicenseRow, time: int) -> None:
+        """Let the first interval of each chip begin; one that is running goes on, unless the new terms are stricter.
+
+        Or each renewal would forgive a silent chip, and stricter terms would have been broken before there were any.
+        """
+        begins, limits = max(time, 1000 * one.terms.not_before), _limits(one.terms)
+        if limits is None:
+            return
+        kept = {row for row, other in enumerate(self.licenses) if _goes_on(other.terms, limits, begins)}
+        running = {ueid: self._due_from[ueid] for ueid in one.ueids if self._listed.get(ueid, NO_LICENSE) in kept}
+        self._due_from |= dict.fromkeys(one.ueids, begins) | running
+
+    def absent(self) -> tuple[list[bytes], NDArray[np.void]]:
+        """Return the UEIDs of chips that a license in force lists and that are not enrolled, and their STANDING."""
+        ueids = [ueid for ueid in self._listed if ueid not in self._chips]
+        rows = np.zeros(len(ueids), dtype=STANDING)
+        if ueids:
+            table = np.array([_license_standing(row, one.terms) for row, one in enumerate(self.licenses)])
+            rows[:] = table[[self._listed[ueid] for ueid in ueids]]
+            rows["due_from"] = [self._due_from.get(ueid, 0) for ueid in ueids]
+            rows["hwmodel"] = -1
+        return ueids, rows
 
     def _grant(self, message: bytes) -> None:
         envelope, terms = Grant.open(message)
@@ -283,6 +317,20 @@ class Trust:
             raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
 
 
+def _limits(terms: License) -> tuple[int, int] | None:
+    """Return the interval within which evidence is due, and that with its grace, in milliseconds; None: no interval."""
+    told = terms.reporting
+    if told is None or told.interval_s is None:
+        return None
+    return 1000 * told.interval_s, 1000 * (told.interval_s + (told.grace_s or 0))
+
+
+def _goes_on(old: License, limits: tuple[int, int], begins: int) -> bool:
+    """Return whether an interval under an old license goes on under one with `limits` that is in force at `begins`."""
+    was = _limits(old)
+    return was is not None and 1000 * old.expires >= begins and was[0] <= limits[0] and was[1] <= limits[1]
+
+
 def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one = np.zeros((), dtype=STANDING)
     one["license"], one["license_id"] = row, terms.license_id
@@ -291,4 +339,9 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
     one["limits_location"] = bool(terms.countries or terms.sites)
     one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
+    if terms.freshness is not None:
+        one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
+        one["nonce_bits"] = terms.freshness.nonce_bits or 0
+    one["asks_evidence"] = asks_evidence(terms)
+    one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
     return one

@@ -3,6 +3,7 @@
 A table of the text is a group of `protocols.terms`, with the same names: what is written there is what is signed.
 """
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -266,16 +267,51 @@ class NoticesText(GroupText):
     deadline_h: Annotated[int, Field(ge=0, le=87_600)] | None = None
 
 
+# All groups of further terms, in the order in which they are shown.
+FURTHER = (
+    "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting", "firmware",
+    "location_evidence", "freshness", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices",
+)  # fmt: skip
+
 # Carried and shown, and checked by nothing in this version. Of the first a chip's evidence is to show that they are
 # kept, so no verdict may look as if it had; the second bind people, or are for sums over fleets. Whoever adds a check
-# takes the term out here.
+# takes the term out here; a group of which a part is checked stands here with its other members.
 OPEN_OF_CHIPS = (
-    "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting", "firmware",
-    "location_evidence", "freshness",
+    "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
+    "firmware", "location_evidence.methods",
 )  # fmt: skip
-OPEN_OF_PEOPLE = ("legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+
+
+def asks_evidence(terms: License) -> bool:
+    """Return whether a license asks how good evidence of a place must be, beside the methods that it may come by."""
+    told = terms.location_evidence
+    return told is not None and told != wire.LocationEvidence(methods=told.methods)
+
+
+def evidence_asked(terms: License) -> tuple[int, int, int, float, float, int]:
+    """Return what a license asks of evidence of a place, as a row of ASKED.
+
+    Whoever asks for short round trips or many probes asks for one timing at the least.
+    """
+    told = terms.location_evidence or wire.LocationEvidence()
+    radius, trip = (math.inf if one is None else float(one) for one in (told.max_radius_m, told.max_rtt_us))
+    least = int(told.max_rtt_us is not None or bool(told.min_probes))
+    landmarks, operators = (least if one is None else one for one in (told.min_landmarks, told.min_operators))
+    return landmarks, operators, told.faulty or 0, radius, trip, told.min_probes or 0
+
+
+def further_terms(terms: License) -> tuple[str, ...]:
+    """Return which groups of further terms a license sets, checked or not."""
+    return tuple(name for name in FURTHER if getattr(terms, name) is not None)
 
 
 def open_terms(terms: License, names: tuple[str, ...] = OPEN_OF_CHIPS + OPEN_OF_PEOPLE) -> tuple[str, ...]:
     """Return which of `names` a license sets, in their order: terms that it carries and that nothing here checks."""
-    return tuple(name for name in names if getattr(terms, name) is not None)
+    return tuple(name for name in names if _value(terms, name) is not None)
+
+
+def _value(terms: License, name: str) -> Any:
+    group, _, member = name.partition(".")
+    found = getattr(terms, group)
+    return getattr(found, member) if member and found is not None else found
