@@ -74,8 +74,8 @@ def make(directory: Path, plan: Plan, trust: Trust) -> None:
     _check(directory, plan)
     (directory / "maker").mkdir(parents=True, exist_ok=True)
     maker = Maker(plan.seed)
-    identities = [_identity(plan, position) for position in range(plan.devices + 1)]
     places = plan.attacker_places()
+    identities = [_identity(plan, position, places.get(position)) for position in range(plan.devices + 1)]
     rows = [_row(plan, identities, maker, trust, place, places.get(place)) for place in range(plan.devices + 1)]
     write_whole(directory / "maker" / "root-simulated.pem", maker.root_pem())
     write_whole(directory / "maker" / "reference-signer.pem", maker.signer_pem())
@@ -97,10 +97,11 @@ def _check(directory: Path, plan: Plan) -> None:
         raise SimulatorError(f"{directory}: holds a fleet already; choose another directory")
 
 
-def _identity(plan: Plan, position: int) -> Identity:
+def _identity(plan: Plan, position: int, attacker: str | None) -> Identity:
     rare = position % _RARE_EVERY == _RARE_EVERY - 1 and position < plan.devices
     algorithm = _RARE[position // _RARE_EVERY % len(_RARE)] if rare else keys.EDDSA
-    return Identity(plan.uds(position), boot.rom_digest(), algorithm)
+    wanted = EVERY[attacker].algorithm if attacker else None
+    return Identity(plan.uds(position), boot.rom_digest(), algorithm if wanted is None else wanted)
 
 
 def _row(

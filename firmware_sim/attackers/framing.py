@@ -164,6 +164,7 @@ class SecondSignature(Damager):
 
     name = "second-signature"
     expected_reason = "SIGNATURE_MALFORMED"
+    algorithm = keys.EDDSA
 
     def damage(self, message: bytes) -> bytes:
         """Return the message with the group's order added to s, its last 32 bytes."""

@@ -22,7 +22,7 @@ from firmware_sim.world import Globe
 from protocols import keys
 from protocols.cbor import join, split
 from protocols.landmarks import Window
-from protocols.messages import Challenge
+from protocols.messages import Challenge, Grant
 
 SITES, WORK_S, RANGING_WORK_S = 8, 1.0, 0.1
 NEAREST, PROBES, LIAR = 5, 6, "frankfurt"
@@ -102,8 +102,6 @@ _OBEYED = ("verifier", "issuer")
 
 
 def _ueid(grant: bytes) -> bytes:
-    from protocols.messages import Grant  # noqa: PLC0415
-
     return Grant.open(grant)[1].ueid
 
 

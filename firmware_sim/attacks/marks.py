@@ -1,0 +1,113 @@
+"""Landmarks as attackers: forged reports handed in beside honest ones, and an audit of landmarks that lie or moved."""
+
+import hashlib
+import json
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_sim import survey
+from firmware_sim.attackers.landmarks import REPORT_FORGERS, Notes, ReportForger, moved
+from firmware_sim.attackers.ranging import LyingLandmark, Stand
+from firmware_sim.attacks.chips import LIAR, PROBES, RANGING_WORK_S, Fleet, Size
+from firmware_sim.attacks.outcome import Outcome
+from firmware_sim.chip import Chip
+from firmware_sim.world import Beacon, Globe
+from protocols.cbor import join
+from protocols.landmarks import RangingReport, Window
+
+_RANGED = 2  # chips that are ranged, each by several landmarks
+
+
+def attack_reports(fleet: Fleet, size: Size) -> list[Outcome]:
+    """Hand in forged reports of every kind beside the honest ones, in one file.
+
+    The landmarks must have been added (`attack_places` does); the one that lies is revoked here.
+    """
+    chance = random.Random(f"{fleet.seed}/reports")
+    marks = survey.beacons()
+    revoked = next(one for one in marks if one.name == LIAR)
+    fleet.hem.must("landmark", "revoke", revoked.kid.hex(), "-w", fleet.workspace, "--json")
+    honest = _honest_reports(fleet, [one for one in marks if one is not revoked], chance, size)
+    stranger = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{fleet.seed}/fake".encode()).digest())
+    messages = [message for _, message in honest]
+    forged: list[tuple[ReportForger, bytes]] = []
+    for _ in range(size.repetitions):
+        mark, message = chance.choice(honest)
+        notes = Notes(_fresh(RangingReport.open(message)[1], chance), message, mark, revoked, stranger)
+        forged += [(forger, forger.forge(notes)) for forger in REPORT_FORGERS]
+    path = fleet.directory / "forged-reports.cbor"
+    path.write_bytes(join([*messages, *(message for _, message in forged)]))
+    said = fleet.hem.must("landmark", "report", path, "-w", fleet.workspace, "--json", codes=(1,)).json
+    why = {one["row"]: one["reason"] for one in said["refused"]}
+    found = {one.name: Outcome(one.name, one.expected_reason, size.repetitions) for one in REPORT_FORGERS}
+    for number, (forger, _) in enumerate(forged, start=len(messages)):
+        if why.get(number) == forger.expected_reason:
+            found[forger.name].told[1] += 1
+    for one in found.values():
+        one.honest, one.false_alarms = len(messages), sum(number in why for number in range(len(messages)))
+    return [*found.values()]
+
+
+def _fresh(report: RangingReport, chance: random.Random) -> RangingReport:
+    """Return the report with another number of its piece, so that no two forgeries are the same bytes."""
+    return replace(report, piece=chance.randrange(1 << 31))
+
+
+def _honest_reports(
+    fleet: Fleet, marks: list[Beacon], chance: random.Random, size: Size
+) -> list[tuple[Beacon, bytes]]:
+    """Return the reports of landmarks, one each, that range some chips under new challenges."""
+    chips = [row.chip for row in fleet.rows if row.attacker is None][:_RANGED]
+    reports: list[tuple[Beacon, bytes]] = []
+    for number in range(max(1, size.honest // len(marks))):
+        challenge = fleet.ask(f"reports-{number}", "--range")
+        now = time.time_ns() // 1_000_000
+        stands = [_stand(chip, marks) for chip in chips]
+        globe = Globe(chance, probes=PROBES)
+        swept = globe.sweep(marks, stands, challenge, Window(now, now))
+        by_kid = {mark.kid: mark for mark in marks}
+        reports += [(by_kid[RangingReport.open(one)[0].kid], one) for one in swept.reports]
+    return reports
+
+
+def _stand(chip: Chip, marks: list[Beacon]) -> Stand:
+    chip.boot()
+    chip.work(RANGING_WORK_S)
+    return Stand(chip, marks[0].spot, marks[0].spot, marks)
+
+
+def attack_audit(fleet: Fleet, size: Size) -> list[Outcome]:
+    """Audit round trips of landmarks among each other, of which one lies, or stands elsewhere than it was surveyed."""
+    marks = survey.beacons()
+    path = fleet.directory / "landmarks.csv"
+    lines = (f"{one.name},{one.operator},{one.spot.latitude},{one.spot.longitude},{one.error_m / 1_000}" for one in marks)
+    path.write_text("\n".join(["landmark,operator,latitude,longitude,error_km", *lines, ""]), "utf-8")
+    found = []
+    for name in ("lying-landmark", "moved-landmark"):
+        one = Outcome(name, "landmark audit", size.repetitions)
+        for number in range(size.repetitions):
+            _audit_one(fleet, path, marks, random.Random(f"{fleet.seed}/{name} {number}"), one)
+        found.append(one)
+    return found
+
+
+def _audit_one(fleet: Fleet, csv: Path, marks: list[Beacon], chance: random.Random, outcome: Outcome) -> None:
+    place = chance.randrange(len(marks))
+    bad, others = marks[place], [*marks[:place], *marks[place + 1 :]]
+    if outcome.attack == "lying-landmark":
+        bent: Beacon = LyingLandmark(bad.name, bad.operator, bad.spot, bad.key)
+    else:
+        bent = moved(bad, others, chance)
+    mesh = Globe(chance, probes=PROBES).mesh([*others, bent])
+    path = fleet.directory / "mesh.csv"
+    path.write_text("\n".join(["landmark,other,rtt_ms", *(f"{a},{b},{ms}" for a, b, ms in mesh), ""]), "utf-8")
+    done = fleet.hem.must("landmark", "audit", "--landmarks", csv, "--rtts", path, "--json", codes=(0, 1))
+    named = {one["landmark"] for one in json.loads(done.out)["distrust"]}
+    outcome.told[1] += bad.name in named
+    outcome.told = +outcome.told
+    outcome.honest += len(others)
+    outcome.false_alarms += len(named - {bad.name})

@@ -1,0 +1,157 @@
+"""Forged and old licenses against a workspace with 2 of 3 issuers, and answers that come after their time."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_sim.attackers.licenses import FORGERS, Forger, Study
+from firmware_sim.attacks.chips import RANGING_WORK_S, Fleet, Size, enroll, judged, refused
+from firmware_sim.attacks.outcome import Outcome
+from firmware_sim.chip import Chip, Trust
+from firmware_sim.store import SimulatorError
+from protocols import keys
+from protocols.cbor import join, split
+from protocols.messages import SIMULATED, License
+
+LIFETIME_S = 2  # of a challenge of this workspace
+_PATIENCE_S = 0.2
+_ON_TIME = 10
+_NEWEST = 1_000  # sequence of the license in force whose older ones are handed in again
+_YEAR = 365 * 86_400
+
+
+class Desk:
+    """A workspace with three issuers, two of whom must sign; the keys of all three are the simulator's."""
+
+    def __init__(self, fleet: Fleet, size: Size) -> None:
+        self.hem, self.directory = fleet.hem, fleet.directory / "issuers"
+        self.workspace = self.directory / "workspace"
+        self.chance = random.Random(f"{fleet.seed}/papers")
+        made = [_key(f"{fleet.seed}/issuer {n}") for n in range(3)]
+        self.issuers = sorted(made, key=lambda one: keys.kid(one.public_key()))
+        self.stranger = _key(f"{fleet.seed}/stranger")
+        count = size.repetitions + min(_ON_TIME, size.honest)
+        self.chips = [row.chip for row in fleet.rows if row.attacker is None][:count]
+        self._make(fleet)
+        self.lists = [self._list("all", self.chips), self._list("one", self.chips[:1])]
+
+    def _make(self, fleet: Fleet) -> None:
+        self.directory.mkdir()
+        flags: list[object] = []
+        for number, key in enumerate(self.issuers):
+            path = self.directory / f"issuer-{number}.pub"
+            path.write_bytes(keys.cose_key(key.public_key()))
+            flags += ["--issuer", path]
+        init = "init", self.workspace, "--lifetime", LIFETIME_S, "--slack", 0, *flags, "--quorum", 2, "--json"
+        self.hem.must(*init)
+        wanted = {row.chip.ueid: row.position for row in fleet.rows}
+        every = split((fleet.home / "endorsements.cbor").read_bytes())
+        mine = self.directory / "endorsements.cbor"
+        mine.write_bytes(join([every[wanted[chip.ueid]] for chip in self.chips]))
+        enroll(self.hem, fleet.home, self.workspace, mine)
+
+    def _list(self, name: str, chips: list[Chip]) -> Path:
+        path = self.directory / f"{name}.chips"
+        path.write_text("".join(f"{chip.ueid.hex()}\n" for chip in chips), "utf-8")
+        return path
+
+    def terms(self, license_id: bytes, sequence: int, chips: list[Chip], supersedes: bytes | None = None) -> License:
+        """Return terms for these chips."""
+        ueids = sorted(chip.ueid for chip in chips)
+        now = int(time.time())
+        listed = len(ueids), hashlib.sha256(b"".join(ueids)).digest()
+        return License("suite", f"Holder {sequence}", now + _YEAR, now - 60, now - 60, license_id, sequence, listed,
+                       SIMULATED, (), (), 0, 0, False, supersedes)  # fmt: skip
+
+    def signed(self, terms: License) -> bytes:
+        """Return the license, signed by two of the issuers."""
+        return terms.signed_by(*sorted(self.chance.sample(self.issuers, 2), key=lambda one: keys.kid(one.public_key())))
+
+    def hand_in(self, message: bytes, chips: Path) -> str:
+        """Hand a signed license in and return what was said against it; nothing if it came into force."""
+        path = self.directory / "license.cbor"
+        path.write_bytes(message)
+        done = self.hem.run("license", "issue", path, "--chips", chips, "-w", self.workspace, "--json")
+        if done.code not in {0, 2}:
+            raise SimulatorError(f"hem license issue: exit code {done.code}: {done.err.strip()}")
+        return done.err if done.code else ""
+
+
+def _key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"hem simulated {name}".encode()).digest())
+
+
+def attack_licenses(desk: Desk, size: Size) -> list[Outcome]:
+    """Have every forger hand in licenses, with honest ones in between that must come into force."""
+    every, one = desk.lists
+    current, ended, after = (desk.chance.randbytes(16) for _ in range(3))
+    chips = desk.chips[:1]
+    for terms in (
+        desk.terms(current, _NEWEST, chips),
+        desk.terms(ended, 1, chips),
+        desk.terms(after, 2, chips, supersedes=ended),
+    ):
+        if said := desk.hand_in(desk.signed(terms), one):
+            raise SimulatorError(f"an honest license was refused: {said.strip()}")
+    found = {forger.name: Outcome(forger.name, forger.expected_reason, size.repetitions) for forger in FORGERS}
+    honest = alarms = 0
+    for number in range(size.repetitions):
+        study = _study(desk, current, ended)
+        for forger in FORGERS:
+            found[forger.name].told[1] += _told(desk.hand_in(forger.forge(study), one), forger)
+        if number % 4 == 0:
+            honest += 1
+            alarms += bool(desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1, chips)), one))
+    for outcome in found.values():
+        outcome.told, outcome.honest, outcome.false_alarms = +outcome.told, honest, alarms
+    return [*found.values()]
+
+
+def _told(said: str, forger: Forger) -> bool:
+    return forger.expected_reason.lower() in said.lower()  # the decoder says it in small letters
+
+
+def _study(desk: Desk, current: bytes, ended: bytes) -> Study:
+    """Return what a forger has: one bought issuer of three, and papers that were once good."""
+    chips, chance = desk.chips[:1], desk.chance
+    bought, other = chance.sample(desk.issuers, 2)
+    return Study(
+        desk.terms(chance.randbytes(16), 1, chips),
+        (bought,),
+        keys.kid(other.public_key()),
+        desk.stranger,
+        desk.signed(desk.terms(current, _NEWEST, chips)),
+        desk.signed(desk.terms(current, chance.randrange(1, _NEWEST), chips)),
+        desk.signed(desk.terms(ended, chance.randrange(3, _NEWEST), chips)),
+    )
+
+
+def attack_late(desk: Desk, size: Size, wait: Callable[[float], None] = time.sleep) -> list[Outcome]:
+    """Have chips answer a challenge that has expired, beside others that answer the same one in time."""
+    every, _ = desk.lists
+    if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1, desk.chips)), every):
+        raise SimulatorError(f"an honest license was refused: {said.strip()}")
+    public = (desk.workspace / "keys" / "verifier.pub").read_bytes()
+    obeyed = Trust(keys.from_cose_key(public), desk.issuers[0].public_key())
+    chips = [Chip(one.identity, one.board, obeyed, one.flash.copy()) for one in desk.chips]
+    for chip in chips:
+        chip.flash.grant = None
+        chip.boot()
+        chip.work(RANGING_WORK_S)
+    path = desk.directory / "challenge.cbor"
+    told = desk.hem.must("challenge", "--out", path, "-w", desk.workspace, "--json").json
+    (challenge,) = split(path.read_bytes())
+    evidence = [chip.attest(challenge) for chip in chips]
+    in_time = evidence[size.repetitions :]
+    first = judged(desk.hem, desk.workspace, desk.directory / "in-time-evidence.cbor", in_time)
+    wait(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
+    late = judged(desk.hem, desk.workspace, desk.directory / "late-evidence.cbor", evidence[: size.repetitions])
+    found = Outcome("late-answer", "CHALLENGE_EXPIRED", size.repetitions)
+    found.told[1] = sum(refused(row) and row["reason"] == "CHALLENGE_EXPIRED" for row in late)
+    found.told = +found.told
+    found.honest, found.false_alarms = len(first), sum(map(refused, first))
+    return [found]
