@@ -92,7 +92,7 @@ class GrantHidden(_GrantLiar):
     name = "grant-hidden"
     expected_reason = "GRANT_MISSING"
 
-    def bend(self, held: GrantState, world: World) -> None:  # noqa: ARG002
+    def bend(self, held: GrantState, world: World) -> None:
         """Return none."""
 
 

@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repetitions", type=_count, default=200, metavar="N", help="of each attack (default: 200)")
-    parser.add_argument("--honest", type=_count, default=400, metavar="N", help="chips that never attack (default: 400)")
+    parser.add_argument(
+        "--honest", type=_count, default=400, metavar="N", help="chips that never attack (default: 400)"
+    )
     parser.add_argument("--seed", default="1", help="any text; the same seed makes the same chips and places")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave all files in this new directory")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table here as a document, too")

@@ -15,7 +15,7 @@ from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.shell import Hem
-from firmware_sim.chip import Trust
+from firmware_sim.chip import Chip, Trust
 from firmware_sim.fleet import answer, hand_out
 from firmware_sim.store import Row, SimulatorError, Store
 from firmware_sim.world import Globe
@@ -31,6 +31,10 @@ _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 COUNTRIES = sorted([*_EUROPE.split(), "CA", "CH", "GB", "IS", "LI", "NO", "US"])
 SVN_FLOOR = 5
+AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
+UNINVITED = "uninvited-answer"
+STRANGERS = "low-device-class"  # whose chips answer uninvited: they are under another license
+_OBEYED = ("verifier", "issuer")
 _SHOWN = {"MET", "LOCATION_ON_LAND"}  # reasons of a place that was shown to be allowed
 
 
@@ -54,6 +58,7 @@ class Fleet:
         self.hem, self.directory, self.seed = hem, directory, seed
         self.workspace, self.home = directory / "workspace", directory / "fleet"
         self.rows: list[Row] = []
+        self.licenses: dict[str, str] = {}  # id by group
 
     def make(self, size: Size) -> None:
         """Make chips and workspace, enroll the chips, and hand out licenses and grants."""
@@ -73,14 +78,16 @@ class Fleet:
             raise SimulatorError(f"{len(refused)} grants refused, the first: {refused[0]}")
 
     def _license(self, group: str, chips: Mapping[str, int]) -> list[bytes]:
+        """Issue the license of a group and return its grants."""
         text, listed, out = (self.directory / f"{group}{ending}" for ending in (".toml", ".chips", ".grants"))
         text.write_text(terms(group, sum(chips.values())), "utf-8")
         listed.write_text("".join(f"{ueid} {cycles}\n" for ueid, cycles in chips.items()), "utf-8")
-        self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace)
+        said = self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace)
+        self.licenses[group] = said["license"]
         return split(out.read_bytes())
 
-    def _run(self, *arguments: object) -> None:
-        self.hem.must(*arguments, "--json")
+    def _run(self, *arguments: object) -> Any:
+        return self.hem.must(*arguments, "--json").json
 
     def ask(self, name: str, *flags: object) -> bytes:
         """Return a new signed challenge."""
@@ -94,11 +101,8 @@ class Fleet:
         return judged(self.hem, self.workspace, self.directory / f"{name}-evidence.cbor", evidence)
 
     def write(self, name: str, attacks: Iterable[Mapping[str, Any]]) -> None:
-        """Keep who attacked in which row beside the evidence, for whoever judges it again."""
-        (self.directory / f"{name}-attacks.json").write_text(json.dumps([*attacks]), "utf-8")
-
-
-_OBEYED = ("verifier", "issuer")
+        """Keep who attacked in which row beside the evidence."""
+        keep(self.directory, name, attacks)
 
 
 def _ueid(grant: bytes) -> bytes:
@@ -162,23 +166,32 @@ def attack_claims(fleet: Fleet, size: Size) -> list[Outcome]:
             raise SimulatorError(f"{len(swept.refusals)} chips refused a challenge, the first: {swept.refusals[0]}")
         honest = [place for place, row in enumerate(fleet.rows) if row.attacker is None]
         again = honest[: size.repetitions] if number == 1 else []
-        fleet.write(name, swept.attacks)
+        copies = [
+            attack_of(AGAIN, "NONCE_USED", fleet.rows[place].chip, len(fleet.rows) + n) for n, place in enumerate(again)
+        ]
+        fleet.write(name, [*swept.attacks, *copies])
         rows = fleet.judge(name, [*swept.evidence, *(swept.evidence[place] for place in again)])
         judged_rows += len(honest)
         alarms += sum(refused(rows[place]) for place in honest)
-        for attack in swept.attacks:
+        untold |= {(AGAIN, one["ueid"]) for one in copies}
+        for attack in (*swept.attacks, *copies):
             who = attack["attacker"], attack["ueid"]
             if who in untold and _told(rows[attack["row"]], attack["expected_reason"]):
                 untold.remove(who)
                 found[attack["attacker"]].told[number] += 1
-        found[AGAIN].told[number] += sum(_told(row, "NONCE_USED") for row in rows[len(swept.evidence) :])
-        if not untold:
+        if number and not untold:
             break
-    found[AGAIN].told = +found[AGAIN].told
     return _beside(found.values(), judged_rows, alarms)
 
 
-AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
+def keep(directory: Path, name: str, attacks: Iterable[Mapping[str, Any]]) -> None:
+    """Write who attacked in which row of a file of evidence, for whoever judges it again."""
+    (directory / f"{name}-attacks.json").write_text(json.dumps([*attacks]), "utf-8")
+
+
+def attack_of(name: str, reason: str, chip: Chip, row: int) -> dict[str, Any]:
+    """Return what is kept of one attacker."""
+    return {"attacker": name, "expected_reason": reason, "ueid": chip.ueid.hex(), "row": row}
 
 
 def _told(row: Mapping[str, Any], reason: str) -> bool:
@@ -218,6 +231,7 @@ def attack_places(fleet: Fleet, size: Size) -> list[Outcome]:
         row = seen[one.row]
         if refused(row) if one.untold else shows(row, one.expected_reason):
             found[one.attacker].told[1] += 1
+        found[one.attacker].believed += row["location"] in _SHOWN
     bent = {one.row for one in attacks}
     honest = [row for place, row in enumerate(seen) if place not in bent]
     return _beside(found.values(), len(honest), sum(map(refused, honest)))
@@ -225,19 +239,23 @@ def attack_places(fleet: Fleet, size: Size) -> list[Outcome]:
 
 def _of_places(name: str, repetitions: int) -> Outcome:
     kind = RANGING_ATTACKERS[name]
-    return Outcome(name, None if kind.untold else kind.expected_reason, repetitions, Counter(), why=kind.untold)
+    return Outcome(name, None if kind.untold else kind.expected_reason, repetitions, why=kind.untold,
+                   may_win=bool(kind.untold) and kind.expected_reason == "MET")  # fmt: skip
 
 
 def attack_uninvited(fleet: Fleet, size: Size) -> list[Outcome]:
-    """Have chips answer a challenge that was for another one."""
-    asked, *others = [row.chip for row in fleet.rows if row.attacker is None][: size.repetitions + 1]
-    challenge = fleet.ask("uninvited", "--ueid", asked.ueid.hex())
+    """Have chips answer a challenge that was for the chips of another license."""
+    challenge = fleet.ask("uninvited", "--license", fleet.licenses["main"])
     _, message = Challenge.open(challenge)
-    for chip in (asked, *others):
+    asked = [row.chip for row in fleet.rows if row.attacker is None][: size.honest]
+    others = [row.chip for row in fleet.rows if row.attacker == STRANGERS]
+    for chip in (*asked, *others):
         chip.boot()
         chip.work(RANGING_WORK_S)
-    evidence = [chip.seal(chip.claims(message.nonce).encode()) for chip in others]
-    first, *rows = fleet.judge("uninvited", [asked.attest(challenge), *evidence])
-    found = Outcome("uninvited-answer", "CHALLENGE_AUDIENCE", len(others))
-    found.told = +Counter({1: sum(_told(row, "CHALLENGE_AUDIENCE") for row in rows)})
-    return _beside([found], 1, int(refused(first)))
+    # The firmware of those who were not asked would refuse: theirs is bent.
+    attacking = [chip.seal(chip.claims(message.nonce).encode()) for chip in others]
+    rows = fleet.judge("uninvited", [*attacking, *(chip.attest(challenge) for chip in asked)])
+    fleet.write("uninvited", [attack_of(UNINVITED, "CHALLENGE_AUDIENCE", chip, row) for row, chip in enumerate(others)])
+    found = Outcome(UNINVITED, "CHALLENGE_AUDIENCE", len(others))
+    found.told = +Counter({1: sum(_told(row, "CHALLENGE_AUDIENCE") for row in rows[: len(others)])})
+    return _beside([found], len(asked), sum(map(refused, rows[len(others) :])))

@@ -27,7 +27,7 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("replay", ("replay-old-evidence", "other-challenge", "late-answer", "uninvited-answer")),
     Row("replay-in-batch", ("evidence-twice", "other-message-type")),
     Row("relay", ("relay-with-opened-key", "replayed-transcript", "reply-not-keyed", "old-window"), (
-        ("relay-within-radius", "a relay closer to a landmark than the license's radius adds less than any clock shows"),
+        ("relay-within-radius", "a relay closer to a landmark than the license's radius adds less than a clock shows"),
     )),
     Row("stalling", ("delay-adder",)),
     Row("box-elsewhere", ("ueid-of-another", "moved-abroad"), (

@@ -57,9 +57,7 @@ def _fresh(report: RangingReport, chance: random.Random) -> RangingReport:
     return replace(report, piece=chance.randrange(1 << 31))
 
 
-def _honest_reports(
-    fleet: Fleet, marks: list[Beacon], chance: random.Random, size: Size
-) -> list[tuple[Beacon, bytes]]:
+def _honest_reports(fleet: Fleet, marks: list[Beacon], chance: random.Random, size: Size) -> list[tuple[Beacon, bytes]]:
     """Return the reports of landmarks, one each, that range some chips under new challenges."""
     chips = [row.chip for row in fleet.rows if row.attacker is None][:_RANGED]
     reports: list[tuple[Beacon, bytes]] = []
@@ -84,7 +82,9 @@ def attack_audit(fleet: Fleet, size: Size) -> list[Outcome]:
     """Audit round trips of landmarks among each other, of which one lies, or stands elsewhere than it was surveyed."""
     marks = survey.beacons()
     path = fleet.directory / "landmarks.csv"
-    lines = (f"{one.name},{one.operator},{one.spot.latitude},{one.spot.longitude},{one.error_m / 1_000}" for one in marks)
+    lines = (
+        f"{one.name},{one.operator},{one.spot.latitude},{one.spot.longitude},{one.error_m / 1_000}" for one in marks
+    )
     path.write_text("\n".join(["landmark,operator,latitude,longitude,error_km", *lines, ""]), "utf-8")
     found = []
     for name in ("lying-landmark", "moved-landmark"):

@@ -1,7 +1,7 @@
 """What an attack came to over all its repetitions, and what may be concluded from it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -14,7 +14,8 @@ class Outcome:
     """One attack. `told` counts its repetitions by the sweep, from 1, in which they were told for `caught_by`.
 
     `honest` are rows judged beside it, of chips, licenses or landmarks that do as they should; `false_alarms` are
-    those of them that were refused. Where nothing can catch it, `caught_by` is None and `why` says so.
+    those of them that were refused. Where nothing can catch it, `caught_by` is None and `why` says so; `believed` are
+    those whose chip was shown to be where it is not, which nobody may reach but who has `may_win`.
     """
 
     attack: str
@@ -25,6 +26,8 @@ class Outcome:
     honest: int = 0
     why: str = ""
     not_yet: str = ""
+    believed: int = 0
+    may_win: bool = False
 
     @property
     def detected(self) -> int:
@@ -38,8 +41,9 @@ class Outcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether all that can be told was told, and nobody else accused."""
-        return not self.false_alarms and (self.caught_by is None or 0 < self.repetitions == self.detected)
+        """Whether all that can be told was told, nobody else accused, and nobody believed who could be doubted."""
+        told = self.caught_by is None or 0 < self.repetitions == self.detected
+        return told and not self.false_alarms and (self.may_win or not self.believed)
 
     def values(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -51,6 +55,7 @@ class Outcome:
             "false_alarms": self.false_alarms,
             "sweeps": self.sweeps,
             "honest": self.honest,
+            "believed": self.believed,
         }
         return told | {name: text for name, text in (("why", self.why), ("not_yet", self.not_yet)) if text}
 
@@ -86,8 +91,3 @@ def heading(outcomes: Iterable[Outcome]) -> str:
     tries, told = sum(one.repetitions for one in found), sum(one.detected for one in found)
     alarms = sum(one.false_alarms for one in found)
     return f"{told} of {tries} attacks told for their reason, {len(found)} kinds of them; {alarms} honest rows refused"
-
-
-def by_name(outcomes: Iterable[Outcome]) -> Mapping[str, Outcome]:
-    """Return the outcomes by the name of their attack."""
-    return {one.attack: one for one in outcomes}

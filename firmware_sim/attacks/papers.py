@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_sim.attackers.licenses import FORGERS, Forger, Study
-from firmware_sim.attacks.chips import RANGING_WORK_S, Fleet, Size, enroll, judged, refused
+from firmware_sim.attacks.chips import RANGING_WORK_S, Fleet, Size, attack_of, enroll, judged, keep, refused
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.chip import Chip, Trust
 from firmware_sim.store import SimulatorError
@@ -17,6 +17,7 @@ from protocols import keys
 from protocols.cbor import join, split
 from protocols.messages import SIMULATED, License
 
+LATE = "late-answer"
 LIFETIME_S = 2  # of a challenge of this workspace
 _PATIENCE_S = 0.2
 _ON_TIME = 10
@@ -87,7 +88,7 @@ def _key(name: str) -> Ed25519PrivateKey:
 
 def attack_licenses(desk: Desk, size: Size) -> list[Outcome]:
     """Have every forger hand in licenses, with honest ones in between that must come into force."""
-    every, one = desk.lists
+    _, one = desk.lists
     current, ended, after = (desk.chance.randbytes(16) for _ in range(3))
     chips = desk.chips[:1]
     for terms in (
@@ -103,9 +104,8 @@ def attack_licenses(desk: Desk, size: Size) -> list[Outcome]:
         study = _study(desk, current, ended)
         for forger in FORGERS:
             found[forger.name].told[1] += _told(desk.hand_in(forger.forge(study), one), forger)
-        if number % 4 == 0:
-            honest += 1
-            alarms += bool(desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1, chips)), one))
+        honest += 1
+        alarms += bool(desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), number, chips)), one))
     for outcome in found.values():
         outcome.told, outcome.honest, outcome.false_alarms = +outcome.told, honest, alarms
     return [*found.values()]
@@ -150,8 +150,10 @@ def attack_late(desk: Desk, size: Size, wait: Callable[[float], None] = time.sle
     first = judged(desk.hem, desk.workspace, desk.directory / "in-time-evidence.cbor", in_time)
     wait(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
     late = judged(desk.hem, desk.workspace, desk.directory / "late-evidence.cbor", evidence[: size.repetitions])
-    found = Outcome("late-answer", "CHALLENGE_EXPIRED", size.repetitions)
-    found.told[1] = sum(refused(row) and row["reason"] == "CHALLENGE_EXPIRED" for row in late)
+    reason = "CHALLENGE_EXPIRED"
+    keep(desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in enumerate(chips[: len(late)])))
+    found = Outcome(LATE, reason, size.repetitions)
+    found.told[1] = sum(refused(row) and row["reason"] == reason for row in late)
     found.told = +found.told
     found.honest, found.false_alarms = len(first), sum(map(refused, first))
     return [found]

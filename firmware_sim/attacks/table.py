@@ -25,6 +25,12 @@ def cells(one: Outcome) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def reason(one: Outcome) -> str:
+    """Return why an attack is not told, and how many of those that were tried gained a place by it."""
+    gained = f" ({one.believed} of {one.repetitions} believed)" if one.repetitions else ""
+    return f"{one.why or one.not_yet}{gained}"
+
+
 def lines(found: Mapping[str, Outcome]) -> Iterator[str]:
     """Yield the table for people: what was tried, then what was not, and why."""
     rows = [COLUMNS, *(cells(one) for one in found.values() if one.repetitions)]
@@ -33,8 +39,8 @@ def lines(found: Mapping[str, Outcome]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
     for one in found.values():
-        if why := one.why or one.not_yet:
-            yield f"{'no evidence can tell' if one.why else 'not checked yet'}: {one.attack}: {why}"
+        if one.why or one.not_yet:
+            yield f"{'no evidence can tell' if one.why else 'not checked yet'}: {one.attack}: {reason(one)}"
     yield ""
     yield heading(found.values())
 
@@ -44,9 +50,13 @@ def markdown(found: Mapping[str, Outcome], command: str) -> Iterator[str]:
     yield from (
         "# What attacks come to",
         "",
-        f"Made by `{command}`. Chips, verifier and signatures are real messages of",
-        "[hem.cddl](../protocols/hem.cddl); places and links are simulated. Each attack is tried against `hem` itself, with",
-        "honest chips, licenses or landmarks beside it.",
+        "Made by",
+        "",
+        f"    {command}",
+        "",
+        "All messages are those of [hem.cddl](../protocols/hem.cddl), signed; places and links are simulated. Each",
+        "attack is tried against `hem` itself, with honest chips, licenses or landmarks beside it. The seed fixes the",
+        "chips and their keys, who attacks, and where; nonces and session keys are drawn anew in each run.",
         "",
         BOUND,
         "",
@@ -69,8 +79,8 @@ def markdown(found: Mapping[str, Outcome], command: str) -> Iterator[str]:
         never = [found[name] for name in kind.tried if found[name].caught_by is None]
         never += [one for one in kind.untried() if one.why]
         later = [one for one in kind.untried() if one.not_yet]
-        why = "; ".join(f"**{one.attack}**: {one.why}" for one in never)
-        yield _row((kind.name, ", ".join(kind.tried), why, "; ".join(f"**{one.attack}**: {one.not_yet}" for one in later)))
+        told = ("; ".join(f"**{one.attack}**: {reason(one)}" for one in some) for some in (never, later))
+        yield _row((kind.name, ", ".join(kind.tried), *told))
 
 
 def _row(values: Iterable[str]) -> str:
