@@ -136,6 +136,9 @@ def test_the_bound_is_that_of_the_binomial():
         ({"believed": 1}, False),
         ({"believed": 1, "may_win": True}, True),
         ({"caught_by": None, "told": 0}, True),
+        ({"sure": False, "told": 1}, False),
+        ({"sure": False, "repetitions": 20, "told": 18, "honest": 100, "false_alarms": 1}, True),
+        ({"sure": False, "honest": 99, "false_alarms": 1}, False),
         ({"caught_by": None, "told": 0, "believed": 1}, False),
     ],
 )

@@ -74,7 +74,9 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("landmark-denied", (), (), (
         ("landmark-flooded", "a landmark that is not heard leaves a place open, and is not counted as missing yet"),
     )),
-    Row("fake-landmark", ("fake-landmark", "revoked-landmark", "report-of-no-challenge", "moved-landmark")),
+    Row("fake-landmark", ("fake-landmark", "revoked-landmark", "report-of-no-challenge", "moved-landmark"), (
+        ("one-pair-too-fast", "where only one pair of landmarks is too fast, either of the two may be the moved one"),
+    )),
     Row("log-equivocation", (), (
         ("all-witnesses-collude", "whoever shows each reader another log needs every witness to sign both"),
     ), (("two-logs", "consistency can be proven; no independent witness compares checkpoints yet"),)),

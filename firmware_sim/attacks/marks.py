@@ -14,12 +14,11 @@ from firmware_sim.attackers.landmarks import REPORT_FORGERS, Notes, ReportForger
 from firmware_sim.attackers.ranging import LyingLandmark, Stand
 from firmware_sim.attacks.chips import LIAR, PROBES, RANGING_WORK_S, Fleet, Size
 from firmware_sim.attacks.outcome import Outcome
+from firmware_sim.attacks.papers import Desk
 from firmware_sim.chip import Chip
 from firmware_sim.world import Beacon, Globe
 from protocols.cbor import join
 from protocols.landmarks import RangingReport, Window
-
-_RANGED = 2  # chips that are ranged, each by several landmarks
 
 
 def attack_reports(fleet: Fleet, size: Size) -> list[Outcome]:
@@ -58,17 +57,19 @@ def _fresh(report: RangingReport, chance: random.Random) -> RangingReport:
 
 
 def _honest_reports(fleet: Fleet, marks: list[Beacon], chance: random.Random, size: Size) -> list[tuple[Beacon, bytes]]:
-    """Return the reports of landmarks, one each, that range some chips under new challenges."""
-    chips = [row.chip for row in fleet.rows if row.attacker is None][:_RANGED]
-    reports: list[tuple[Beacon, bytes]] = []
-    for number in range(max(1, size.honest // len(marks))):
-        challenge = fleet.ask(f"reports-{number}", "--range")
-        now = time.time_ns() // 1_000_000
-        stands = [_stand(chip, marks) for chip in chips]
-        globe = Globe(chance, probes=PROBES)
-        swept = globe.sweep(marks, stands, challenge, Window(now, now))
-        by_kid = {mark.kid: mark for mark in marks}
-        reports += [(by_kid[RangingReport.open(one)[0].kid], one) for one in swept.reports]
+    """Return reports of landmarks that range some chips under a new challenge, a report a chip and landmark."""
+    challenge = fleet.ask("reports", "--range")
+    now = time.time_ns() // 1_000_000
+    chips = [row.chip for row in fleet.rows if row.attacker is None][: max(1, size.honest // len(marks))]
+    stands = [_stand(chip, marks) for chip in chips]
+    swept = Globe(chance, probes=PROBES).sweep(marks, stands, challenge, Window(now, now))
+    by_kid = {mark.kid: mark for mark in marks}
+    reports = []
+    for message in swept.reports:
+        sign1, report = RangingReport.open(message)
+        mark = by_kid[sign1.kid]
+        for piece, timing in enumerate(report.timings):
+            reports.append((mark, replace(report, piece=piece, timings=(timing,)).signed(mark.key)))
     return reports
 
 
@@ -78,24 +79,24 @@ def _stand(chip: Chip, marks: list[Beacon]) -> Stand:
     return Stand(chip, marks[0].spot, marks[0].spot, marks)
 
 
-def attack_audit(fleet: Fleet, size: Size) -> list[Outcome]:
+def attack_audit(desk: Desk, size: Size) -> list[Outcome]:
     """Audit round trips of landmarks among each other, of which one lies, or stands elsewhere than it was surveyed."""
     marks = survey.beacons()
-    path = fleet.directory / "landmarks.csv"
+    path = desk.directory / "landmarks.csv"
     lines = (
         f"{one.name},{one.operator},{one.spot.latitude},{one.spot.longitude},{one.error_m / 1_000}" for one in marks
     )
     path.write_text("\n".join(["landmark,operator,latitude,longitude,error_km", *lines, ""]), "utf-8")
     found = []
     for name in ("lying-landmark", "moved-landmark"):
-        one = Outcome(name, "landmark audit", size.repetitions)
+        one = Outcome(name, "landmark audit", size.repetitions, sure=False)
         for number in range(size.repetitions):
-            _audit_one(fleet, path, marks, random.Random(f"{fleet.seed}/{name} {number}"), one)
+            _audit_one(desk, path, marks, random.Random(f"{desk.seed}/{name} {number}"), one)
         found.append(one)
     return found
 
 
-def _audit_one(fleet: Fleet, csv: Path, marks: list[Beacon], chance: random.Random, outcome: Outcome) -> None:
+def _audit_one(desk: Desk, csv: Path, marks: list[Beacon], chance: random.Random, outcome: Outcome) -> None:
     place = chance.randrange(len(marks))
     bad, others = marks[place], [*marks[:place], *marks[place + 1 :]]
     if outcome.attack == "lying-landmark":
@@ -103,9 +104,9 @@ def _audit_one(fleet: Fleet, csv: Path, marks: list[Beacon], chance: random.Rand
     else:
         bent = moved(bad, others, chance)
     mesh = Globe(chance, probes=PROBES).mesh([*others, bent])
-    path = fleet.directory / "mesh.csv"
+    path = desk.directory / "mesh.csv"
     path.write_text("\n".join(["landmark,other,rtt_ms", *(f"{a},{b},{ms}" for a, b, ms in mesh), ""]), "utf-8")
-    done = fleet.hem.must("landmark", "audit", "--landmarks", csv, "--rtts", path, "--json", codes=(0, 1))
+    done = desk.hem.must("landmark", "audit", "--landmarks", csv, "--rtts", path, "--json", codes=(0, 1))
     named = {one["landmark"] for one in json.loads(done.out)["distrust"]}
     outcome.told[1] += bad.name in named
     outcome.told = +outcome.told

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 MISS_CONFIDENCE = 0.95
+MOST_MISSED, MOST_ALARMS = 0.1, 0.01  # of what is told from what is likely
 
 
 @dataclass
@@ -15,7 +16,8 @@ class Outcome:
 
     `honest` are rows judged beside it, of chips, licenses or landmarks that do as they should; `false_alarms` are
     those of them that were refused. Where nothing can catch it, `caught_by` is None and `why` says so; `believed` are
-    those whose chip was shown to be where it is not, which nobody may reach but who has `may_win`.
+    those whose chip was shown to be where it is not, which nobody may reach but who has `may_win`. What is not `sure`
+    is told from what is likely, and held to rates.
     """
 
     attack: str
@@ -28,6 +30,7 @@ class Outcome:
     not_yet: str = ""
     believed: int = 0
     may_win: bool = False
+    sure: bool = True
 
     @property
     def detected(self) -> int:
@@ -42,8 +45,9 @@ class Outcome:
     @property
     def as_expected(self) -> bool:
         """Whether all that can be told was told, nobody else accused, and nobody believed who could be doubted."""
-        told = self.caught_by is None or 0 < self.repetitions == self.detected
-        return told and not self.false_alarms and (self.may_win or not self.believed)
+        most_missed, most_alarms = (0.0, 0.0) if self.sure else (MOST_MISSED, MOST_ALARMS)
+        told = self.caught_by is None or self.detected >= max(1.0, (1 - most_missed) * self.repetitions)
+        return told and self.false_alarms <= most_alarms * self.honest and (self.may_win or not self.believed)
 
     def values(self) -> dict[str, Any]:
         """Return it for programs."""

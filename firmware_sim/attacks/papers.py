@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_sim.attackers.licenses import FORGERS, Forger, Study
 from firmware_sim.attacks.chips import RANGING_WORK_S, Fleet, Size, attack_of, enroll, judged, keep, refused
 from firmware_sim.attacks.outcome import Outcome
+from firmware_sim.attacks.shell import Hem
 from firmware_sim.chip import Chip, Trust
 from firmware_sim.store import SimulatorError
 from protocols import keys
@@ -26,21 +28,27 @@ _YEAR = 365 * 86_400
 
 
 class Desk:
-    """A workspace with three issuers, two of whom must sign; the keys of all three are the simulator's."""
+    """A workspace with three issuers, two of whom must sign; the keys of all three are the simulator's.
 
-    def __init__(self, fleet: Fleet, size: Size) -> None:
-        self.hem, self.directory = fleet.hem, fleet.directory / "issuers"
+    It shares nothing with the fleet but files: its chips are copies that obey its verifier.
+    """
+
+    def __init__(self, hem: Hem, fleet: Fleet, size: Size) -> None:
+        self.hem, self.directory, self.seed = hem, fleet.directory / "issuers", fleet.seed
         self.workspace = self.directory / "workspace"
         self.chance = random.Random(f"{fleet.seed}/papers")
         made = [_key(f"{fleet.seed}/issuer {n}") for n in range(3)]
         self.issuers = sorted(made, key=lambda one: keys.kid(one.public_key()))
         self.stranger = _key(f"{fleet.seed}/stranger")
         count = size.repetitions + min(_ON_TIME, size.honest)
-        self.chips = [row.chip for row in fleet.rows if row.attacker is None][:count]
-        self._make(fleet)
+        rows = [row for row in fleet.rows if row.attacker is None][:count]
+        self._make(fleet, [row.position for row in rows])
+        public = keys.from_cose_key((self.workspace / "keys" / "verifier.pub").read_bytes())
+        obeyed = Trust(public, self.issuers[0].public_key())
+        self.chips = [_without_grant(row.chip, obeyed) for row in rows]
         self.lists = [self._list("all", self.chips), self._list("one", self.chips[:1])]
 
-    def _make(self, fleet: Fleet) -> None:
+    def _make(self, fleet: Fleet, positions: list[int]) -> None:
         self.directory.mkdir()
         flags: list[object] = []
         for number, key in enumerate(self.issuers):
@@ -49,10 +57,9 @@ class Desk:
             flags += ["--issuer", path]
         init = "init", self.workspace, "--lifetime", LIFETIME_S, "--slack", 0, *flags, "--quorum", 2, "--json"
         self.hem.must(*init)
-        wanted = {row.chip.ueid: row.position for row in fleet.rows}
         every = split((fleet.home / "endorsements.cbor").read_bytes())
         mine = self.directory / "endorsements.cbor"
-        mine.write_bytes(join([every[wanted[chip.ueid]] for chip in self.chips]))
+        mine.write_bytes(join([every[position] for position in positions]))
         enroll(self.hem, fleet.home, self.workspace, mine)
 
     def _list(self, name: str, chips: list[Chip]) -> Path:
@@ -80,6 +87,11 @@ class Desk:
         if done.code not in {0, 2}:
             raise SimulatorError(f"hem license issue: exit code {done.code}: {done.err.strip()}")
         return done.err if done.code else ""
+
+
+def _without_grant(chip: Chip, obeyed: Trust) -> Chip:
+    """Return a copy of a chip that obeys another verifier and has no grant."""
+    return Chip(chip.identity, chip.board, obeyed, replace(chip.flash.copy(), grant=None))
 
 
 def _key(name: str) -> Ed25519PrivateKey:
@@ -135,23 +147,21 @@ def attack_late(desk: Desk, size: Size, wait: Callable[[float], None] = time.sle
     every, _ = desk.lists
     if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1, desk.chips)), every):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")
-    public = (desk.workspace / "keys" / "verifier.pub").read_bytes()
-    obeyed = Trust(keys.from_cose_key(public), desk.issuers[0].public_key())
-    chips = [Chip(one.identity, one.board, obeyed, one.flash.copy()) for one in desk.chips]
-    for chip in chips:
-        chip.flash.grant = None
+    for chip in desk.chips:
         chip.boot()
         chip.work(RANGING_WORK_S)
     path = desk.directory / "challenge.cbor"
     told = desk.hem.must("challenge", "--out", path, "-w", desk.workspace, "--json").json
     (challenge,) = split(path.read_bytes())
-    evidence = [chip.attest(challenge) for chip in chips]
+    evidence = [chip.attest(challenge) for chip in desk.chips]
     in_time = evidence[size.repetitions :]
     first = judged(desk.hem, desk.workspace, desk.directory / "in-time-evidence.cbor", in_time)
     wait(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
     late = judged(desk.hem, desk.workspace, desk.directory / "late-evidence.cbor", evidence[: size.repetitions])
     reason = "CHALLENGE_EXPIRED"
-    keep(desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in enumerate(chips[: len(late)])))
+    keep(
+        desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in enumerate(desk.chips[: len(late)]))
+    )
     found = Outcome(LATE, reason, size.repetitions)
     found.told[1] = sum(refused(row) and row["reason"] == reason for row in late)
     found.told = +found.told
