@@ -12,13 +12,13 @@ from typing import Any
 
 from firmware_sim import factory, survey
 from firmware_sim.attackers import EVERY
-from firmware_sim.attackers.ranging import RANGING_ATTACKERS
+from firmware_sim.attackers.ranging import RANGING_ATTACKERS, Stand
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.shell import Hem
 from firmware_sim.chip import Chip, Trust
 from firmware_sim.fleet import answer, hand_out
 from firmware_sim.store import Row, SimulatorError, Store
-from firmware_sim.world import Globe
+from firmware_sim.world import Beacon, Globe
 from protocols import keys
 from protocols.cbor import join, split
 from protocols.landmarks import Window
@@ -89,6 +89,11 @@ class Fleet:
     def _run(self, *arguments: object) -> Any:
         return self.hem.must(*arguments, "--json").json
 
+    @property
+    def honest(self) -> list[Row]:
+        """The chips that never attack with evidence, in the order of the fleet."""
+        return [row for row in self.rows if row.attacker is None]
+
     def ask(self, name: str, *flags: object) -> bytes:
         """Return a new signed challenge."""
         path = self.directory / f"{name}-challenge.cbor"
@@ -120,7 +125,7 @@ def enroll(hem: Hem, home: Path, workspace: Path, endorsements: Path) -> None:
 
 def judged(hem: Hem, workspace: Path, path: Path, evidence: Sequence[bytes]) -> list[dict[str, Any]]:
     """Return what a verifier says of each row of evidence, which is kept at `path`."""
-    path.write_bytes(join(evidence))
+    path.write_bytes(join([*evidence]))
     said = hem.must("verify", path, "-w", workspace, "--json", codes=(0, 1, 3)).json
     results: list[dict[str, Any]] = said["results"]
     return results
@@ -153,35 +158,52 @@ def shows(row: Mapping[str, Any], reason: str) -> bool:
     return row["location"] not in _SHOWN and reason in {row["location"], *row["uncounted"]}
 
 
+Who = tuple[str, str]  # name of the attack, UEID
+
+
 def attack_claims(fleet: Fleet, size: Size) -> list[Outcome]:
     """Sweep the fleet once honestly, then under attack until each attacker is told, three times at most."""
     found = {name: Outcome(name, one.expected_reason, size.repetitions) for name, one in EVERY.items()}
     found[AGAIN] = Outcome(AGAIN, "NONCE_USED", size.repetitions)
-    untold = {(row.attacker, row.chip.ueid.hex()) for row in fleet.rows if row.attacker}
-    judged_rows = alarms = 0
-    for number in range(MOST_SWEEPS + 1):
-        name = f"sweep-{number}"
-        swept = answer(fleet.rows, fleet.ask(name), WORK_S, attack=number > 0)
-        if swept.refusals:
-            raise SimulatorError(f"{len(swept.refusals)} chips refused a challenge, the first: {swept.refusals[0]}")
-        honest = [place for place, row in enumerate(fleet.rows) if row.attacker is None]
-        again = honest[: size.repetitions] if number == 1 else []
-        copies = [
-            attack_of(AGAIN, "NONCE_USED", fleet.rows[place].chip, len(fleet.rows) + n) for n, place in enumerate(again)
-        ]
-        fleet.write(name, [*swept.attacks, *copies])
-        rows = fleet.judge(name, [*swept.evidence, *(swept.evidence[place] for place in again)])
-        judged_rows += len(honest)
+    honest = [row.position for row in fleet.honest]
+    again = honest[: size.repetitions]
+    untold = _attackers(fleet, again)
+    swept = alarms = 0
+    while untold and swept <= MOST_SWEEPS:
+        attacks, rows = _sweep(fleet, swept, again if swept else [])
         alarms += sum(refused(rows[place]) for place in honest)
-        untold |= {(AGAIN, one["ueid"]) for one in copies}
-        for attack in (*swept.attacks, *copies):
-            who = attack["attacker"], attack["ueid"]
-            if who in untold and _told(rows[attack["row"]], attack["expected_reason"]):
-                untold.remove(who)
-                found[attack["attacker"]].told[number] += 1
-        if number and not untold:
-            break
-    return _beside(found.values(), judged_rows, alarms)
+        told = untold & _told_in(attacks, rows)
+        for name, _ in told:
+            found[name].told[swept] += 1
+        untold -= told
+        swept += 1
+    return beside(found.values(), swept * len(honest), alarms)
+
+
+def _attackers(fleet: Fleet, again: Iterable[int]) -> set[Who]:
+    """Return everyone who is to be told: the attackers, and the evidence of `again` that comes twice."""
+    named = {(row.attacker, row.chip.ueid.hex()) for row in fleet.rows if row.attacker}
+    return named | {(AGAIN, fleet.rows[at].chip.ueid.hex()) for at in again}
+
+
+def _sweep(fleet: Fleet, number: int, again: Sequence[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the attacks of one sweep and what was said of each row; the evidence of `again` is handed in twice.
+
+    Sweep 0 is honest: from what they answer in it, attackers know what they need later.
+    """
+    name = f"sweep-{number}"
+    swept = answer(fleet.rows, fleet.ask(name), WORK_S, attack=number > 0)
+    if swept.refusals:
+        raise SimulatorError(f"{len(swept.refusals)} chips refused a challenge, the first: {swept.refusals[0]}")
+    twice = enumerate(again, start=len(fleet.rows))
+    attacks = swept.attacks + [attack_of(AGAIN, "NONCE_USED", fleet.rows[at].chip, row) for row, at in twice]
+    fleet.write(name, attacks)
+    return attacks, fleet.judge(name, swept.evidence + [swept.evidence[at] for at in again])
+
+
+def _told_in(attacks: Iterable[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> set[Who]:
+    """Return who was told for the reason that its attacker names."""
+    return {(one["attacker"], one["ueid"]) for one in attacks if _told(rows[one["row"]], one["expected_reason"])}
 
 
 def keep(directory: Path, name: str, attacks: Iterable[Mapping[str, Any]]) -> None:
@@ -198,7 +220,7 @@ def _told(row: Mapping[str, Any], reason: str) -> bool:
     return refused(row) and row["reason"] == reason
 
 
-def _beside(found: Iterable[Outcome], honest: int, alarms: int) -> list[Outcome]:
+def beside(found: Iterable[Outcome], honest: int, alarms: int) -> list[Outcome]:
     """Return the outcomes, each with the honest rows that were judged beside it."""
     kept = list(found)
     for one in kept:
@@ -212,29 +234,37 @@ def attack_places(fleet: Fleet, size: Size) -> list[Outcome]:
     path = fleet.directory / "landmarks.cbor"
     path.write_bytes(join([mark.message(int(time.time())) for mark in marks]))
     fleet.hem.must("landmark", "add", path, "-w", fleet.workspace, "--json")
-    rows = [row for row in fleet.rows if row.attacker is None]
-    stands, attacks = survey.stands(rows, fleet.home, marks, size.repetitions, NEAREST)
+    stands, attacks = survey.stands(fleet.honest, fleet.home, marks, size.repetitions, NEAREST)
+    fleet.write("ranging", [one._asdict() for one in attacks])
+    seen = fleet.judge("ranging", _range(fleet, stands, marks))
+    found = {name: _of_places(name, size.repetitions) for name in RANGING_ATTACKERS}
+    for one in attacks:
+        _count(found[one.attacker], one, seen[one.row])
+    bent = {one.row for one in attacks}
+    honest = [refused(row) for place, row in enumerate(seen) if place not in bent]
+    return beside(found.values(), len(honest), sum(honest))
+
+
+def _count(outcome: Outcome, attack: survey.Attack, row: Mapping[str, Any]) -> None:
+    """Count one attacker on places: told, and believed to be where it is not."""
+    told = refused(row) if attack.untold else shows(row, attack.expected_reason)
+    outcome.told.update([1] * told)
+    outcome.believed += row["location"] in _SHOWN
+
+
+def _range(fleet: Fleet, stands: Sequence[Stand], marks: Sequence[Beacon]) -> list[bytes]:
+    """Have landmarks time all who stand somewhere, hand their reports in, and return the evidence."""
     challenge = fleet.ask("ranging", "--range")
-    for row in rows:
-        row.chip.boot()
-        row.chip.work(RANGING_WORK_S)
+    for one in stands:
+        one.chip.boot()
+        one.chip.work(RANGING_WORK_S)
     now = time.time_ns() // 1_000_000
     globe = Globe(random.Random(f"{fleet.seed}/links"), probes=PROBES)
     swept = globe.sweep(marks, stands, challenge, Window(now, now))
     reports = fleet.directory / "ranging-reports.cbor"
     reports.write_bytes(join(swept.reports))
     fleet.hem.must("landmark", "report", reports, "-w", fleet.workspace, "--json")
-    fleet.write("ranging", [one._asdict() for one in attacks])
-    seen = fleet.judge("ranging", swept.evidence)
-    found = {name: _of_places(name, size.repetitions) for name in RANGING_ATTACKERS}
-    for one in attacks:
-        row = seen[one.row]
-        if refused(row) if one.untold else shows(row, one.expected_reason):
-            found[one.attacker].told[1] += 1
-        found[one.attacker].believed += row["location"] in _SHOWN
-    bent = {one.row for one in attacks}
-    honest = [row for place, row in enumerate(seen) if place not in bent]
-    return _beside(found.values(), len(honest), sum(map(refused, honest)))
+    return swept.evidence
 
 
 def _of_places(name: str, repetitions: int) -> Outcome:
@@ -247,7 +277,7 @@ def attack_uninvited(fleet: Fleet, size: Size) -> list[Outcome]:
     """Have chips answer a challenge that was for the chips of another license."""
     challenge = fleet.ask("uninvited", "--license", fleet.licenses["main"])
     _, message = Challenge.open(challenge)
-    asked = [row.chip for row in fleet.rows if row.attacker is None][: size.honest]
+    asked = [row.chip for row in fleet.honest[: size.honest]]
     others = [row.chip for row in fleet.rows if row.attacker == STRANGERS]
     for chip in (*asked, *others):
         chip.boot()
@@ -258,4 +288,4 @@ def attack_uninvited(fleet: Fleet, size: Size) -> list[Outcome]:
     fleet.write("uninvited", [attack_of(UNINVITED, "CHALLENGE_AUDIENCE", chip, row) for row, chip in enumerate(others)])
     found = Outcome(UNINVITED, "CHALLENGE_AUDIENCE", len(others))
     found.told = +Counter({1: sum(_told(row, "CHALLENGE_AUDIENCE") for row in rows[: len(others)])})
-    return _beside([found], len(asked), sum(map(refused, rows[len(others) :])))
+    return beside([found], len(asked), sum(map(refused, rows[len(others) :])))

@@ -1,10 +1,10 @@
 """Landmarks as attackers: forged reports handed in beside honest ones, and an audit of landmarks that lie or moved."""
 
-import hashlib
 import json
 import random
 import time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_sim import survey
 from firmware_sim.attackers.landmarks import REPORT_FORGERS, Notes, ReportForger, moved
 from firmware_sim.attackers.ranging import LyingLandmark, Stand
-from firmware_sim.attacks.chips import LIAR, PROBES, RANGING_WORK_S, Fleet, Size
+from firmware_sim.attacks.chips import LIAR, PROBES, RANGING_WORK_S, Fleet, Size, beside
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import Desk
 from firmware_sim.chip import Chip
@@ -31,24 +31,28 @@ def attack_reports(fleet: Fleet, size: Size) -> list[Outcome]:
     revoked = next(one for one in marks if one.name == LIAR)
     fleet.hem.must("landmark", "revoke", revoked.kid.hex(), "-w", fleet.workspace, "--json")
     honest = _honest_reports(fleet, [one for one in marks if one is not revoked], chance, size)
-    stranger = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{fleet.seed}/fake".encode()).digest())
-    messages = [message for _, message in honest]
-    forged: list[tuple[ReportForger, bytes]] = []
-    for _ in range(size.repetitions):
-        mark, message = chance.choice(honest)
-        notes = Notes(_fresh(RangingReport.open(message)[1], chance), message, mark, revoked, stranger)
-        forged += [(forger, forger.forge(notes)) for forger in REPORT_FORGERS]
-    path = fleet.directory / "forged-reports.cbor"
-    path.write_bytes(join([*messages, *(message for _, message in forged)]))
-    said = fleet.hem.must("landmark", "report", path, "-w", fleet.workspace, "--json", codes=(1,)).json
-    why = {one["row"]: one["reason"] for one in said["refused"]}
+    chosen = chance.choices(honest, k=size.repetitions)
+    forged = [*chain.from_iterable(_forged(*one, revoked, chance) for one in chosen)]
+    why = _handed_in(fleet, [message for _, message in (*honest, *forged)])
     found = {one.name: Outcome(one.name, one.expected_reason, size.repetitions) for one in REPORT_FORGERS}
-    for number, (forger, _) in enumerate(forged, start=len(messages)):
-        if why.get(number) == forger.expected_reason:
-            found[forger.name].told[1] += 1
-    for one in found.values():
-        one.honest, one.false_alarms = len(messages), sum(number in why for number in range(len(messages)))
-    return [*found.values()]
+    for number, (forger, _) in enumerate(forged, start=len(honest)):
+        found[forger.name].told.update([1] * (why.get(number) == forger.expected_reason))
+    return beside(found.values(), len(honest), sum(number < len(honest) for number in why))
+
+
+def _handed_in(fleet: Fleet, reports: list[bytes]) -> dict[int, str]:
+    """Hand reports in, in one file, and return the reasons of those that are refused, by their number."""
+    path = fleet.directory / "forged-reports.cbor"
+    path.write_bytes(join(reports))
+    said = fleet.hem.must("landmark", "report", path, "-w", fleet.workspace, "--json", codes=(0, 1)).json
+    return {one["row"]: one["reason"] for one in said["refused"]}
+
+
+def _forged(mark: Beacon, message: bytes, revoked: Beacon, chance: random.Random) -> list[tuple[ReportForger, bytes]]:
+    """Return what each forger makes of one honest report."""
+    stranger = Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+    notes = Notes(_fresh(RangingReport.open(message)[1], chance), message, mark, revoked, stranger)
+    return [(forger, forger.forge(notes)) for forger in REPORT_FORGERS]
 
 
 def _fresh(report: RangingReport, chance: random.Random) -> RangingReport:
@@ -60,8 +64,8 @@ def _honest_reports(fleet: Fleet, marks: list[Beacon], chance: random.Random, si
     """Return reports of landmarks that range some chips under a new challenge, a report a chip and landmark."""
     challenge = fleet.ask("reports", "--range")
     now = time.time_ns() // 1_000_000
-    chips = [row.chip for row in fleet.rows if row.attacker is None][: max(1, size.honest // len(marks))]
-    stands = [_stand(chip, marks) for chip in chips]
+    rows = fleet.honest[: max(1, size.honest // len(marks))]
+    stands = [_stand(row.chip, marks) for row in rows]
     swept = Globe(chance, probes=PROBES).sweep(marks, stands, challenge, Window(now, now))
     by_kid = {mark.kid: mark for mark in marks}
     reports = []

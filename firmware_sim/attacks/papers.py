@@ -41,7 +41,7 @@ class Desk:
         self.issuers = sorted(made, key=lambda one: keys.kid(one.public_key()))
         self.stranger = _key(f"{fleet.seed}/stranger")
         count = size.repetitions + min(_ON_TIME, size.honest)
-        rows = [row for row in fleet.rows if row.attacker is None][:count]
+        rows = fleet.honest[:count]
         self._make(fleet, [row.position for row in rows])
         public = keys.from_cose_key((self.workspace / "keys" / "verifier.pub").read_bytes())
         obeyed = Trust(public, self.issuers[0].public_key())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.landscape import LANDSCAPE, Row
 from firmware_sim.attacks.outcome import Outcome, heading, miss_bound
 
 COLUMNS = ("attack", "caught by", "times", "told", "missed, at most", "sweeps", "honest", "refused", "false alarms")
@@ -38,11 +38,18 @@ def lines(found: Mapping[str, Outcome]) -> Iterator[str]:
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
-    for one in found.values():
-        if one.why or one.not_yet:
-            yield f"{'no evidence can tell' if one.why else 'not checked yet'}: {one.attack}: {reason(one)}"
+    for head, some in (("no evidence can tell", _untold), ("not checked yet", _later)):
+        yield from (f"{head}: {one.attack}: {reason(one)}" for one in some(found.values()))
     yield ""
     yield heading(found.values())
+
+
+def _untold(found: Iterable[Outcome]) -> list[Outcome]:
+    return [one for one in found if one.why]
+
+
+def _later(found: Iterable[Outcome]) -> list[Outcome]:
+    return [one for one in found if one.not_yet]
 
 
 def markdown(found: Mapping[str, Outcome], command: str) -> Iterator[str]:
@@ -75,12 +82,16 @@ def markdown(found: Mapping[str, Outcome], command: str) -> Iterator[str]:
         _row(("kind", "tried", "no evidence can tell", "not checked yet")),
         _row("---" for _ in range(4)),
     )
-    for kind in LANDSCAPE:
-        never = [found[name] for name in kind.tried if found[name].caught_by is None]
-        never += [one for one in kind.untried() if one.why]
-        later = [one for one in kind.untried() if one.not_yet]
-        told = ("; ".join(f"**{one.attack}**: {reason(one)}" for one in some) for some in (never, later))
-        yield _row((kind.name, ", ".join(kind.tried), *told))
+    yield from (_row(_kind(row, found)) for row in LANDSCAPE)
+
+
+def _kind(row: Row, found: Mapping[str, Outcome]) -> Iterator[str]:
+    """Yield what the document says of one row of the landscape."""
+    yield row.name
+    yield ", ".join(row.tried)
+    mine = [*(found[name] for name in row.tried), *row.untried()]
+    for some in (_untold, _later):
+        yield "; ".join(f"**{one.attack}**: {reason(one)}" for one in some(mine))
 
 
 def _row(values: Iterable[str]) -> str:
