@@ -93,5 +93,5 @@ def heading(outcomes: Iterable[Outcome]) -> str:
     """Return in one line what a run came to."""
     found = [one for one in outcomes if one.repetitions and one.caught_by]
     tries, told = sum(one.repetitions for one in found), sum(one.detected for one in found)
-    alarms = sum(one.false_alarms for one in found)
-    return f"{told} of {tries} attacks told for their reason, {len(found)} kinds of them; {alarms} honest rows refused"
+    alarms = sum(bool(one.false_alarms) for one in found)  # kinds of one sweep share their honest rows
+    return f"{told} of {tries} attacks told for their reason; {len(found)} kinds, {alarms} of them with false alarms"
