@@ -204,7 +204,7 @@ def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
 @pytest.fixture(scope="module")
 def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
-    return found | {"late": sweep_of(ran.directory / "issuers", "late", 0)}
+    return found | {"late": sweep_of(ran.directory / "late", "late", 0)}
 
 
 def failing(module: ModuleType) -> list[Reason]:

@@ -3,9 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,9 +18,9 @@ from protocols.cbor import join, split
 from protocols.messages import SIMULATED, License
 
 LATE = "late-answer"
-LIFETIME_S = 2  # of a challenge of this workspace
+LIFETIME_S = 5  # of a challenge of this workspace
 _PATIENCE_S = 0.2
-_ON_TIME = 100
+ON_TIME = 100  # chips whose answers come in time, beside the late ones
 _NEWEST = 1_000  # sequence of the license in force whose older ones are handed in again
 _YEAR = 365 * 86_400
 
@@ -33,20 +31,20 @@ class Desk:
     It shares nothing with the fleet but files: its chips are copies that obey its verifier.
     """
 
-    def __init__(self, hem: Hem, fleet: Fleet, size: Size) -> None:
-        self.hem, self.directory, self.seed = hem, fleet.directory / "issuers", fleet.seed
+    def __init__(self, hem: Hem, fleet: Fleet, name: str, count: int) -> None:
+        self.hem, self.directory, self.seed = hem, fleet.directory / name, fleet.seed
         self.workspace = self.directory / "workspace"
         self.chance = random.Random(f"{fleet.seed}/papers")
         made = [_key(f"{fleet.seed}/issuer {n}") for n in range(3)]
         self.issuers = sorted(made, key=lambda one: keys.kid(one.public_key()))
         self.stranger = _key(f"{fleet.seed}/stranger")
-        count = size.repetitions + min(_ON_TIME, size.honest)
         rows = fleet.honest[:count]
         self._make(fleet, [row.position for row in rows])
         public = keys.from_cose_key((self.workspace / "keys" / "verifier.pub").read_bytes())
         obeyed = Trust(public, self.issuers[0].public_key())
         self.chips = [_without_grant(row.chip, obeyed) for row in rows]
-        self.lists = [self._list("all", self.chips), self._list("one", self.chips[:1])]
+        self.list = self.directory / "chips"
+        self.list.write_text("".join(f"{chip.ueid.hex()}\n" for chip in self.chips), "utf-8")
 
     def _make(self, fleet: Fleet, positions: list[int]) -> None:
         self.directory.mkdir()
@@ -62,14 +60,9 @@ class Desk:
         mine.write_bytes(join([every[position] for position in positions]))
         enroll(self.hem, fleet.home, self.workspace, mine)
 
-    def _list(self, name: str, chips: list[Chip]) -> Path:
-        path = self.directory / f"{name}.chips"
-        path.write_text("".join(f"{chip.ueid.hex()}\n" for chip in chips), "utf-8")
-        return path
-
-    def terms(self, license_id: bytes, sequence: int, chips: list[Chip], supersedes: bytes | None = None) -> License:
-        """Return terms for these chips."""
-        ueids = sorted(chip.ueid for chip in chips)
+    def terms(self, license_id: bytes, sequence: int, supersedes: bytes | None = None) -> License:
+        """Return terms for all chips of this workspace."""
+        ueids = sorted(chip.ueid for chip in self.chips)
         now = int(time.time())
         listed = len(ueids), hashlib.sha256(b"".join(ueids)).digest()
         return License("suite", f"Holder {sequence}", now + _YEAR, now - 60, now - 60, license_id, sequence, listed,
@@ -79,11 +72,11 @@ class Desk:
         """Return the license, signed by two of the issuers."""
         return terms.signed_by(*sorted(self.chance.sample(self.issuers, 2), key=lambda one: keys.kid(one.public_key())))
 
-    def hand_in(self, message: bytes, chips: Path) -> str:
+    def hand_in(self, message: bytes) -> str:
         """Hand a signed license in and return what was said against it; nothing if it came into force."""
         path = self.directory / "license.cbor"
         path.write_bytes(message)
-        done = self.hem.run("license", "issue", path, "--chips", chips, "-w", self.workspace, "--json")
+        done = self.hem.run("license", "issue", path, "--chips", self.list, "-w", self.workspace, "--json")
         if done.code not in {0, 2}:
             raise SimulatorError(f"hem license issue: exit code {done.code}: {done.err.strip()}")
         return done.err if done.code else ""
@@ -100,24 +93,22 @@ def _key(name: str) -> Ed25519PrivateKey:
 
 def attack_licenses(desk: Desk, size: Size) -> list[Outcome]:
     """Have every forger hand in licenses, with honest ones in between that must come into force."""
-    _, one = desk.lists
     current, ended, after = (desk.chance.randbytes(16) for _ in range(3))
-    chips = desk.chips[:1]
     for terms in (
-        desk.terms(current, _NEWEST, chips),
-        desk.terms(ended, 1, chips),
-        desk.terms(after, 2, chips, supersedes=ended),
+        desk.terms(current, _NEWEST),
+        desk.terms(ended, 1),
+        desk.terms(after, 2, supersedes=ended),
     ):
-        if said := desk.hand_in(desk.signed(terms), one):
+        if said := desk.hand_in(desk.signed(terms)):
             raise SimulatorError(f"an honest license was refused: {said.strip()}")
     found = {forger.name: Outcome(forger.name, forger.expected_reason, size.repetitions) for forger in FORGERS}
     honest = alarms = 0
     for number in range(size.repetitions):
         study = _study(desk, current, ended)
         for forger in FORGERS:
-            found[forger.name].told[1] += _told(desk.hand_in(forger.forge(study), one), forger)
+            found[forger.name].told[1] += _told(desk.hand_in(forger.forge(study)), forger)
         honest += 1
-        alarms += bool(desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), number, chips)), one))
+        alarms += bool(desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), number))))
     for outcome in found.values():
         outcome.told, outcome.honest, outcome.false_alarms = +outcome.told, honest, alarms
     return [*found.values()]
@@ -129,23 +120,22 @@ def _told(said: str, forger: Forger) -> bool:
 
 def _study(desk: Desk, current: bytes, ended: bytes) -> Study:
     """Return what a forger has: one bought issuer of three, and papers that were once good."""
-    chips, chance = desk.chips[:1], desk.chance
+    chance = desk.chance
     bought, other = chance.sample(desk.issuers, 2)
     return Study(
-        desk.terms(chance.randbytes(16), 1, chips),
+        desk.terms(chance.randbytes(16), 1),
         (bought,),
         keys.kid(other.public_key()),
         desk.stranger,
-        desk.signed(desk.terms(current, _NEWEST, chips)),
-        desk.signed(desk.terms(current, chance.randrange(1, _NEWEST), chips)),
-        desk.signed(desk.terms(ended, chance.randrange(3, _NEWEST), chips)),
+        desk.signed(desk.terms(current, _NEWEST)),
+        desk.signed(desk.terms(current, chance.randrange(1, _NEWEST))),
+        desk.signed(desk.terms(ended, chance.randrange(3, _NEWEST))),
     )
 
 
-def attack_late(desk: Desk, size: Size, wait: Callable[[float], None] = time.sleep) -> list[Outcome]:
+def attack_late(desk: Desk, size: Size) -> list[Outcome]:
     """Have chips answer a challenge that has expired, beside others that answer the same one in time."""
-    every, _ = desk.lists
-    if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1, desk.chips)), every):
+    if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1))):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")
     for chip in desk.chips:
         chip.boot()
@@ -156,12 +146,11 @@ def attack_late(desk: Desk, size: Size, wait: Callable[[float], None] = time.sle
     evidence = [chip.attest(challenge) for chip in desk.chips]
     in_time = evidence[size.repetitions :]
     first = judged(desk.hem, desk.workspace, desk.directory / "in-time-evidence.cbor", in_time)
-    wait(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
+    time.sleep(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
     late = judged(desk.hem, desk.workspace, desk.directory / "late-evidence.cbor", evidence[: size.repetitions])
     reason = "CHALLENGE_EXPIRED"
-    keep(
-        desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in enumerate(desk.chips[: len(late)]))
-    )
+    attackers = enumerate(desk.chips[: len(late)])
+    keep(desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in attackers))
     found = Outcome(LATE, reason, size.repetitions)
     found.told[1] = sum(refused(row) and row["reason"] == reason for row in late)
     found.told = +found.told
