@@ -14,7 +14,16 @@ from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.marks import attack_audit, attack_reports
 from firmware_sim.attacks.outcome import Outcome
-from firmware_sim.attacks.papers import ON_TIME, Desk, attack_late, attack_licenses
+from firmware_sim.attacks.papers import (
+    LATE,
+    ON_TIME,
+    PATIENCE_S,
+    STALE,
+    Desk,
+    attack_late,
+    attack_licenses,
+    attack_stale,
+)
 from firmware_sim.attacks.shell import Hem
 from firmware_sim.files import write_whole
 from firmware_sim.store import SimulatorError
@@ -42,11 +51,9 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         say("make chips, licenses and grants")
         fleet = Fleet(hem, directory, seed)
         fleet.make(size)
-        desks = (
-            Desk(other, fleet, "issuers", 1),
-            Desk(other, fleet, "late", size.repetitions + min(ON_TIME, size.honest)),
-        )
-        papers = beside.submit(_attack_papers, *desks, size)
+        many = size.repetitions + min(ON_TIME, size.honest)
+        late, stale = Desk(other, fleet, LATE, many, PATIENCE_S), Desk(other, fleet, STALE, many)
+        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -60,9 +67,10 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     return {one.attack: one for one in found}
 
 
-def _attack_papers(desk: Desk, late: Desk, size: Size) -> list[Outcome]:
+def _attack_papers(desk: Desk, late: Desk, stale: Desk, size: Size) -> list[Outcome]:
     """Return what needs no sweep of the fleet, and so runs beside it, on another core if there is one."""
-    return attack_late(late, size) + attack_licenses(desk, size) + attack_audit(desk, size)
+    waited = attack_late(late, size) + attack_stale(stale, size)
+    return waited + attack_licenses(desk, size) + attack_audit(desk, size)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

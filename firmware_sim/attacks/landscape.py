@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 LANDSCAPE: tuple[Row, ...] = (
-    Row("replay", ("replay-old-evidence", "other-challenge", "late-answer", "uninvited-answer")),
+    Row("replay", ("replay-old-evidence", "other-challenge", "late-answer", "stale-answer", "uninvited-answer")),
     Row("replay-in-batch", ("evidence-twice", "other-message-type")),
     Row("relay", ("relay-with-opened-key", "replayed-transcript", "reply-not-keyed", "old-window"), (
         ("relay-within-radius", "a relay closer to a landmark than the license's radius adds less than a clock shows"),
@@ -58,7 +58,7 @@ LANDSCAPE: tuple[Row, ...] = (
     ), (("swapped-sites", "places of a chip are not compared over time, nor with the site that is its own"),)),
     Row("missing-chips", (), (
         ("dark-chip", "a chip that was never enrolled is in no list to be missing from; that needs the exporter's"),
-    ), (("silent-chip", "`hem status` shows who never answered; the suite does not try it"),)),
+    ), (("silent-chip", "`hem fleet silent` names chips that gave no evidence when due; the suite does not try it"),)),
     Row("usage-hidden", ("hidden-spending", "grant-grown", "budget-overspent", "impossible-rate"), (
         ("workload-meaning", "counters say how much was computed, and never what for"),
     ), (("energy-and-links", "energy, link bytes and counts of peers are not compared with each other"),)),

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import time
+from collections import Counter
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,10 +17,12 @@ from firmware_sim.store import SimulatorError
 from protocols import keys
 from protocols.cbor import join, split
 from protocols.messages import SIMULATED, License
+from protocols.terms import Freshness
 
-LATE = "late-answer"
-LIFETIME_S = 5  # of a challenge of this workspace
-_PATIENCE_S = 0.2
+LATE, STALE = "late-answer", "stale-answer"
+PATIENCE_S = 5  # until a challenge expires, or evidence is older than its license allows
+_HOUR = 3_600
+_MORE_S = 0.3
 ON_TIME = 100  # chips whose answers come in time, beside the late ones
 _NEWEST = 1_000  # sequence of the license in force whose older ones are handed in again
 _YEAR = 365 * 86_400
@@ -31,7 +34,8 @@ class Desk:
     It shares nothing with the fleet but files: its chips are copies that obey its verifier.
     """
 
-    def __init__(self, hem: Hem, fleet: Fleet, name: str, count: int) -> None:
+    def __init__(self, hem: Hem, fleet: Fleet, name: str, count: int, lifetime_s: int = _HOUR) -> None:
+        self.lifetime_s = lifetime_s
         self.hem, self.directory, self.seed = hem, fleet.directory / name, fleet.seed
         self.workspace = self.directory / "workspace"
         self.chance = random.Random(f"{fleet.seed}/papers")
@@ -53,7 +57,7 @@ class Desk:
             path = self.directory / f"issuer-{number}.pub"
             path.write_bytes(keys.cose_key(key.public_key()))
             flags += ["--issuer", path]
-        init = "init", self.workspace, "--lifetime", LIFETIME_S, "--slack", 0, *flags, "--quorum", 2, "--json"
+        init = "init", self.workspace, "--lifetime", self.lifetime_s, "--slack", 0, *flags, "--quorum", 2, "--json"
         self.hem.must(*init)
         every = split((fleet.home / "endorsements.cbor").read_bytes())
         mine = self.directory / "endorsements.cbor"
@@ -135,24 +139,34 @@ def _study(desk: Desk, current: bytes, ended: bytes) -> Study:
 
 def attack_late(desk: Desk, size: Size) -> list[Outcome]:
     """Have chips answer a challenge that has expired, beside others that answer the same one in time."""
-    if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1))):
+    return [_held_back(desk, size, LATE, "CHALLENGE_EXPIRED", desk.terms(desk.chance.randbytes(16), 1))]
+
+
+def attack_stale(desk: Desk, size: Size) -> list[Outcome]:
+    """Have chips hold evidence back for longer than their license allows, the challenge still open."""
+    terms = replace(desk.terms(desk.chance.randbytes(16), 1), freshness=Freshness(max_age_s=PATIENCE_S))
+    return [_held_back(desk, size, STALE, "EVIDENCE_TOO_OLD", terms)]
+
+
+def _held_back(desk: Desk, size: Size, name: str, reason: str, terms: License) -> Outcome:
+    """Return what became of evidence that was handed in when its time was over; the rest came at once."""
+    if said := desk.hand_in(desk.signed(terms)):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")
     for chip in desk.chips:
         chip.boot()
         chip.work(RANGING_WORK_S)
     path = desk.directory / "challenge.cbor"
-    told = desk.hem.must("challenge", "--out", path, "-w", desk.workspace, "--json").json
+    desk.hem.must("challenge", "--out", path, "-w", desk.workspace, "--json")
+    over = time.time() + PATIENCE_S + _MORE_S
     (challenge,) = split(path.read_bytes())
     evidence = [chip.attest(challenge) for chip in desk.chips]
     in_time = evidence[size.repetitions :]
     first = judged(desk.hem, desk.workspace, desk.directory / "in-time-evidence.cbor", in_time)
-    time.sleep(max(0.0, told["expires"] - time.time()) + _PATIENCE_S)
+    time.sleep(max(0.0, over - time.time()))
     late = judged(desk.hem, desk.workspace, desk.directory / "late-evidence.cbor", evidence[: size.repetitions])
-    reason = "CHALLENGE_EXPIRED"
     attackers = enumerate(desk.chips[: len(late)])
-    keep(desk.directory, "late", (attack_of(LATE, reason, chip, row) for row, chip in attackers))
-    found = Outcome(LATE, reason, size.repetitions)
-    found.told[1] = sum(refused(row) and row["reason"] == reason for row in late)
-    found.told = +found.told
-    found.honest, found.false_alarms = len(first), sum(map(refused, first))
-    return [found]
+    keep(desk.directory, "late", (attack_of(name, reason, chip, row) for row, chip in attackers))
+    told = sum(refused(row) and row["reason"] == reason for row in late)
+    return Outcome(
+        name, reason, size.repetitions, +Counter({1: told}), honest=len(first), false_alarms=sum(map(refused, first))
+    )
