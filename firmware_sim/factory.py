@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim import boot
-from firmware_sim.attackers import ATTACKERS
+from firmware_sim.attackers import ATTACKERS, EVERY
 from firmware_sim.chip import Board, Chip, Trust
 from firmware_sim.files import write_whole
 from firmware_sim.flash import Flash
@@ -38,6 +38,7 @@ class Plan:
     sites: int
     seed: str
     attackers: bool = False
+    suite: int = 0  # attackers of each kind there is, in place of one each of those that `attackers` puts there
 
     def towns(self) -> tuple[Town, ...]:
         """Return the sites that are used."""
@@ -53,10 +54,15 @@ class Plan:
 
     def attacker_places(self) -> dict[int, str]:
         """Return which chips are attackers: the name of each by position."""
-        if not self.attackers:
-            return {}
-        places = random.Random(f"{self.seed}/attackers").sample(range(self.devices), len(ATTACKERS))
-        return dict(zip(places, ATTACKERS, strict=True))
+        names = self.attacker_names()
+        places = random.Random(f"{self.seed}/attackers").sample(range(self.devices), len(names))
+        return dict(zip(places, names, strict=True))
+
+    def attacker_names(self) -> list[str]:
+        """Return the name of each attacker, as often as it is there."""
+        if self.suite:
+            return [*EVERY] * self.suite
+        return [*ATTACKERS] if self.attackers else []
 
 
 def make(directory: Path, plan: Plan, trust: Trust) -> None:
@@ -68,8 +74,8 @@ def make(directory: Path, plan: Plan, trust: Trust) -> None:
     _check(directory, plan)
     (directory / "maker").mkdir(parents=True, exist_ok=True)
     maker = Maker(plan.seed)
-    identities = [_identity(plan, position) for position in range(plan.devices + 1)]
     places = plan.attacker_places()
+    identities = [_identity(plan, position, places.get(position)) for position in range(plan.devices + 1)]
     rows = [_row(plan, identities, maker, trust, place, places.get(place)) for place in range(plan.devices + 1)]
     write_whole(directory / "maker" / "root-simulated.pem", maker.root_pem())
     write_whole(directory / "maker" / "reference-signer.pem", maker.signer_pem())
@@ -84,16 +90,18 @@ def make(directory: Path, plan: Plan, trust: Trust) -> None:
 def _check(directory: Path, plan: Plan) -> None:
     if plan.sites > len(TOWNS):
         raise SimulatorError(f"--sites {plan.sites}: there are {len(TOWNS)} sites at most")
-    if plan.attackers and plan.devices <= len(ATTACKERS):
-        raise SimulatorError(f"--devices {plan.devices}: with --attackers at least {len(ATTACKERS) + 1} are needed")
+    if plan.devices <= len(plan.attacker_names()):
+        least = len(plan.attacker_names()) + 1
+        raise SimulatorError(f"--devices {plan.devices}: with --attackers at least {least} are needed")
     if (directory / FLEET_JSON).exists():
         raise SimulatorError(f"{directory}: holds a fleet already; choose another directory")
 
 
-def _identity(plan: Plan, position: int) -> Identity:
+def _identity(plan: Plan, position: int, attacker: str | None) -> Identity:
     rare = position % _RARE_EVERY == _RARE_EVERY - 1 and position < plan.devices
     algorithm = _RARE[position // _RARE_EVERY % len(_RARE)] if rare else keys.EDDSA
-    return Identity(plan.uds(position), boot.rom_digest(), algorithm)
+    wanted = EVERY[attacker].algorithm if attacker else None
+    return Identity(plan.uds(position), boot.rom_digest(), algorithm if wanted is None else wanted)
 
 
 def _row(
@@ -136,7 +144,7 @@ def _describe(plan: Plan, rows: list[Row]) -> dict[str, Any]:
         "attackers": [
             {
                 "name": row.attacker,
-                "expected_reason": ATTACKERS[row.attacker].expected_reason,
+                "expected_reason": EVERY[row.attacker].expected_reason,
                 "ueid": row.chip.ueid.hex(),
             }
             for row in rows
@@ -146,7 +154,7 @@ def _describe(plan: Plan, rows: list[Row]) -> dict[str, Any]:
 
 
 def _describe_chip(plan: Plan, row: Row) -> dict[str, Any]:
-    attacker = ATTACKERS[row.attacker] if row.attacker else None
+    attacker = EVERY[row.attacker] if row.attacker else None
     return {
         "ueid": row.chip.ueid.hex(),
         "site": plan.town(row.position).name,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from firmware_sim.attackers import ATTACKERS, World
+from firmware_sim.attackers import EVERY, World
 from firmware_sim.chip import Chip, Refused
 from firmware_sim.store import Loot, Row, SimulatorError
 from protocols.cbor import WireError
@@ -32,7 +32,7 @@ def answer(rows: list[Row], challenge: bytes, seconds: float, *, attack: bool) -
         try:
             if attack and row.attacker is not None:
                 world = World(seconds, honest[row.position % len(honest)], row.loot)
-                message = ATTACKERS[row.attacker].run(row.chip, challenge, world)
+                message = EVERY[row.attacker].run(row.chip, challenge, world)
                 sweep.attacks.append(_attack(row, len(sweep.evidence)))
             else:
                 message = _answer_honestly(row, challenge, seconds)
@@ -89,7 +89,7 @@ def open_sessions(rows: list[Row], challenge: bytes, seconds: float) -> Asked:
 
 def _attack(row: Row, place: int) -> dict[str, Any]:
     name = row.attacker or ""
-    reason = ATTACKERS[name].expected_reason
+    reason = EVERY[name].expected_reason
     return {"attacker": name, "expected_reason": reason, "ueid": row.chip.ueid.hex(), "row": place}
 
 

@@ -1,6 +1,9 @@
-"""Every attacker of the simulator, by name. Each gets past a verifier that leaves out one check."""
+"""Every attacker of the simulator, by name. Each gets past a verifier that leaves out one check.
 
-from firmware_sim.attackers import claims, framing, histories, licenses
+`ATTACKERS` are those among the chips of `make --attackers`, one of each; `MORE` are in the attack suite beside them.
+"""
+
+from firmware_sim.attackers import claims, framing, grants, histories, licenses
 from firmware_sim.attackers.base import Attacker, World
 
 ATTACKERS: dict[str, Attacker] = {
@@ -32,5 +35,26 @@ ATTACKERS: dict[str, Attacker] = {
         framing.NonShortest,
     )
 }
+MORE: dict[str, Attacker] = {
+    kind.name: kind()
+    for kind in (
+        claims.TurnedClock,
+        claims.OtherModel,
+        claims.PartUnmeasured,
+        claims.Opened,
+        histories.HiddenReboot,
+        grants.GrantRefilled,
+        grants.HiddenSpending,
+        grants.GrantGrown,
+        grants.GrantMadeUp,
+        grants.GrantRenumbered,
+        grants.GrantHidden,
+        grants.EarlyStart,
+        framing.UnknownKey,
+        framing.SecondSignature,
+        framing.OtherMessageType,
+    )
+}
+EVERY = ATTACKERS | MORE
 
-__all__ = ["ATTACKERS", "Attacker", "World"]
+__all__ = ["ATTACKERS", "EVERY", "MORE", "Attacker", "World"]

@@ -23,13 +23,15 @@ class Attacker:
     """One behavior. The base class has none: its chip is honest, and only the license is wrong for it.
 
     `expected_reason` is the name of the reason that a verifier must give. `group` is the license that the chip is
-    under (None: none at all), `budget` the cycles of its grant (0: no grant).
+    under (None: none at all), `budget` the cycles of its grant (0: no grant). `algorithm` is what
+    its key has to be of (None: whatever the fleet has there).
     """
 
     name: ClassVar[str]
     expected_reason: ClassVar[str]
     group: ClassVar[str | None] = "main"
     budget: ClassVar[int] = 10_000_000_000_000
+    algorithm: ClassVar[int | None] = None
 
     def run(self, chip: Chip, challenge: bytes, world: World) -> bytes:
         """Return the answer of one sweep, from a cold chip: boot, work, answer."""

@@ -85,3 +85,47 @@ class OldFirmware(_OtherRuntime):
     name = "old-firmware"
     expected_reason = "SVN_BELOW_FLOOR"
     runtime = boot.OLD_RUNTIME
+
+
+class TurnedClock(Liar):
+    """Turns its clock on by an hour, to seem to have run all along where it was switched off and carried away."""
+
+    name = "turned-clock"
+    expected_reason = "UPTIME_IMPOSSIBLE"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with an hour of uptime more."""
+        return replace(honest, uptime=honest.uptime + HOUR)
+
+
+class OtherModel(Liar):
+    """Says that it is another model, which may do more."""
+
+    name = "other-model"
+    expected_reason = "HARDWARE_MODEL"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with a model that it was not endorsed as."""
+        return replace(honest, hwmodel=b"SIM-B1")
+
+
+class PartUnmeasured(Liar):
+    """Leaves out of its measurements what it has changed."""
+
+    name = "part-unmeasured"
+    expected_reason = "COMPONENT_MISSING"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims without the last component."""
+        return replace(honest, components=honest.components[:-1])
+
+
+class Opened(Liar):
+    """Was opened, and its honest firmware says so."""
+
+    name = "opened"
+    expected_reason = "TAMPERED"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with a tamper flag, which is no lie."""
+        return replace(honest, tamper=1)

@@ -8,8 +8,9 @@ from firmware_sim.chip import Chip
 from firmware_sim.identity import key_from
 from protocols import cose, keys
 from protocols.cbor import MAX_DEPTH, MAX_MESSAGE, dumps
-from protocols.messages import Evidence
+from protocols.messages import Evidence, Grant
 
+_ORDER = 2**252 + 27742317777372353535851937790883648493  # of the group of Ed25519 (RFC 8032, section 5.1)
 _KEY_NONCE = b"\x0a"  # the first key of every evidence, 10
 _MAP = 0xA0
 _END = b"\xff"
@@ -145,3 +146,39 @@ class NonShortest(Forger):
     def mangle(self, payload: bytes) -> bytes:
         """Return the map with its first key in a longer form."""
         return payload[:1] + b"\x18" + payload[1:]
+
+
+class UnknownKey(Forger):
+    """Says something more than the profile has, for a reader that takes what it does not know for harmless."""
+
+    name = "unknown-key"
+    expected_reason = "UNKNOWN_KEY"
+
+    def mangle(self, payload: bytes) -> bytes:
+        """Return the map with one pair more, after all others in the order of keys."""
+        return bytes([payload[0] + 1]) + payload[1:] + dumps(-100_000_000) + dumps(0)
+
+
+class SecondSignature(Damager):
+    """Makes of one signature another that a lax verifier takes too: s and s + L are the same number to it."""
+
+    name = "second-signature"
+    expected_reason = "SIGNATURE_MALFORMED"
+    algorithm = keys.EDDSA
+
+    def damage(self, message: bytes) -> bytes:
+        """Return the message with the group's order added to s, its last 32 bytes."""
+        s = int.from_bytes(message[-32:], "little")
+        return message[:-32] + (s + _ORDER).to_bytes(32, "little")
+
+
+class OtherMessageType(Attacker):
+    """Has its key sign the claims as a message of another kind, as an oracle for that kind would."""
+
+    name = "other-message-type"
+    expected_reason = "BAD_HEADER"
+
+    def answer(self, chip: Chip, challenge: bytes, world: World) -> bytes:  # noqa: ARG002
+        """Return the honest claims under the type of grants."""
+        payload = chip.claims(chip.accept(challenge).nonce).encode()
+        return cose.sign1(Grant.TYP, payload, chip.identity.attestation_key)

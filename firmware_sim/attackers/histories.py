@@ -54,3 +54,15 @@ class CloneFork(Attacker):
         clone.boot()
         clone.work(world.seconds)
         return clone.attest(challenge)
+
+
+class HiddenReboot(Liar):
+    """Keeps its boot count as it was after a boot, to hide that it was opened or carried away."""
+
+    name = "hidden-reboot"
+    expected_reason = "BOOT_SEED_CHANGED"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with the boot count of last time, beside the seed of this boot."""
+        _, last = Evidence.open(self._last(world).evidence)
+        return replace(honest, bootcount=last.bootcount)

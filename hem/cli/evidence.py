@@ -40,7 +40,7 @@ from hem.cli.common import (
 )
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
-from hem.model import CHUNK, AttestationResults, Tier
+from hem.model import CHUNK, AttestationResults, Term, Tier
 from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
 from hem.trust import Trust
 from hem.workspace import Workspace
@@ -254,9 +254,18 @@ def _each(part: AttestationResults, start: int) -> Iterator[dict[str, Any]]:
     """Yield what programs are told of each row; the first one has the number `start`."""
     claims = part.claims
     known = (claims.authentic | (claims.columns.reason == 0)).tolist()
+    places = part.terms[:, Term.LOCATION].tolist()
     for row, (tier, reason) in enumerate(zip(part.tier.tolist(), part.reason.tolist(), strict=True)):
         ueid = claims.columns.ueid[row].tobytes().hex() if known[row] else None
-        yield {"row": start + row, "ueid": ueid, "tier": tier_name(tier), "reason": Reason(reason).name}
+        place, uncounted = places[row], part.uncounted.get(row, ())
+        yield {
+            "row": start + row,
+            "ueid": ueid,
+            "tier": tier_name(tier),
+            "reason": Reason(reason).name,
+            "location": Reason(place).name,
+            "uncounted": sorted({one.name for one in uncounted}),
+        }
 
 
 def exit_code(tiers: Iterable[int]) -> int:

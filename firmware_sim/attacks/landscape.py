@@ -1,0 +1,105 @@
+"""The attacks that hem has to answer for, a row each, and what of them is tried here.
+
+The rows are those of the survey of attacks and of the evidence that catches them which hem was designed by. Each row
+names the attackers of the suite that try it, what of it no evidence can catch and why, and what hem does not check yet.
+"""
+
+from typing import NamedTuple
+
+from firmware_sim.attacks.outcome import Outcome
+
+
+class Row(NamedTuple):
+    """One row: its short name, attackers of the suite, and attacks that are not tried, with the reason why not."""
+
+    name: str
+    tried: tuple[str, ...] = ()
+    uncatchable: tuple[tuple[str, str], ...] = ()
+    not_yet: tuple[tuple[str, str], ...] = ()
+
+    def untried(self) -> list[Outcome]:
+        """Return what is not tried of this row."""
+        never = [Outcome(name, None, why=why) for name, why in self.uncatchable]
+        return never + [Outcome(name, None, not_yet=why) for name, why in self.not_yet]
+
+
+LANDSCAPE: tuple[Row, ...] = (
+    Row("replay", ("replay-old-evidence", "other-challenge", "late-answer", "stale-answer", "uninvited-answer")),
+    Row("replay-in-batch", ("evidence-twice", "other-message-type")),
+    Row("relay", ("relay-with-opened-key", "replayed-transcript", "reply-not-keyed", "old-window"), (
+        ("relay-within-radius", "a relay closer to a landmark than the license's radius adds less than a clock shows"),
+    )),
+    Row("stalling", ("delay-adder",)),
+    Row("box-elsewhere", ("ueid-of-another", "moved-abroad"), (
+        ("box-without-timings", "where no landmark has ranged a chip, its place stays open; only a visit can tell"),
+    )),
+    Row("device-clock", ("turned-clock", "expired-license", "early-start", "hidden-reboot")),
+    Row("verifier-clock", (), (), (
+        ("verifier-clock-back", "hem has one clock, its machine's; several signed sources of time are not compared"),
+    )),
+    Row("counter-rollback", ("counter-rollback", "boot-count-back"), (
+        ("within-noise", "what is less than the slack that a verifier allows two clocks looks like noise"),
+    )),
+    Row("cloned-key", ("clone-fork", "cloned-key", "extracted-key"), (
+        ("silent-clone", "a clone that never answers shows nothing; it also gets no grant and no verdict"),
+    )),
+    Row("key-extraction", ("lone-copy",), (
+        ("original-destroyed", "whoever has the secret of a chip that answers no more is that chip to every verifier"),
+    )),
+    Row("license-replay", ("grant-refilled", "grant-renumbered", "old-license-again", "superseded-license-again")),
+    Row("license-of-another", ("grant-of-another", "not-in-license", "grant-made-up", "grant-hidden",
+                               "signatures-moved", "too-few-signatures", "one-signer-twice", "one-signer-as-another",
+                               "stranger-signs")),
+    Row("license-stockpiling", (), (), (
+        ("stockpiled-grants", "the ledger of grants has no cap on what is outstanding"),
+    )),
+    Row("swapped-chips", (), (
+        ("swap-within-radius", "two chips that no landmark can tell apart by place have no place to be told by"),
+    ), (("swapped-sites", "places of a chip are not compared over time, nor with the site that is its own"),)),
+    Row("missing-chips", (), (
+        ("dark-chip", "a chip that was never enrolled is in no list to be missing from; that needs the exporter's"),
+    ), (("silent-chip", "`hem fleet silent` names chips that gave no evidence when due; the suite does not try it"),)),
+    Row("usage-hidden", ("hidden-spending", "grant-grown", "budget-overspent", "impossible-rate"), (
+        ("workload-meaning", "counters say how much was computed, and never what for"),
+    ), (("energy-and-links", "energy, link bytes and counts of peers are not compared with each other"),)),
+    Row("shell-firms", (), (
+        ("hidden-ownership", "an owner that no paper names is in no sum; evidence of chips says nothing of owners"),
+    ), (("split-order", "sums per parent over a fleet are not tried in the suite"),)),
+    Row("flop-laundering", (), (
+        ("laundered-flop", "what a chip was given to continue from is in no counter; that needs other hardware"),
+    )),
+    Row("landmark-lie", ("lying-landmark", "bought-landmark", "shorter-trip", "report-again"), (
+        ("landmarks-collude", "more operators that lie together than the rule allows for (f) are believed"),
+    )),
+    Row("landmark-denied", (), (), (
+        ("landmark-flooded", "a landmark that is not heard leaves a place open, and is not counted as missing yet"),
+    )),
+    Row("fake-landmark", ("fake-landmark", "revoked-landmark", "report-of-no-challenge", "moved-landmark"), (
+        ("one-pair-too-fast", "where only one pair of landmarks is too fast, either of the two may be the moved one"),
+    )),
+    Row("log-equivocation", (), (
+        ("all-witnesses-collude", "whoever shows each reader another log needs every witness to sign both"),
+    ), (("two-logs", "consistency can be proven; no independent witness compares checkpoints yet"),)),
+    Row("log-truncation", (), (), (
+        ("log-cut-short", "no witness remembers the last size of the log"),
+    )),
+    Row("verifier-compromise", (), (), (
+        ("verdict-rewritten", "`hem explain` derives a verdict again from the log; the suite does not try it"),
+    )),
+    Row("fabricated-breach", (), (), (
+        ("breach-made-up", "chips keep no receipts of challenges, so a verifier can make up that one was silent"),
+    )),
+    Row("offline", (), (), (
+        ("chip-in-transit", "there is no state of its own for chips that are known to be out of reach"),
+    )),
+    Row("spoofed-gnss", ("gnss-spoofer",)),
+    Row("firmware-downgrade", ("old-firmware", "unknown-firmware", "part-unmeasured", "debug-enabled", "opened"), (
+        ("signed-but-buggy", "firmware that its maker has signed passes until its maker or a license raises the floor"),
+    )),
+    Row("fake-device", ("low-device-class", "other-model", "stranger-key"), (
+        ("stolen-endorsement-key", "whoever has the maker's root makes chips that are endorsed as any other"),
+    )),
+    Row("signature-tricks", ("flipped-bit", "second-signature")),
+    Row("parser-tricks", ("oversized", "truncated", "trailing-bytes", "duplicate-key", "indefinite-length",
+                          "nested-deep", "non-shortest", "unknown-key")),
+)  # fmt: skip

@@ -1,0 +1,271 @@
+"""The attack suite: it tells every attack that can be told, it fails once a check is gone, and it leaves no row out."""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import hem.location
+from firmware_sim.attackers import EVERY
+from firmware_sim.attackers.landmarks import REPORT_FORGERS
+from firmware_sim.attackers.licenses import FORGERS
+from firmware_sim.attackers.ranging import RANGING_ATTACKERS
+from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.outcome import Outcome, miss_bound
+from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
+from firmware_sim.attacks.table import lines
+from hem import challenge, firmware, license, ranging, usage  # noqa: A004
+from hem.errors import REASONS, Reason, Verdict
+from hem.evidence import decode
+from hem.location import stage
+from hem.model import Evidence, Tier
+from hem.tally import rows_of
+from hem.verifier import Verifier
+from hem.workspace import read_entries
+from protocols import entries
+from protocols.cbor import split
+from protocols.entries import Kind
+from tests.removed import without
+
+TIMES, HONEST = 2, 24
+DOCUMENT = Path(__file__).parents[1] / "firmware_sim" / "ATTACKS.md"
+KEYS = {"attack", "caught_by", "repetitions", "detected", "false_alarms", "sweeps", "honest", "believed"}
+
+# The rows of the survey that hem was designed by (its section on attacks), by short names of our own.
+SURVEY = [
+    "replay", "replay-in-batch", "relay", "stalling", "box-elsewhere", "device-clock", "verifier-clock",
+    "counter-rollback", "cloned-key", "key-extraction", "license-replay", "license-of-another", "license-stockpiling",
+    "swapped-chips", "missing-chips", "usage-hidden", "shell-firms", "flop-laundering", "landmark-lie",
+    "landmark-denied", "fake-landmark", "log-equivocation", "log-truncation", "verifier-compromise",
+    "fabricated-breach", "offline", "spoofed-gnss", "firmware-downgrade", "fake-device", "signature-tricks",
+    "parser-tricks",
+]  # fmt: skip
+
+
+def suite(*arguments: object) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "firmware_sim.attacks", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+class Run(NamedTuple):
+    """A run of the suite: its files, and what it printed."""
+
+    directory: Path
+    told: dict[str, dict]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Run:
+    directory = tmp_path_factory.mktemp("suite") / "kept"
+    table = directory.parent / "table.md"
+    done = suite("--repetitions", TIMES, "--honest", HONEST, "--keep", directory, "--markdown", table, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return Run(directory, {one["attack"]: one for one in json.loads(done.stdout)})
+
+
+def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
+    tried = [one for one in ran.told.values() if one["repetitions"]]
+    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(FORGERS) + len(REPORT_FORGERS) + 5
+    for one in tried:
+        assert set(one) - {"why"} == KEYS
+        assert one["repetitions"] == TIMES
+        assert one["honest"] >= min(TIMES, HONEST)
+        assert one["false_alarms"] == 0
+        if one["caught_by"] is None:
+            assert one["why"]
+            continue
+        assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
+        assert one["caught_by"] in Reason.__members__ or one["caught_by"] == "landmark audit"
+    assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
+
+
+def test_every_attacker_of_the_simulator_is_tried(ran):
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS))}
+    assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
+
+
+def test_every_row_of_the_survey_is_tried_or_says_why_not(ran):
+    assert [row.name for row in LANDSCAPE] == SURVEY
+    tried = {name: ran.told[name]["repetitions"] for row in LANDSCAPE for name in row.tried}
+    assert tried == {name: TIMES for name, one in ran.told.items() if one["repetitions"]}
+
+
+@pytest.mark.parametrize("row", LANDSCAPE, ids=lambda row: row.name)
+def test_what_is_not_tried_of_a_row_says_why_not(ran, row):
+    assert row.tried or row.uncatchable or row.not_yet
+    for key, some in (("why", row.uncatchable), ("not_yet", row.not_yet)):
+        for name, why in some:
+            assert (ran.told[name]["caught_by"], ran.told[name][key]) == (None, why)
+
+
+def test_the_document_names_every_attack_and_how_it_was_made(ran):
+    text = DOCUMENT.read_text("utf-8")
+    assert "python -m firmware_sim.attacks --repetitions 200" in text
+    for name, one in ran.told.items():
+        cell = f"| {name} | {one['caught_by'] or 'nothing'} | 200 |" if one["repetitions"] else f"**{name}**: "
+        assert cell in text
+    for row in SURVEY:
+        assert f"| {row} | " in text
+
+
+def test_the_table_says_how_many_may_have_been_missed(ran):
+    written = (ran.directory.parent / "table.md").read_text("utf-8")
+    assert f"| clone-fork | CHAIN_FORK | {TIMES} | 100.0% | 77.64% | 1 |" in written
+    assert "| dark-chip | " not in written
+    told = Outcome("clone-fork", "CHAIN_FORK", 1, Counter({1: 1}), honest=1)
+    untold = Outcome("lone-copy", None, 4, honest=1, why="nobody can", believed=3)
+    never, later = Outcome("dark-chip", None, why="in no list"), Outcome("two-logs", None, not_yet="no witness")
+    text = "\n".join(lines({one.attack: one for one in (told, untold, never, later)}))
+    assert "clone-fork  CHAIN_FORK  1      100.0%  95.00%" in text
+    assert "no evidence can tell: lone-copy: nobody can (3 of 4 believed)" in text
+    assert "no evidence can tell: dark-chip: in no list" in text
+    assert "not checked yet: two-logs: no witness" in text
+    assert "1 of 1 attacks told" in text
+
+
+def test_the_bound_is_that_of_the_binomial():
+    assert miss_bound(0, 200) == pytest.approx(0.01487, abs=1e-5)  # the rule of three says 0.015
+    assert miss_bound(0, 1) == pytest.approx(0.95)
+    assert miss_bound(1, 10) == pytest.approx(0.3942, abs=1e-4)
+    assert miss_bound(10, 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "fine"),
+    [
+        ({}, True),
+        ({"false_alarms": 1}, False),
+        ({"told": 1}, False),
+        ({"believed": 1}, False),
+        ({"believed": 1, "may_win": True}, True),
+        ({"caught_by": None, "told": 0}, True),
+        ({"sure": False, "told": 1}, False),
+        ({"sure": False, "repetitions": 20, "told": 18, "honest": 100, "false_alarms": 1}, True),
+        ({"sure": False, "honest": 99, "false_alarms": 1}, False),
+        ({"caught_by": None, "told": 0, "believed": 1}, False),
+    ],
+)
+def test_an_outcome_is_as_expected_or_not(changes, fine):
+    one = Outcome("some", "NONCE_USED", 2)
+    one.told[1] = 2
+    for name, value in changes.items():
+        if name == "told":
+            one.told[1] = value
+        else:
+            setattr(one, name, value)
+    assert one.as_expected is fine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(("--repetitions", "0"), "expected 1 to 2,000"), (("--keep", "."), "exists"), (("--seeds", "1"), "unrecognized")],
+)
+def test_wrong_flags_end_with_one_line(arguments, word):
+    done = suite(*arguments)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# ---------------------------------------------------------------- mutations: each check of the verifier, taken out
+
+
+class Sweep(NamedTuple):
+    """A judged sweep: the verifier just before it, its evidence, when, and what each attacker did."""
+
+    verifier: Verifier
+    items: Evidence
+    now: int
+    attacks: list[dict]
+
+    def missed(self, reason: Reason) -> int:
+        """Return how many attackers whom this reason should tell are not told by it, as the suite counts them."""
+        judged, _ = self.verifier.appraise(self.items, now=self.now)
+        mine = [one["row"] for one in self.attacks if one["expected_reason"] == reason.name]
+        assert mine
+        if reason.name.startswith("LOCATION") or reason >= Reason.LANDMARK_UNKNOWN:
+            rows = rows_of([judged])
+            return sum(not rows[row].shows(reason.name) for row in mine)
+        return sum(judged.tier[row] != Tier.CONTRAINDICATED or judged.reason[row] != reason for row in mine)
+
+
+def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
+    """Return a sweep of a run, whose challenge is this one of the log, counted from 0."""
+    logged = read_entries(directory / "workspace")
+    kinds = [entries.decode(one).kind for one in logged]
+    places = [place for place, kind in enumerate(kinds) if kind is Kind.CHALLENGE]
+    judged = next(place for place in range(places[asked], len(kinds)) if kinds[place] in {Kind.BASIS, Kind.EVIDENCE})
+    verifier = Verifier(threads=1)
+    verifier.fold(logged[:judged])
+    items = next(decode((directory / f"{name}-evidence.cbor").read_bytes()))
+    attacks = json.loads((directory / f"{name}-attacks.json").read_text())
+    patience = 1_000 * (PATIENCE_S + 1) if name == "late" else 0
+    now = entries.decode(logged[judged]).time + patience
+    return Sweep(verifier, items, now, attacks)
+
+
+@pytest.fixture(scope="module")
+def sweeps(ran) -> dict[str, Sweep]:
+    found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
+    return found | {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+
+
+def failing(module: ModuleType) -> list[Reason]:
+    """Return the reasons by which a stage refuses something."""
+    source = inspect.getsource(module)
+    return [one for one in Reason if f"Reason.{one.name}" in source and REASONS[one].verdict is Verdict.FAIL]
+
+
+REPORTS = {one.expected_reason for one in REPORT_FORGERS}
+# Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
+# anyone, and is refused only to keep it out of the log.
+UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED)}
+CHECKS = [(module, one) for module in (challenge, firmware, usage, license, stage, ranging) for one in failing(module)]
+OF_ROWS = [check for check in CHECKS if check not in UNTRIED and not (check[0] is ranging and check[1].name in REPORTS)]
+SWEEP_OF = {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
+
+
+def named(check: tuple[ModuleType, Reason]) -> str:
+    return f"{check[0].__name__} {check[1].name}"
+
+
+def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
+    assert len(CHECKS) >= 40
+    tried = {one.expected_reason for one in (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS)}
+    tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
+    assert {one.name for _, one in CHECKS} <= tried
+    assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}
+
+
+@pytest.mark.parametrize("check", OF_ROWS, ids=named)
+def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
+    module, reason = check
+    of_places = module in {stage, ranging}
+    sweep = sweeps["ranging" if of_places else SWEEP_OF.get(reason, "sweep-1")]
+    assert sweep.missed(reason) == 0
+    blind = without(module, reason)
+    if module is stage:
+        monkeypatch.setattr(hem.location, "locate", blind.locate)
+    else:
+        monkeypatch.setattr(f"hem.verifier.{module.__name__.rpartition('.')[2]}", blind)
+    assert sweep.missed(reason) > 0
+
+
+@pytest.mark.parametrize("forger", REPORT_FORGERS, ids=lambda one: one.name)
+def test_the_suite_fails_without_this_check_of_reports(ran, forger):
+    logged = read_entries(ran.directory / "workspace")
+    verifier = Verifier(threads=1)
+    verifier.fold(logged)
+    now = entries.decode(logged[-1]).time
+    messages = split((ran.directory / "forged-reports.cbor").read_bytes())
+    mine = messages[-TIMES * len(REPORT_FORGERS) :][REPORT_FORGERS.index(forger) :: len(REPORT_FORGERS)]
+    reason = Reason[forger.expected_reason]
+    for checks, told in ((ranging, True), (without(ranging, reason), False)):
+        given = [checks.check(one, verifier.trust, verifier.state, verifier.reports, now) for one in mine]
+        assert [one is reason for one in given] == [told] * TIMES
