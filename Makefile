@@ -17,8 +17,8 @@ CORE := hem/_core.abi3.so
 CRATE := hem/_rust/Cargo.toml
 RUST := $(wildcard hem/_rust/src/*.rs hem/_rust/src/*/*.rs) $(CRATE) hem/_rust/Cargo.lock
 ARGS ?=
-# A process per core, and no more than a laptop has: each makes its own fleets.
-WORKERS := -n auto --maxprocesses 4 --dist worksteal
+# More processes than the two cores of a small machine, since many tests wait for another process.
+WORKERS := -n 3 --dist worksteal
 
 # The first Python that is new enough and can make environments; looked for only when there is no .venv yet.
 # (`export` does not reach $(shell), so the path is given again.)
