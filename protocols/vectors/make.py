@@ -366,7 +366,7 @@ def index(files: dict[str, tuple[list[Case], str]]) -> str:
         "origin": "made by `python -m protocols.vectors.make` from fixed seeds; nothing in it comes from elsewhere",
         "license": "Apache-2.0",
         "specification": "protocols/hem.cddl",
-        "reasons": "hem/errors.py",
+        "reasons": "hem/errors/reasons.py",
         "files": rows,
         "cose_keys": public,
     }
