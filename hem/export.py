@@ -1,6 +1,7 @@
 """Edge: results of a workspace's log for relying parties, each with its receipt."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from hem.workspace import entry_at, open_log, signers
 from protocols.ear import LogEntry, Signer
 from protocols.entries import Entry, Kind
 
-BUILD = "hem 0.1.0"
+BUILD = f"hem {version('hem')}"
 CWT, JWT = "cwt", "jwt"
 
 

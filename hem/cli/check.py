@@ -17,6 +17,7 @@ from protocols.cbor import WireError
 
 _KEYS = "a file of `hem results keys`"
 _MOST_SHOWN = 20
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -106,10 +107,14 @@ def _say(checked: list[Checked]) -> None:
         say("", f"{len(bad) - _MOST_SHOWN} more that do not hold; --json names each")
     if len(checked) == 1 and not bad:
         (told,) = map(_told, checked)
-        say(f"chip {told['ueid']}, judged {utc(told['judged_ms'])} by {told['verifier']}")
-        say(f"entry {told['index']} of {told['log']}; holds until {utc(1000 * told['expires'])}")
+        say(f"chip {told['ueid']}, judged {_when(told['judged_ms'])} by {told['verifier']}")
+        say(f"entry {told['index']} of {told['log']}; holds until {_when(1000 * told['expires'])}")
         for term, reason in told["terms"].items():
             say(f"  {term}: {reason}")
+
+
+def _when(ms: int) -> str:
+    return utc(ms) if ms < _YEAR_10000_MS else f"{ms} ms after 1970"
 
 
 def _growth(path: Path, data: bytes, since: Path | None, trusted: TrustedKeys, *, as_json: bool) -> int:

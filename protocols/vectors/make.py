@@ -19,7 +19,7 @@ import cbor2
 from protocols import cbor, cose, entries, keys, landmarks, ranging
 from protocols import messages as m
 from protocols.fields import Group
-from protocols.vectors import faults, forms, good, places
+from protocols.vectors import faults, forms, good, places, results
 from protocols.vectors.raw import item
 
 ACCEPT = "accept"
@@ -35,6 +35,7 @@ KINDS: dict[str, type[m.Message]] = {
 ARRAYS = ("endorsement", "log-entry", "datagram")
 COSIGNED = "license-cosigned"
 RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None}
+RULES |= {kind: rule for kind, (rule, _, _) in results.KINDS.items()}
 
 
 class Case(NamedTuple):
@@ -385,6 +386,9 @@ def make(directory: Path) -> None:
         "sequence": sequences,
     }
     made |= {kind: cases(maker) for kind, cases in others.items()}
+    made |= {
+        kind: [Case(f"{kind}-{row[0]}", *row[1:]) for row in rows()] for kind, (_, rows, _) in results.KINDS.items()
+    }
     files = {}
     for kind, cases in made.items():
         text = "[\n" + ",\n".join(case.line() for case in cases) + "\n]\n"
