@@ -10,7 +10,7 @@ from hem.errors import Reason, UsageError
 from hem.log import Checkpoint, Note, VerifierKey
 from hem.log.receipt import proves_entry, proves_growth
 from hem.model import Tier
-from protocols import cbor, cose, ear, keys, receipts
+from protocols import cbor, ear, jws, keys, receipts
 from protocols.cbor import WireError
 from protocols.ear import Appraisal, LogEntry, Result
 from protocols.messages import Evidence
@@ -128,10 +128,9 @@ def check(token: bytes, trusted: TrustedKeys, now: int) -> Checked:
 
 
 def _require_signer(envelope: ear.Envelope, trusted: TrustedKeys) -> None:
-    named = [one.key for one in trusted.verifiers if one.name == envelope.result.issuer]
     signed = envelope.signed
-    if isinstance(signed, cose.Sign1):
-        named = [key for key in named if keys.kid(key) == signed.kid]
+    named = [one.key for one in trusted.verifiers if one.name == envelope.result.issuer]
+    named = [key for key in named if signed.kid in {None, keys.kid(key), jws.kid(key)}]
     if not named:
         raise _Refused(Reason.RESULT_SIGNER, f"issuer {envelope.result.issuer!a}: not in the trust file with this key")
     if not any(signed.verified_by(key) for key in named):

@@ -48,7 +48,7 @@ DEAF = {
         r"|-bad-seventeen-signatures$"
     ),
 }
-# What only a reader sees: two numbers that differ, a map with no member, a first byte; an odd size; and of what the tool
+# What only a reader sees: two numbers that differ, a map with no member, a first byte, an odd size; and what the tool
 # does not hear, members beside the known ones of a map within an array or a map.
 BEYOND_CDDL: dict[str, set[str]] = {
     "receipt": {f"receipt-bad-{one}" for one in ("header-another-size", "proof-for-another-size")}
