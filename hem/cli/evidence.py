@@ -173,9 +173,7 @@ def verify(
             counts = outcomes(heard.each(parts, opened.verifier.trust, partial(bar.advance, task)))
             seconds = time.perf_counter() - start
             checkpoint, basis = opened.log.checkpoint.decode(), opened.verifier.basis()
-            if results is not None:
-                exporter = Exporter(opened.log, workspace)
-                write_results(results, exporter, exporter.evidence(first, opened.log.size), form, valid_for, quiet=True)
+            _give(results, opened, first, form, valid_for)
         for file, one, reason in zip(files, sources, heard.not_evidence(), strict=True):
             if reason:
                 _warn_of_wrong_file(file, one, reason)
@@ -192,6 +190,13 @@ def verify(
 def _choose(opened: Workspace, signatures: Signatures | None) -> None:
     if signatures is not None:
         opened.verifier.rules = opened.verifier.rules._replace(signatures=signatures.value)
+
+
+def _give(out: Path | None, opened: Workspace, first: int, form: Form, valid_s: int) -> None:
+    """Write the results of what was logged from entry `first` on, if a file is asked for."""
+    if out is not None:
+        exporter = Exporter(opened.log, opened.directory)
+        write_results(out, exporter, exporter.evidence(first, opened.log.size), form, valid_s, quiet=True)
 
 
 def _count(file: BinaryIO) -> int:

@@ -34,8 +34,7 @@ KINDS: dict[str, type[m.Message]] = {
 }
 ARRAYS = ("endorsement", "log-entry", "datagram")
 COSIGNED = "license-cosigned"
-RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None}
-RULES |= {kind: rule for kind, (rule, _, _) in results.KINDS.items()}
+RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None} | results.RULES
 
 
 class Case(NamedTuple):
@@ -386,9 +385,7 @@ def make(directory: Path) -> None:
         "sequence": sequences,
     }
     made |= {kind: cases(maker) for kind, cases in others.items()}
-    made |= {
-        kind: [Case(f"{kind}-{row[0]}", *row[1:]) for row in rows()] for kind, (_, rows, _) in results.KINDS.items()
-    }
+    made |= {kind: [Case(*row) for row in rows] for kind, rows in results.vectors()}
     files = {}
     for kind, cases in made.items():
         text = "[\n" + ",\n".join(case.line() for case in cases) + "\n]\n"

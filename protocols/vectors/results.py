@@ -253,3 +253,10 @@ KINDS: dict[str, tuple[str | None, Callable[[], Iterator[Row]], Callable[[bytes]
     "result-cwt": ("result-cwt", cwt_rows, ear.decode_cwt),
     "result-jwt": (None, jwt_rows, ear.decode_jwt),
 }
+RULES = {kind: rule for kind, (rule, _, _) in KINDS.items()}
+
+
+def vectors() -> Iterator[tuple[str, Iterator[Row]]]:
+    """Yield each kind with its vectors under their whole names."""
+    for kind, (_, rows, _) in KINDS.items():
+        yield kind, ((f"{kind}-{name}", *rest) for name, *rest in rows())  # type: ignore[misc] # four as before
