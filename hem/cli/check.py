@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hem.check import Checked, TrustedKeys, check, grown, is_receipt, rows
-from hem.cli.common import JsonFlag, now_ms, read, reading, say, say_json, say_table, text_of
+from hem.cli.common import JsonFlag, now_ms, progress, read, reading, say, say_json, say_table, text_of
 from hem.cli.evidence import exit_code
 from hem.errors import REASONS, Reason, UsageError
 from hem.model import Term
@@ -43,7 +43,9 @@ def check_file(
         return _growth(result, data, since, trusted, as_json=as_json)
     if since is not None:
         raise UsageError(f"{result}: --since is for a receipt of consistency, of `hem log receipt --since`")
-    checked = [_checked(one, trusted, now_ms()) for one in rows(data)]
+    found = list(rows(data))
+    with progress(quiet=as_json) as bar:
+        checked = [_checked(one, trusted, now_ms()) for one in bar.track(found, description="check")]
     if as_json:
         for row in _each(checked):
             say_json(row)
