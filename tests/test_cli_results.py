@@ -60,6 +60,16 @@ def test_the_program_reads_what_is_exported_for_one_chip(site: Site, keys, form,
     assert capsys.readouterr().out == f"0 affirming {site.ueids[3]}\n"
 
 
+def test_a_replay_does_not_become_the_result_of_a_chip(site: Site, keys):
+    site.hem("verify", site.evidence)
+    size = site.size()
+    site.hem("verify", site.evidence)
+    assert site.size() > size  # the stale copies are on record, each with its refusal
+    out = site.directory / "one"
+    site.must("results", "export", site.ueids[3], "--out", out)
+    assert hem("check", out, "--trust", keys).code == 0
+
+
 def test_a_receipt_is_of_the_logged_entry_and_the_newest_size(site: Site):
     size = site.size()
     told = site.must("results", "export", size - 2, "--out", site.directory / "r", "--json").json

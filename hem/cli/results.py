@@ -18,7 +18,8 @@ app = typer.Typer(help="Give verdicts to relying parties, who check them alone w
 def export(
     out: OutOption,
     which: Annotated[
-        list[str] | None, typer.Argument(metavar="[UEID|INDEX]...", help="Chips (their last evidence), or log indices.")
+        list[str] | None,
+        typer.Argument(metavar="[UEID|INDEX]...", help="Chips (their last fresh evidence), or log indices."),
     ] = None,
     start: Annotated[int, typer.Option("--from", help="Without names: evidence from this log index on.", min=0)] = 0,
     stop: Annotated[int | None, typer.Option("--to", help="And before this one; else to the end.", min=0)] = None,
@@ -31,7 +32,8 @@ def export(
     demand_outputs(out, as_json=as_json)
     exporter = Exporter.of(workspace)
     if which:
-        numbers = [find_evidence(exporter.logged, one)[0] for one in which]
+        # Fresh: anyone can send a chip's old message again, and must not decide what is said of it.
+        numbers = [find_evidence(exporter.logged, one, fresh=True)[0] for one in which]
     else:
         size = len(exporter.logged)
         if not start <= (size if stop is None else stop) <= size:
