@@ -162,7 +162,7 @@ def verdict_table() -> NDArray[np.uint8]:
 
 VERDICTS = verdict_table()
 # Seen by verdict, from the worst: which decides the tier of a row.
-_TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
+TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
 
 
 class Row(NamedTuple):
@@ -279,7 +279,7 @@ class AttestationResults:
     def tier(self) -> NDArray[np.uint8]:
         """Return the tier of each row: a refusal or a failed term contraindicates, an open term leaves none."""
         worst = VERDICTS[self.terms].max(axis=1, initial=0)
-        return np.where(self.claims.authentic, _TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
+        return np.where(self.claims.authentic, TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
 
     @property
     def reason(self) -> NDArray[np.uint16]:

@@ -177,6 +177,12 @@ def open_log(directory: Path) -> Log:
     return Log.read(directory / "log", _signer(config, private).verifier)
 
 
+def signers(directory: Path) -> tuple[str, Ed25519PrivateKey, Signer]:
+    """Return the verifier's name and key, and the signer of its log, without taking the lock."""
+    config, private = _read(directory)
+    return config.verifier, private.verifier, _signer(config, private)
+
+
 def entry_at(logged: Sequence[bytes], index: int) -> entries.Entry:
     """Return one entry, read.
 

@@ -16,17 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import protocols
+from hem.check import Signatory, TrustedKeys, check, grown, join, rows
 from hem.errors import Reason, UsageError
 from hem.evidence import decode
 from hem.fleet import owners_from, read_inventory
-from hem.log import Checkpoint, Note
+from hem.log import Checkpoint, Note, VerifierKey
 from hem.rules import pack_from, products_from
 from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
-from protocols import cbor, entries, keys, ranging, serial_messages
+from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
 from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+from protocols.vectors import results
 from tests.fleets import csv, numbering
 
 VECTORS = Path(protocols.__file__).parent / "vectors"
@@ -52,6 +54,9 @@ MESSAGES = {
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,
     "sequence": cbor.split,
+    "receipt": receipts.decode,
+    "result-cwt": ear.decode_cwt,
+    "result-jwt": ear.decode_jwt,
 }
 SAMPLES = {kind: samples(kind) for kind in MESSAGES}
 
@@ -100,6 +105,18 @@ def _endorse(data: bytes) -> object:
     return endorse(entries.decode_endorsement(data), [], NOW)
 
 
+def _results(data: bytes) -> object:
+    return [one if isinstance(one, WireError) else check(one, TRUSTED, NOW) for one in rows(data)]
+
+
+def _grown(data: bytes) -> object:
+    return grown(SAMPLES["receipt"][1], data, TRUSTED)
+
+
+TRUSTED = TrustedKeys(
+    (Signatory(results.NAME, results.VERIFIER.public_key()),),
+    (VerifierKey(results.ORIGIN, keys.raw_public(results.LOG.public_key())),),
+)
 UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "cose-key": keys.from_cose_key,
     "endorse": _endorse,
@@ -111,6 +128,11 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "owners": lambda data: owners_from(data, "owners"),
     "inventory": lambda data: read_inventory(data.decode(errors="replace"), numbering()),
     "note": Note.parse,
+    "trust": lambda data: TrustedKeys.parse(data.decode(errors="replace")),
+    "results": _results,
+    "grown": _grown,
+    "jws": jws.decode,
+    "json": lambda data: jws.read_json(data, "text"),
     "checkpoint": lambda data: Checkpoint.parse(data.decode(errors="replace")),
     "serial-request": serial_messages.decode_request,
     "serial-identity": serial_messages.decode_identity,
@@ -134,6 +156,11 @@ SEEDS = [
     PEM,
     NOTE,
     b"\x7f\x00\x00\x7e\xd9\x01",
+    TRUSTED.text().encode(),
+    *SAMPLES["result-cwt"],
+    *SAMPLES["result-jwt"],
+    join(SAMPLES["result-cwt"]),
+    b'{"iat": 1, "a": [{"b": "c"}]}',
     *SAMPLES["endorsement"],
     *SAMPLES["log-entry"],
 ]

@@ -11,6 +11,7 @@ import typer
 
 from hem.cli import (
     audit,
+    check,
     evidence,
     fleet,
     landmark,
@@ -20,6 +21,7 @@ from hem.cli import (
     log,
     picture,
     plan,
+    results,
     rules,
     setup,
     show,
@@ -48,6 +50,8 @@ license_files.add_to(licenses.app)
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)
+app.add_typer(results.app, name="results")
+check.add_to(app)
 show.add_to(app)
 app.add_typer(location.app, name="location")
 plan.add_to(location.app)

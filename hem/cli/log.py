@@ -1,14 +1,17 @@
-"""Commands on the log: checkpoint, show, prove."""
+"""Commands on the log: checkpoint, show, prove, receipt."""
 
 import base64
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hem.cli.common import HERE, JsonFlag, WorkspaceOption, say, say_json
+from hem import export
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, demand_outputs, say, say_json, write
 from hem.errors import UsageError
 from hem.results import utc
 from hem.workspace import entry_at, open_log, read_entries
+from protocols.receipts import decode
 
 app = typer.Typer(help="Look into the log, and prove what is in it.")
 
@@ -59,3 +62,24 @@ def prove(
     for node in proof:
         typer.echo(node)
     typer.echo("\n" + log.checkpoint.decode(), nl=False)
+
+
+@app.command()
+def receipt(
+    out: Annotated[Path, typer.Option(help="Write the receipt here; - for standard output.")],
+    index: Annotated[int | None, typer.Argument(help="The entry that is shown to be in the log.", min=0)] = None,
+    since: Annotated[
+        int | None, typer.Option(help="Show instead that the log has only grown since it had this many entries.", min=1)
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign a COSE receipt under the newest checkpoint: of inclusion, or with --since of consistency (RFC 9942)."""
+    if (index is None) == (since is None):
+        raise UsageError("give an index or --since, one of them")
+    demand_outputs(out, as_json=as_json)
+    made = export.receipt(workspace, number=index, since=since)
+    write(out, made)
+    if as_json:
+        proof = decode(made).proof
+        say_json({"kind": type(proof).__name__.lower(), **proof._asdict(), "path": [node.hex() for node in proof.path]})

@@ -197,4 +197,34 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.PROBE_NOT_SIGNED: ReasonText(
         _F, "the probes that the chip signed to have answered", "answers made once the key was open: a relay"
     ),
+    Reason.NOT_JWS: ReasonText(_F, "three parts in base64url between dots", "whether this is a result"),
+    Reason.NOT_JSON: ReasonText(_F, "one JSON text", "the sender's JSON encoder"),
+    Reason.BAD_BASE64: ReasonText(_F, "base64url without padding, one text for one value", "the sender's encoder"),
+    Reason.RESULT_SIGNER: ReasonText(
+        _F, "a signer whom the trust file names as this verifier", "whose result this is, and the trust file"
+    ),
+    Reason.RESULT_SIGNATURE: ReasonText(
+        _F, "a signature by the verifier's key", "a forgery, or claims changed on the way"
+    ),
+    Reason.RESULT_EXPIRED: ReasonText(_F, "a result that has not expired", "ask the verifier for a newer one"),
+    Reason.RESULT_EARLY: ReasonText(_F, "a result from before now", "the clocks of the verifier and of this machine"),
+    Reason.RESULT_SUBJECT: ReasonText(
+        _F, "one appraisal, with its evidence and its log entry", "whether this is a result of hem"
+    ),
+    Reason.RECEIPT_MISSING: ReasonText(_F, "a receipt beside the result", "who took it off: ask for the whole result"),
+    Reason.RECEIPT_LOG: ReasonText(
+        _F, "a receipt of the log that the result names, by a key of the trust file", "whose receipt was attached"
+    ),
+    Reason.RECEIPT_ENTRY: ReasonText(
+        _F, "a receipt for the entry that the result names", "a receipt of another result was attached"
+    ),
+    Reason.RECEIPT_UNPROVEN: ReasonText(
+        _F, "a proof that leads from evidence and reasons to a signed root", "the verifier: its log does not say this"
+    ),
+    Reason.VERDICT_DIFFERS: ReasonText(
+        _F, "the status that the logged reasons come to", "the verifier: it signed what its log does not say"
+    ),
+    Reason.CHIP_DIFFERS: ReasonText(
+        _F, "the chip and the nonce that the logged evidence names", "the verifier: it signed another chip's verdict"
+    ),
 }
