@@ -164,16 +164,16 @@ def cosigned_at(signature: bytes) -> int | None:
 
 
 def _cosigned(kind: int, name: str, text: str, time: int) -> bytes | None:
-    """Return the message that a cosignature of this kind signs; None for a text that it cannot be about."""
+    """Return the message that a cosignature of this kind signs; None for a text that it cannot be about.
+
+    ML-DSA-44 says nothing of extension lines, and nothing here reads them.
+    """
     try:
         tree = Checkpoint.parse(text)
     except LogError:
         return None
     if kind == COSIGNED_ED25519:
         return f"cosignature/v1\ntime {time}\n{text}".encode()
-    # This type signs no extension lines: whoever reads such a line would take it for cosigned.
-    if text != tree.text():
-        return None
     # The name is signed too, so that no key can stand in for a witness of another name.
     names = [one.encode() for one in (name, tree.origin)]
     if any(len(one) > _MOST_NAME for one in names):
@@ -203,14 +203,16 @@ class Cosigner:
 
         Raises:
             UsageError: a time that no cosignature can name.
-            LogError: not a checkpoint, or one with what this type does not sign.
+            LogError: not a checkpoint, or one whose origin this type cannot sign.
         """
         if not 0 < time <= LATEST:
             raise UsageError(f"time {time}: a cosignature names a second from 1 to 2^63 - 1")
         verifier = self.verifier
         message = _cosigned(verifier.kind, self.name, text, time)
         if message is None:
-            raise LogError(f"{self.name}: cannot cosign with {TYPES[verifier.kind]}: no checkpoint, or too much in it")
+            raise LogError(
+                f"{self.name}: cannot cosign with {TYPES[verifier.kind]}: no checkpoint, or a name over 255 bytes"
+            )
         signature = struct.pack(">Q", time) + self.key.sign(message)
         return NoteSignature(self.name, verifier.key_id, signature)
 

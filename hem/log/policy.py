@@ -110,7 +110,7 @@ class Policy:
         """
         note = Note.parse(data)
         checkpoint = Checkpoint.parse(note.text)
-        note.verified_by(self._keys_of(checkpoint.origin, log))
+        note.verified_by(self.keys_of(checkpoint.origin) if log is None else _named([log], checkpoint.origin))
         times = self.cosigners(note)
         if not self.reached(times):
             have = ", ".join(times) or "nobody"
@@ -120,13 +120,17 @@ class Policy:
             )
         return Cosigned(checkpoint, times)
 
-    def _keys_of(self, origin: str, log: LogKey | None) -> list[LogKey]:
-        keys = [one.key for one in self.logs] if log is None else [log]
-        named = [key for key in keys if key.name == origin]
-        if not named:
-            listed = ", ".join(key.name for key in keys) or "none"
-            raise LogError(f"checkpoint of {origin[:80]!a}: not a log of the policy; it lists {listed}")
-        return named
+    def keys_of(self, origin: str) -> list[LogKey]:
+        """Return the keys that the policy lists for a log; raises LogError where there is none."""
+        return _named([one.key for one in self.logs], origin)
+
+
+def _named(keys: Sequence[LogKey], origin: str) -> list[LogKey]:
+    named = [key for key in keys if key.name == origin]
+    if not named:
+        listed = ", ".join(key.name for key in keys) or "none"
+        raise LogError(f"checkpoint of {origin[:80]!a}: not a log of the policy; it lists {listed}")
+    return named
 
 
 @dataclass
