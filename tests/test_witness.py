@@ -194,6 +194,7 @@ def test_every_write_failed_in_turn(at_three, records, at, done):
 CHILD = """
 import os, signal, sys
 from pathlib import Path
+from hem.store import Objects
 from tests.witnesses import LOG, NOW, entries, request, witness
 
 class Killed(Objects):
@@ -246,11 +247,12 @@ def _old_or_new(records):
 
 def exchange(url, method, path, body=None, headers=None):
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    told = (answer.status, answer.headers["Content-Type"], answer.read())
-    connection.close()
-    return told
+    try:
+        connection.request(method, path, body, headers or {})
+        with connection.getresponse() as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+    finally:
+        connection.close()
 
 
 def test_over_http(records):
@@ -273,12 +275,17 @@ def test_over_http(records):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Content-Length": "131073"}, {"Content-Length": "-1"}, {"Content-Length": "1e3"}, {"Content-Length": "+5"}],
+    [
+        {"Transfer-Encoding": "chunked"},
+        {"Content-Length": "131073"},
+        {"Content-Length": "-1"},
+        {"Content-Length": "1e3"},
+        {"Content-Length": "+5"},
+    ],
 )
 def test_lengths_that_are_not_read(records, headers):
     with served(witness(records)) as url:
         assert exchange(url, "POST", "/add-checkpoint", b"", headers)[0] == 400
-        assert exchange(url, "POST", "/add-checkpoint", iter([request(0, THREE)]))[0] == 400  # chunked
 
 
 def test_a_body_that_ends_early_and_a_line_that_is_none_are_no_matter(records):

@@ -59,10 +59,11 @@ def attack_logs(stage: Stage, repetitions: int, seed: str) -> list[Outcome]:
         old = len(entries)
         entries += [chance.randbytes(8) for _ in range(chance.randint(2, 9))]
         cosigned = stage.ask(Submission(old, entries).body(stage.key))
-        shown = proof_file(stage.key, entries, chance.randrange(len(entries)), cosigned.body)
+        lines = cosigned.body if cosigned.status == WITNESSED else b""
+        shown = proof_file(stage.key, entries, chance.randrange(len(entries)), lines)
         alarms += cosigned.status != WITNESSED or not stage.believes(shown)
         for forger in LOG_FORGERS:
-            found[forger.name].told.update([1] * _told(stage, forger, entries, cosigned.body, chance))
+            found[forger.name].told.update([1] * _told(stage, forger, entries, lines, chance))
     return beside(found.values(), repetitions, alarms)
 
 

@@ -39,11 +39,12 @@ def _exchange(url: str, method: str, path: str, body: bytes | None, timeout: flo
     connection = _connection(parts, timeout)
     try:
         connection.request(method, parts.path.rstrip("/") + path, body)
-        answer = connection.getresponse()
-        data = answer.read(MAX_ANSWER + 1)
+        with connection.getresponse() as answer:
+            data = answer.read(MAX_ANSWER + 1)
+            kind = answer.headers.get("Content-Type", "")
         if len(data) > MAX_ANSWER:
             raise LogError(f"answered more than {MAX_ANSWER:,} bytes")
-        return _Answer(answer.status, answer.headers.get("Content-Type", ""), data)
+        return _Answer(answer.status, kind, data)
     finally:
         connection.close()
 

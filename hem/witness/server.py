@@ -45,16 +45,18 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if self.path != PATH:
-            self._refuse(NOT_FOUND, f"POST {PATH} is what a witness answers")
-        elif "Transfer-Encoding" in self.headers or not _LENGTH.fullmatch(length) or int(length) > MAX_REQUEST:
+        if "Transfer-Encoding" in self.headers or not _LENGTH.fullmatch(length) or int(length) > MAX_REQUEST:
+            # What was not read of a body would be taken for the next request.
+            self.close_connection = True
             self._refuse(BAD_REQUEST, f"expected a Content-Length of at most {MAX_REQUEST:,} bytes")
+            return
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            self.close_connection = True
+        elif self.path != PATH:
+            self._refuse(NOT_FOUND, f"POST {PATH} is what a witness answers")
         else:
-            body = self.rfile.read(int(length))
-            if len(body) == int(length):
-                self._send(self.server.witness.add_checkpoint(body, self.server.clock()))
-            else:
-                self.close_connection = True
+            self._send(self.server.witness.add_checkpoint(body, self.server.clock()))
 
     def do_GET(self) -> None:
         named = _LATEST.fullmatch(self.path)
@@ -64,8 +66,6 @@ class _Exchange(BaseHTTPRequestHandler):
             self._send(self.server.witness.latest(named[1]))
 
     def _refuse(self, status: int, why: str) -> None:
-        # What was not read of a body would be taken for the next request.
-        self.close_connection = True
         self._send(Reply(status, TEXT_TYPE, f"{why}\n".encode()))
 
     def _send(self, reply: Reply) -> None:
