@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_sim.attackers.logs import LOG_FORGERS, LogForger, LogKey, Submission, proof_file
+from firmware_sim.attackers.logs import COSIGNED, LOG_FORGERS, LogForger, LogKey, Submission, proof_file
 from firmware_sim.attacks.chips import beside
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.shell import Hem
 from firmware_sim.store import SimulatorError
 
 CAUGHT_BY = "witness"  # and by whoever reads with a policy that asks for it
-WITNESSED = 200
 _WAIT_S = 20
 
 
@@ -59,9 +58,9 @@ def attack_logs(stage: Stage, repetitions: int, seed: str) -> list[Outcome]:
         old = len(entries)
         entries += [chance.randbytes(8) for _ in range(chance.randint(2, 9))]
         cosigned = stage.ask(Submission(old, entries).body(stage.key))
-        lines = cosigned.body if cosigned.status == WITNESSED else b""
+        lines = cosigned.body if cosigned.status == COSIGNED else b""
         shown = proof_file(stage.key, entries, chance.randrange(len(entries)), lines)
-        alarms += cosigned.status != WITNESSED or not stage.believes(shown)
+        alarms += cosigned.status != COSIGNED or not stage.believes(shown)
         for forger in LOG_FORGERS:
             found[forger.name].told.update([1] * _told(stage, forger, entries, lines, chance))
     return beside(found.values(), repetitions, alarms)
@@ -71,9 +70,9 @@ def _told(stage: Stage, forger: LogForger, honest: list[bytes], cosigned: bytes,
     """Return whether one forged log is told; to the reader it may come with the cosignatures of the honest one."""
     forged = forger.forge(honest, chance)
     reply = stage.ask(forged.body(stage.key))
-    gained = reply.body if reply.status == WITNESSED else chance.choice([b"", cosigned])
+    gained = reply.body if reply.status == COSIGNED else chance.choice([b"", cosigned])
     shown = proof_file(stage.key, forged.entries, len(forged.entries) - 1, gained)
-    return reply.status in forger.expected_status and not stage.believes(shown)
+    return reply.status == forged.expected_status and not stage.believes(shown)
 
 
 @contextmanager
