@@ -98,7 +98,7 @@ class Policy:
             return {}
         note.verified_by([one.key for one in self.witnesses])
         told = {ids[line.name, line.key_id].name: cosigned_at(line.signature) or 0 for line in lines}
-        return {name: time for name, time in told.items() if time}
+        return {one.name: told[one.name] for one in self.witnesses if told.get(one.name)}
 
     def open(self, data: bytes, log: LogKey | None) -> Cosigned:
         """Return the checkpoint of a note that the log signed and a quorum cosigned.

@@ -109,7 +109,8 @@ class HttpQuorum:
             why = "; ".join(f"{name}: {reason}" for name, reason in sorted(said.items())) or "no witness has an address"
             have = ", ".join(sorted(got)) or "nobody"
             raise WorkspaceError(f"cosigned by {have}, the policy asks for {self.policy.describe()}: {why}")
-        return f"{signed.text}\n{''.join(line.line for line in [*self._own(signed), *got.values()])}".encode()
+        theirs = [got[one.name] for one in self.policy.witnesses if one.name in got]
+        return f"{signed.text}\n{''.join(line.line for line in [*self._own(signed), *theirs])}".encode()
 
     def _own(self, signed: Note) -> list[NoteSignature]:
         return [line for line in signed.signatures if (line.name, line.key_id) == (self.key.name, self.key.key_id)]
