@@ -205,6 +205,8 @@ def test_a_second_pasted_cosignature_does_not_count(tmp_path, folder):
         bare = (folder / "checkpoint").read_bytes()
         (folder / "checkpoint").write_bytes(bare + "".join(lines).encode())
         assert "wrong signature by witness" in refused(Log.read, folder, SIGNER.verifier, quorum=quorum(url))
+        with Log.open(folder, SIGNER, quorum=quorum(url)) as opened:
+            assert quorum(url).policy.open(opened.checkpoint, SIGNER.verifier).checkpoint.size == 4
 
 
 def test_a_pending_checkpoint_of_other_entries_is_refused(folder):

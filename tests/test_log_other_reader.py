@@ -17,14 +17,19 @@ SOURCE = Path(__file__).parent / "logreader"
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="no Go here, which the other reader is written in")
 
 
+def go(*arguments: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    line = ["go", *map(str, arguments)]
+    return subprocess.run(line, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Path:
     program = tmp_path_factory.mktemp("go") / "logreader"
-    environment = {**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
-    line = ["go", "build", "-o", program, "."]
-    built = subprocess.run(line, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False)
-    if built.returncode and ("requires go" in built.stderr or "dial tcp" in built.stderr):
-        pytest.skip(f"the other reader cannot be built here: {built.stderr.splitlines()[0]}")
+    fetched = go("mod", "download")
+    if fetched.returncode:
+        pytest.skip(f"the other reader's packages cannot be had here: {fetched.stderr.splitlines()[0]}")
+    built = go("build", "-o", program, ".")
     assert built.returncode == 0, built.stderr
     return program
 

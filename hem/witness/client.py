@@ -77,32 +77,38 @@ class HttpQuorum:
         """
         signed = Note.parse(note)
         signed.verified_by([self.key])
-        had = self.policy.cosigners(signed)
+        # What does not verify is asked for again: whoever can write the note could paste anything on it.
         got = {
             one.name: line
             for one in self.policy.witnesses
             for line in signed.signatures
-            if one.name in had and _is_by(one, line)
+            if _is_by(one, line) and _counts(one, line, signed.text)
         }
-        asked = [one for one in self.policy.witnesses if one.name not in got]
+        said = self._gather(signed, proofs, got)
+        return self._joined(signed, got, said)
+
+    def _gather(self, signed: Note, proofs: Proofs, got: dict[str, NoteSignature]) -> dict[str, str]:
+        """Ask the witnesses that are not in `got`, and put there what they give; return what the others said."""
         said: dict[str, str] = {}
+        waiting = {one.name for one in self.policy.witnesses if one.name not in got}
         answers: queue.SimpleQueue[tuple[str, NoteSignature | str]] = queue.SimpleQueue()
-        for one in asked:
-            # As daemons: whoever answers after the quorum is not waited for, not even at the end of the process.
-            arguments = (one, signed, proofs, answers.put)
-            threading.Thread(target=self._ask, args=arguments, daemon=True).start()
+        for one in self.policy.witnesses:
+            if one.name in waiting and not self.policy.reached(got):
+                # As daemons: whoever answers after the quorum is not waited for, not even at the end of the process.
+                arguments = (one, signed, proofs, answers.put)
+                threading.Thread(target=self._ask, args=arguments, daemon=True).start()
         until = time.monotonic() + 2 * self._timeout
-        while not self.policy.reached(got) and len(said) + len(got) < len(self.policy.witnesses):
+        while waiting and not self.policy.reached(got):
             try:
                 name, answer = answers.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                said |= {one.name: "no answer in time" for one in asked if one.name not in got.keys() | said.keys()}
-                continue
+                return said | dict.fromkeys(waiting, "no answer in time")
+            waiting.discard(name)
             if isinstance(answer, NoteSignature):
                 got[name] = answer
             else:
                 said[name] = answer
-        return self._joined(signed, got, said)
+        return said
 
     def _joined(self, signed: Note, got: dict[str, NoteSignature], said: dict[str, str]) -> bytes:
         if not self.policy.reached(got):
@@ -159,6 +165,10 @@ def _is_by(one: Witness, line: NoteSignature) -> bool:
     return (line.name, line.key_id) == (one.key.name, one.key.key_id)
 
 
+def _counts(one: Witness, line: NoteSignature, text: str) -> bool:
+    return one.key.verifies(line.signature, text) and bool(cosigned_at(line.signature))
+
+
 def _line_of(one: Witness, signed: Note, body: bytes) -> NoteSignature:
     """Return the cosignature of a witness among the lines that it answered; others are passed over."""
     try:
@@ -167,7 +177,7 @@ def _line_of(one: Witness, signed: Note, body: bytes) -> NoteSignature:
         raise LogError("its answer is not UTF-8") from error
     if not lines:
         raise LogError(f"its answer has no line by {one.key.name}+{one.key.key_id.hex()}, the key of the policy")
-    if not one.key.verifies(lines[0].signature, signed.text) or not cosigned_at(lines[0].signature):
+    if not _counts(one, lines[0], signed.text):
         raise LogError(f"its cosignature by {lines[0]} is wrong")
     return lines[0]
 
