@@ -15,6 +15,7 @@ import hem.location
 from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
+from firmware_sim.attackers.logs import LOG_FORGERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.outcome import Outcome, miss_bound
@@ -71,7 +72,7 @@ def ran(tmp_path_factory) -> Run:
 
 def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
     tried = [one for one in ran.told.values() if one["repetitions"]]
-    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(FORGERS) + len(REPORT_FORGERS) + 5
+    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(FORGERS) + len(REPORT_FORGERS) + len(LOG_FORGERS) + 5
     for one in tried:
         assert set(one) - {"why"} == KEYS
         assert one["repetitions"] == TIMES
@@ -81,12 +82,12 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        assert one["caught_by"] in Reason.__members__ or one["caught_by"] == "landmark audit"
+        assert one["caught_by"] in Reason.__members__ or one["caught_by"] in {"landmark audit", "witness"}
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS))}
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS))}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 

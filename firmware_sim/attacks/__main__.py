@@ -12,6 +12,7 @@ from typing import NoReturn
 from firmware_sim.attacks import table
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.logs import attack_logs, staged
 from firmware_sim.attacks.marks import attack_audit, attack_reports
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import (
@@ -60,6 +61,9 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         found += attack_places(fleet, size)
         found += attack_uninvited(fleet, size)
         found += attack_reports(fleet, size)
+        say("attack with logs")
+        with staged(hem, directory / "logs", seed) as stage:
+            found += attack_logs(stage, size.repetitions, seed)
         say("attack with licenses")
         found += papers.result()
     for row in LANDSCAPE:

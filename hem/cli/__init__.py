@@ -26,6 +26,7 @@ from hem.cli import (
     setup,
     show,
     silent,
+    witness,
 )
 from hem.cli.common import warn
 from hem.cli.demo import demo
@@ -57,6 +58,7 @@ app.add_typer(location.app, name="location")
 plan.add_to(location.app)
 picture.add_to(location.app)
 app.add_typer(log.app, name="log")
+app.add_typer(witness.app, name="witness")
 app.add_typer(fleet.app, name="fleet")
 silent.add_to(fleet.app)
 app.add_typer(rules.app, name="rules")

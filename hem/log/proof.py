@@ -138,6 +138,8 @@ def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: by
     """
     if not 0 <= old <= size:
         raise LogError(f"consistency proof: from {old} to {size} entries")
+    if size == 0 and root != EMPTY_ROOT:
+        raise LogError("consistency proof: a log of no entries has the root of the empty tree")
     if old in {0, size}:
         if proof or old_root != (root if old else EMPTY_ROOT):
             raise LogError(f"consistency proof: from {old} to {size} entries takes no hashes and the same root")

@@ -8,7 +8,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hem.core import U8, level_hashes
-from hem.log.note import Checkpoint, LogError, Signer, VerifierKey
+from hem.log.checkpoint import Checkpoint
+from hem.log.keys import Signer, VerifierKey
+from hem.log.note import LogError
 from hem.log.proof import consistency_root, inclusion_root
 from hem.log.tree import HASH_BYTES
 from protocols import keys, receipts
