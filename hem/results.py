@@ -12,7 +12,7 @@ from hem.model import METERS, AttestationResults
 from hem.trust import Trust
 from hem.trust.terms import OPEN_OF_CHIPS, open_terms
 from protocols.cbor import MAX_MESSAGE
-from protocols.entries import encode_evidence
+from protocols.entries import encode_evidence, with_site
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -43,7 +43,10 @@ def entries_of(results: AttestationResults) -> list[bytes]:
     spans = zip(rows.starts[recorded].tolist(), rows.ends[recorded].tolist(), strict=True)
     messages = (bytes(rows.data[start:end]) for start, end in spans)
     codes = results.terms[recorded].astype(">u2").view(f"V{2 * results.terms.shape[1]}").ravel()
-    return encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
+    entries = encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
+    for place in np.flatnonzero(results.sites[recorded]):
+        entries[place] = with_site(entries[place], int(results.sites[recorded[place]]))
+    return entries
 
 
 def outcomes(parts: Iterable[AttestationResults]) -> list[Outcome]:
