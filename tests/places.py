@@ -93,7 +93,10 @@ def _against(made, used, radius, bit):
 
 
 def _verdict(region, still, world, cloned):
-    inside, outside = not still & world - region.sure, not still & region.maybe
+    world = world | {EARTH.sea} if region.anywhere else world
+    inside = not still & (region.barred if region.anywhere else world - region.sure | region.barred)
+    outside = not region.anywhere and not still & region.maybe
+    outside |= region.excludes and not still & world - region.barred_surely
     if cloned or not still & world or (inside and outside):
         return Place.CONTRADICTION
     return Place.INSIDE if inside else Place.OUTSIDE if outside else Place.INCONCLUSIVE
