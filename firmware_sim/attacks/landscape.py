@@ -92,7 +92,8 @@ LANDSCAPE: tuple[Row, ...] = (
         ("lost-on-the-way", "until an announced transit is over, a chip that answers nobody is where nobody knows"),
     )),
     Row("spoofed-gnss", ("gnss-spoofer", "gnss-only")),
-    Row("firmware-downgrade", ("old-firmware", "old-version", "unlisted-firmware", "unknown-firmware", "part-unmeasured", "debug-enabled", "opened"), (
+    Row("firmware-downgrade", ("old-firmware", "old-version", "unlisted-firmware", "unknown-firmware",
+                               "part-unmeasured", "debug-enabled", "opened"), (
         ("signed-but-buggy", "firmware that its maker has signed passes until its maker or a license raises the floor"),
     )),
     Row("fake-device", ("low-device-class", "other-model", "stranger-key"), (

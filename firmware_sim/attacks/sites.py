@@ -34,6 +34,8 @@ def attack_sites(desk: Desk, size: Size) -> list[Outcome]:
     marks, each = _marks(desk), size.repetitions
     attackers = {kind: desk.chips[at * each : (at + 1) * each] for at, kind in enumerate(SITE_ATTACKERS)}
     honest = desk.chips[len(SITE_ATTACKERS) * each :]
+    for chip in desk.chips:
+        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
     now = int(time.time())
     for number, (kind, chips) in enumerate(attackers.items()):
         _license(desk, [*chips, *honest[number :: len(SITE_ATTACKERS)]], kind.terms(now))
