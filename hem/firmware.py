@@ -1,4 +1,4 @@
-"""Stage: measured boot, versions and debug state against reference values, and against what a license asks beside them."""
+"""Stage: measured boot, versions and debug state against reference values and what a license asks beside them."""
 
 import re
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceVal
 
 
 def _demanded(claims: Claims, standing: NDArray[np.void], demands: Mapping[int, Firmware]) -> NDArray[np.uint16]:
-    """Return for N rows what their licenses ask of firmware beside reference values, each distinct case looked at once."""
+    """Return what the licenses of N rows ask of firmware beside reference values, each distinct case looked at once."""
     reasons = np.full(len(claims), Reason.MET, dtype=np.uint16)
     rows = np.flatnonzero(standing["asks_firmware"])
     if not len(rows):

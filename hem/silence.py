@@ -114,9 +114,7 @@ def _heard(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.u
     return since
 
 
-def _away(
-    standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]
-) -> NDArray[np.bool_]:
+def _away(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return which chips may be, or have been, on a way that their licenses announce, and were not late before it."""
     begins = standing["noticed_ms"] + standing["notice_ms"]
     arrived = (standing["arrival"] > 0) & (before["site"] == standing["arrival"])
@@ -126,9 +124,7 @@ def _away(
     return away
 
 
-def _since(
-    standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]
-) -> NDArray[np.uint64]:
+def _since(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return when the interval of each chip began: with its last evidence, with its license, or after its transit."""
     since, until = _heard(standing, before), np.minimum(standing["transit_ms"], np.asarray(now, dtype=np.uint64))
     after: NDArray[np.uint64] = np.where(_away(standing, before, now), np.maximum(since, until), since)

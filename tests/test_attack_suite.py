@@ -230,7 +230,7 @@ def failing(module: ModuleType) -> list[Reason]:
 
 REPORTS = {one.expected_reason for one in REPORT_FORGERS}
 # Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
-# anyone, and is refused only to keep it out of the log. Nor what a stage only reads, to let it stand for chips in transit.
+# anyone, and is refused only to keep it out of the log. What `moves` reads it does not give.
 UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED), (moves, Reason.LOCATION_OUTSIDE)}
 STAGES = (challenge, firmware, usage, license, stage, moves, ranging)
 CHECKS = [(module, one) for module in STAGES for one in failing(module)]
@@ -247,7 +247,8 @@ def named(check: tuple[ModuleType, Reason]) -> str:
 
 def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     assert len(CHECKS) >= 40
-    tried = {one.expected_reason for one in (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)}
+    attackers = (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)
+    tried = {one.expected_reason for one in attackers}
     tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
     assert {one.name for _, one in CHECKS} <= tried
     assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}

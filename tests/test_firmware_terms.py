@@ -1,4 +1,4 @@
-"""What a license asks of firmware beside its security version: a lowest version, a list of measurements, secure boot."""
+"""What a license asks of firmware beside its security version: a version, a list of measurements, secure boot."""
 
 from dataclasses import replace
 

@@ -116,7 +116,7 @@ def test_liars_of_f_operators_prove_nothing_wrong(place, f, data):
     assert here <= left(found, 0)
     ashore = here & set(range(EARTH.sea))
     for verdict in (found.land[0], found.strict[0]) if ashore else (found.strict[0],):
-        assert verdict != Place.INSIDE or (here & one.sure or one.anywhere) and not here & one.barred
+        assert verdict != Place.INSIDE or ((here & one.sure or one.anywhere) and not here & one.barred)
         assert verdict != Place.OUTSIDE or not here & one.maybe or here & one.barred_surely
     assert not found.excluded[0] or not ashore or here & one.barred_surely
 

@@ -276,8 +276,13 @@ def _location_evidence(one: t.LocationEvidence) -> str:
         _if(one.max_radius_m, lambda most: f"It is known to within {most / 1000:,g} km."),
         _if(one.max_rtt_us, lambda most: f"Round trips take at most {most / 1000:,g} ms."),
         _if(one.min_probes, lambda least: f"At least {least} probes count."),
-        _if(one.methods, lambda names: f"It may be shown by {_some(names, 'or')}; of these hem checks ping alone, which"
-            " is round trips to landmarks. gnss is a hint and never enough."),
+        _if(
+            one.methods,
+            lambda names: (
+                f"It may be shown by {_some(names, 'or')}; of these hem checks ping alone, which"
+                " is round trips to landmarks. gnss is a hint and never enough."
+            ),
+        ),
     )
 
 

@@ -83,7 +83,9 @@ REASONS: dict[Reason, ReasonText] = {
         _F, "components that are all in the license's list", "other firmware on the chip, or a longer list"
     ),
     Reason.SECURE_BOOT_NOT_SHOWN: ReasonText(
-        _C, "proof that the chip verifies what it boots", "no claim of the evidence shows it: an inspection, or the license"
+        _C,
+        "proof that the chip verifies what it boots",
+        "no claim of the evidence shows it: an inspection, or the license",
     ),
     Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
     Reason.LOCATION_NOT_CHECKED: ReasonText(
@@ -114,7 +116,9 @@ REASONS: dict[Reason, ReasonText] = {
         _C, "evidence of the place as good as the license asks", "hem challenge --range: more landmarks, nearer ones"
     ),
     Reason.LOCATION_EXCLUDED: ReasonText(
-        _F, "a chip that is in no place that its license excludes", "f + 1 operators exclude all other land, or all else"
+        _F,
+        "a chip that is in no place that its license excludes",
+        "f + 1 operators exclude all other land, or all else",
     ),
     Reason.LOCATION_METHOD: ReasonText(
         _C, "a place that is shown as the license asks", "timings are the only method that is checked: the license"
@@ -135,7 +139,9 @@ REASONS: dict[Reason, ReasonText] = {
         _C, "a fix at the destination before the transit ends", "hem challenge --range, once the chip has arrived"
     ),
     Reason.LOCATION_NO_SITES: ReasonText(
-        _C, "sites between which the license lets chips move", "the license: its transfer names moves, and it has no sites"
+        _C,
+        "sites between which the license lets chips move",
+        "the license: its transfer names moves, and it has no sites",
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(

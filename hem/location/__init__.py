@@ -1,9 +1,9 @@
 """Stage: where a chip provably is.
 
 `atlas` has the territories, `region` what words and sites mean in them, `tables` the distances of a landmark set,
-`rule` the verdicts, `quality` what their evidence is worth, `moves` what they show of moves between sites, `certificate`
-the reasons for one of them, `stage` the term of the straight line, `pings` the way in for plain CSV, `plan` and `audit` what can be asked of landmarks, `picture` a
-map over `flat`, the globe on paper.
+`rule` the verdicts, `quality` what their evidence is worth, `moves` what they show of moves between sites,
+`certificate` the reasons for one of them, `stage` the term of the straight line, `pings` the way in for plain CSV,
+`plan` and `audit` what can be asked of landmarks, `picture` a map over `flat`, the globe on paper.
 Nothing here reads a clock, and no file but those that come with it.
 """
 

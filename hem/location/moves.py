@@ -55,8 +55,8 @@ class Moves:
             for name, number in numbers.items():
                 keys[number] = site_key(names[name]) if number >= 0 else keys[number]
             if (move := one.terms.transfer) is not None:
-                ends = (numbers.get(name or "", NOWHERE) for name in (move.origin, move.destination))
-                found[row] = Move(*ends, announced(move), bool(numbers))
+                origin, destination = (numbers.get(name or "", NOWHERE) for name in (move.origin, move.destination))
+                found[row] = Move(origin, destination, announced(move), bool(numbers))
         return cls(tuple[Site, ...](sites), keys, found)
 
     def numbers(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -176,9 +176,7 @@ def judge(
     return named, Moved(moves, rows, before, here, after)
 
 
-def _found(
-    moves: Moves, licenses: NDArray[np.int64], before: NDArray[np.int64], here: NDArray[np.int64]
-) -> Found:
+def _found(moves: Moves, licenses: NDArray[np.int64], before: NDArray[np.int64], here: NDArray[np.int64]) -> Found:
     """Return what each row comes to, each distinct case looked at once."""
     cases, place = np.unique(np.stack([licenses, before, here], axis=1), axis=0, return_inverse=True)
     found = np.array([_case(moves, *case) for case in cases.tolist()], dtype=bool).reshape(-1, len(Found._fields))
@@ -186,10 +184,10 @@ def _found(
 
 
 def _case(moves: Moves, license_row: int, before: int, here: int) -> tuple[bool, bool, bool, bool]:
-    """Return whether a chip moved, whether that is announced, whether it may be on its way, and whether it has sites."""
+    """Return whether a chip moved, whether that is announced, whether it may be on its way, whether it has sites."""
     move = moves.of_license[license_row]
     left = not moves.apart(before, move.origin)
-    told = move.announced and left and (here == move.destination or move.destination == NOWHERE)
+    told = move.announced and left and move.destination in {here, NOWHERE}
     arrived = before >= 0 and move.destination >= 0 and not moves.apart(before, move.destination)
     return moves.apart(before, here), told, move.announced and left and not arrived, move.sites
 

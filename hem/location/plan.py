@@ -105,8 +105,10 @@ def terms(tables: Tables, named: Region, wanted: Place) -> list[Term]:
     for number in sorted(named.sites):
         site, (here, elsewhere) = tables.sites[number], tables.site(number)
         home = (site.latitude, site.longitude) if isinstance(site, Disc) else None
-        goal = {here} if wanted is Place.OUTSIDE else {elsewhere, *others_of(tables, named)}
-        found.append(Term(f"{word} {site.name}", wanted, tuple(sorted(goal)), home if wanted is Place.INSIDE else None))
+        needed = {here} if wanted is Place.OUTSIDE else {elsewhere, *others_of(tables, named)}
+        found.append(
+            Term(f"{word} {site.name}", wanted, tuple(sorted(needed)), home if wanted is Place.INSIDE else None)
+        )
     return found
 
 

@@ -186,7 +186,7 @@ def region(atlas: Atlas, named: Iterable[str], sites: Iterable[int] = ()) -> Reg
 
 
 def but(one: Region | None, atlas: Atlas, countries: Iterable[str], zones: Iterable[int]) -> Region:
-    """Return a region without what is excluded from it: countries, and sites by their numbers; None: anywhere but there.
+    """Return a region without what is excluded from it: countries, and sites by number; None: anywhere but there.
 
     Raises:
         UsageError: a country is not known, or nothing is named.

@@ -294,8 +294,8 @@ class _Sets:
         which = np.zeros(possible.shape[1], dtype=np.int64) if region is None else region
         abroad = _meets(possible, self.others, which)
         outside = np.stack(2 * [~_meets(possible, self.seats, which)])
-        at_sea = (possible & self.sea[:, None]).any(axis=0)
-        ashore = (possible & self.atoms[:, None]).any(axis=0)
+        at_sea = np.asarray((possible & self.sea[:, None]).any(axis=0))
+        ashore = np.asarray((possible & self.atoms[:, None]).any(axis=0))
         inside = np.stack([~abroad, ~abroad & ~at_sea])
         nowhere = np.stack([~ashore, ~(ashore | at_sea)])
         if self.has_sites.any():

@@ -196,7 +196,7 @@ def demand(
 ) -> Located:
     """Return what was found, open where a place is shown worse, or by another method, than the row's license asks.
 
-    Round trips are the method `ping`, and no other is checked. What a receiver says is a claim, and never shows a place.
+    Round trips are the method `ping`, and no other is checked. What a receiver says is a claim, and shows no place.
     """
     reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
     hinted = standing["names_methods"] & np.isfinite(claims.columns.latitude)

@@ -67,14 +67,17 @@ def unprovable_places(terms: License, trust: Trust, f: int) -> list[str]:
 
 
 def unprovable_firmware(terms: License, trust: Trust) -> list[str]:
-    """Return for which hardware models no firmware that reference values know has all of its parts in a license's list."""
-    listed = terms.firmware.measurements if terms.firmware else None
-    found = []
-    for model, values in trust.references.items() if listed is not None else ():
+    """Return for which hardware models no known firmware has all of its parts in a license's list."""
+    listed, found = terms.firmware.measurements if terms.firmware else None, []
+    if listed is None:
+        return []
+    for model, values in trust.references.items():
         known = {part.name for part in values.components}
         if missing := sorted(known - {part.name for part in values.components if part.digest in listed}):
             name = model.decode(errors="replace")
-            found.append(f"unprovable: firmware.measurements has no {', '.join(missing)} of {name}: see `hem reference`")
+            found.append(
+                f"unprovable: firmware.measurements has no {', '.join(missing)} of {name}: see `hem reference`"
+            )
     return found
 
 
@@ -260,7 +263,7 @@ def _hinted(terms: License) -> Iterator[str]:
         yield "location_evidence.methods: gnss is a hint that a chip gives of itself, and shows no place"
     elif "ping" not in methods:
         named = " and ".join(methods)
-        yield f"location_evidence.methods: of {named} nothing is checked here, only round trips (ping): places stay open"
+        yield f"location_evidence.methods: of {named} nothing is checked, only round trips (ping): places stay open"
 
 
 def _booted(terms: License) -> Iterator[str]:
@@ -272,7 +275,7 @@ def _reaching(terms: License) -> Iterator[str]:
     for zone in (terms.exclusions.zones or ()) if terms.exclusions else ():
         for site in terms.sites:
             if _km(site, zone) < (site.radius + zone.radius) / 1000:
-                yield f"exclusions.zones {zone.name} reaches into site {site.name}: no chip near it is shown to be clear"
+                yield f"exclusions.zones {zone.name} reaches into site {site.name}: no chip nearby is shown to be clear"
 
 
 def _under_way(terms: License) -> Iterator[str]:
