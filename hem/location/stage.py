@@ -187,7 +187,8 @@ def locate(
     columns = claims.columns
     claim = (columns.latitude[rows], columns.longitude[rows], np.nan_to_num(columns.accuracy[rows]))
     false = refuted(places.tables, claim, measured, rule)
-    reasons[rows[false & (VERDICTS[reasons[rows]] != Verdict.FAIL)]] = Reason.LOCATION_CLAIM_FALSE
+    worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION, Reason.LOCATION_EXCLUDED])
+    reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
     return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts, rule)
 
 
