@@ -44,7 +44,8 @@ def firmware(
     lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place]
     numbers = np.array([models.get(name, -1) for name in columns.strings], dtype=np.int64)[columns.hwmodel]
     below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
-    reasons = _worse(reasons, _demanded(claims, standing, demands))
+    if standing["asks_firmware"].any():
+        reasons = _worse(reasons, _demanded(claims, standing, demands))
     return np.select(
         [columns.tamper != 0, numbers != standing["hwmodel"], below],
         [np.uint16(Reason.TAMPERED), np.uint16(Reason.HARDWARE_MODEL), np.uint16(Reason.SVN_BELOW_FLOOR)],
@@ -70,8 +71,6 @@ def _demanded(claims: Claims, standing: NDArray[np.void], demands: Mapping[int, 
     """Return what the licenses of N rows ask of firmware beside reference values, each distinct case looked at once."""
     reasons = np.full(len(claims), Reason.MET, dtype=np.uint16)
     rows = np.flatnonzero(standing["asks_firmware"])
-    if not len(rows):
-        return reasons
     columns = claims.columns
     cases = np.stack([standing["license"][rows], columns.components[rows], columns.swversion[rows]], axis=1)
     distinct, place = np.unique(cases.astype(np.int64), axis=0, return_inverse=True)

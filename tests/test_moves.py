@@ -1,5 +1,7 @@
 """Moves between the sites of a license: announced and in time, or told; and chips that are on their way."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,9 +17,10 @@ from hem.silence import silence
 from protocols import entries
 from protocols.entries import Kind
 from protocols.terms import Reporting, Site, Transfer
-from tests.mesh import Mesh, ranged
+from tests.mesh import Mesh, ranged, saved
 from tests.removed import without
-from tests.small import START, reasons, same_state
+from tests.simulated import hem
+from tests.small import LICENSE_ID, START, reasons, same_state
 
 DAY, HOUR = 86_400, 3_600
 A = Site("frankfurt-1", "DE", 50.1, 8.7, 60_000)
@@ -206,6 +209,20 @@ def test_two_answers_of_a_chip_in_one_batch_are_two_steps():
     assert same_state(way.verifier, way.restarted())
 
 
+def test_explain_and_show_tell_the_move(tmp_path):
+    way = Way(Transfer(notice_days=60))
+    for times in (AT_A, AT_B):
+        way.seen(times)
+    directory = saved(way, tmp_path / "workspace")
+    found = hem("explain", way.chips[0].ueid.hex(), "-w", directory, "--json")
+    (line,) = [one for one in found.json["terms"] if one["term"] == "location"]
+    assert line["reason"] == "LOCATION_MOVE_UNDECLARED"
+    assert "belongs to frankfurt-1, is at london-1" in line["got"]
+    shown = hem("license", "show", LICENSE_ID.hex(), "-w", directory)
+    assert "A chip belongs to the site where it was first shown to be" in shown.text
+    assert "not checked" not in shown.text
+
+
 # ---------------------------------------------------------------- silence on the way
 
 HOURLY = Reporting(interval_s=HOUR, grace_s=60)
@@ -216,12 +233,16 @@ def heard(way, seconds):
     return Reason(code).name
 
 
-def test_a_chip_in_transit_is_silent_with_leave_and_not_after():
+def test_a_chip_in_transit_is_silent_with_leave_and_not_after(tmp_path):
     way = Way(moving(), reporting=HOURLY)
     assert way.seen(AT_A) == "MET"
     assert heard(way, HOUR) == "MET"
     assert heard(way, HOUR + 1) == "CHIP_IN_TRANSIT"
     assert heard(way, DAY - 100) == "CHIP_IN_TRANSIT"
+    directory, now = saved(way, tmp_path / "workspace"), datetime.fromtimestamp(way.now // 1000 + 2 * HOUR, UTC)
+    shown = hem("fleet", "silent", "-w", directory, "--as-of", now.isoformat(), "--json")
+    assert (shown.code, shown.json["verdict"]) == (3, "cannot_tell")
+    assert shown.json["licenses"][0]["in_transit"] == 1
     way.pass_time(DAY)
     way.ask()
     assert heard(way, 2 * HOUR) == "CHIP_SILENT"

@@ -200,6 +200,8 @@ def demand(
     Round trips are the method `ping`, and no other is checked. What a receiver says is a claim, and shows no place.
     """
     reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
+    if not standing["names_methods"].any():
+        return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
     hinted = standing["names_methods"] & np.isfinite(claims.columns.latitude)
     reasons = np.select(
         [

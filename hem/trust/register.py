@@ -71,6 +71,7 @@ class Trust:
         self.issuer_key: keys.PublicKey | None = None  # of grants
         self.issuers = admission.Issuers(1, {})  # of licenses
         self._issuers_told = False
+        self._firmware: dict[int, Firmware] = {}  # license row: what it asks of firmware
         self._newest: dict[bytes, int] = {}  # license id: the highest sequence
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
@@ -188,7 +189,7 @@ class Trust:
 
     def firmware_asked(self) -> dict[int, Firmware]:
         """Return what licenses ask of firmware beside its security version, by their row."""
-        return {row: one.terms.firmware for row, one in enumerate(self.licenses) if one.terms.firmware is not None}
+        return self._firmware
 
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
@@ -261,6 +262,8 @@ class Trust:
         same = row != NO_LICENSE and move_of(self.licenses[row].terms) == move_of(terms)
         self.licenses.append(LicenseRow(terms, noticed=self.licenses[row].noticed if same else time))
         self._newest[terms.license_id] = terms.sequence
+        if terms.firmware is not None:
+            self._firmware[len(self.licenses) - 1] = terms.firmware
 
     def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:
         """Return why a license cannot be taken in now, or None."""
