@@ -85,17 +85,22 @@ def _asked(demand: Firmware, parts: bytes, version: bytes) -> Reason:
 
     The version is what the firmware says of itself: it can be believed where reference values know that firmware.
     """
-    listed = demand.measurements
+    listed, least = demand.measurements, demand.min_version
     if listed is not None and parts and any(digest not in listed for _, digest, _ in cbor2.loads(parts)):
         return Reason.MEASUREMENT_NOT_LICENSED
-    least = None if demand.min_version is None else numbered(demand.min_version)
-    said = numbered(version.decode())
-    if least is not None and said is not None and said < least:
-        return Reason.FIRMWARE_VERSION_LOW
-    if demand.min_version is not None and (least is None or said is None):
-        return Reason.FIRMWARE_VERSION_UNKNOWN
+    compared = Reason.MET if least is None else _version(numbered(least), numbered(version.decode()))
+    if compared is not Reason.MET:
+        return compared
     # Known firmware that was measured may have been booted by a chip that would boot any other.
     return Reason.SECURE_BOOT_NOT_SHOWN if demand.secure_boot else Reason.MET
+
+
+def _version(least: tuple[int, ...] | None, said: tuple[int, ...] | None) -> Reason:
+    if least is None or said is None:
+        return Reason.FIRMWARE_VERSION_UNKNOWN
+    if said < least:
+        return Reason.FIRMWARE_VERSION_LOW
+    return Reason.MET
 
 
 def numbered(version: str) -> tuple[int, ...] | None:

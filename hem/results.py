@@ -13,6 +13,7 @@ from hem.trust import Trust
 from hem.trust.terms import OPEN_OF_CHIPS, announced, open_terms
 from protocols.cbor import MAX_MESSAGE
 from protocols.entries import encode_evidence, with_site
+from protocols.terms import Exclusions
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -176,11 +177,12 @@ def _classes(case: _Case) -> str:
 
 def _countries(case: _Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
-    terms = license_row.terms if license_row else None
-    places = [*terms.countries, *(site.name for site in terms.sites)] if terms else []
-    out = terms.exclusions if terms else None
-    barred = [*(out.countries or ()), *(zone.name for zone in out.zones or ())] if out else []
-    but = f", and excludes {', '.join(barred)}" if barred else ""
+    if license_row is None:
+        return "no proof"
+    terms, out = license_row.terms, license_row.terms.exclusions or Exclusions()
+    places = [*terms.countries, *(site.name for site in terms.sites)]
+    barred = [*(out.countries or ()), *(zone.name for zone in out.zones or ())]
+    but = f", and excludes {', '.join(barred)}" * bool(barred)
     return f"no proof; the license allows {', '.join(places) or 'any place'}{but}"
 
 

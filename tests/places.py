@@ -92,11 +92,15 @@ def _against(made, used, radius, bit):
     }
 
 
+def _barred(region, still):
+    """Return whether a chip is in a country that the region excludes."""
+    return region.excludes and still <= region.barred_surely
+
+
 def _verdict(region, still, world, cloned):
     world = world | {EARTH.sea} if region.anywhere else world
-    inside = not still & (region.barred if region.anywhere else world - region.sure | region.barred)
-    outside = not region.anywhere and not still & region.maybe
-    outside |= region.excludes and not still & world - region.barred_surely
+    sure, maybe = (world, world) if region.anywhere else (region.sure, region.maybe)
+    inside, outside = not still & (world - sure | region.barred), not still & maybe or _barred(region, still & world)
     if cloned or not still & world or (inside and outside):
         return Place.CONTRADICTION
     return Place.INSIDE if inside else Place.OUTSIDE if outside else Place.INCONCLUSIVE

@@ -26,7 +26,10 @@ _NEARBY = 0.2  # degrees from the landmark of one operator to that of the next
 
 def desk_of(hem: Hem, fleet: Fleet, size: Size) -> Desk:
     """Return a workspace for as many chips as are needed, which nobody else uses."""
-    return Desk(hem, fleet, SITES, len(SITE_ATTACKERS) * size.repetitions + _HONEST)
+    desk = Desk(hem, fleet, SITES, len(SITE_ATTACKERS) * size.repetitions + _HONEST)
+    for chip in desk.chips:
+        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
+    return desk
 
 
 def attack_sites(desk: Desk, size: Size) -> list[Outcome]:
@@ -34,14 +37,9 @@ def attack_sites(desk: Desk, size: Size) -> list[Outcome]:
     marks, each = _marks(desk), size.repetitions
     attackers = {kind: desk.chips[at * each : (at + 1) * each] for at, kind in enumerate(SITE_ATTACKERS)}
     honest = desk.chips[len(SITE_ATTACKERS) * each :]
-    for chip in desk.chips:
-        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
-    now = int(time.time())
     for number, (kind, chips) in enumerate(attackers.items()):
-        _license(desk, [*chips, *honest[number :: len(SITE_ATTACKERS)]], kind.terms(now))
-    first = _sweep(desk, AT_HOME, [Stand(chip, HOME, HOME, marks) for chip in desk.chips], marks)
-    if any(refused(row) for row in first):
-        raise SimulatorError("a chip was refused at the site where it belongs")
+        _license(desk, [*chips, *honest[number :: len(SITE_ATTACKERS)]], kind.terms(int(time.time())))
+    _settle(desk, marks)
     bent = [kind(chip, marks) for kind, chips in attackers.items() for chip in chips]
     rows = _sweep(desk, MOVED, [*bent, *(Stand(chip, HOME, HOME, marks) for chip in honest)], marks)
     attacks = (attack_of(one.name, one.expected_reason, one.chip, row) for row, one in enumerate(bent))
@@ -52,6 +50,13 @@ def attack_sites(desk: Desk, size: Size) -> list[Outcome]:
         found[stand.name].told.update([1] * told)
         found[stand.name].believed += row["tier"] == "affirming"
     return beside(found.values(), len(honest), sum(map(refused, rows[len(bent) :])))
+
+
+def _settle(desk: Desk, marks: Sequence[Beacon]) -> None:
+    """Have all chips ranged where they belong, so that the verifier knows where that is."""
+    first = _sweep(desk, AT_HOME, [Stand(chip, HOME, HOME, marks) for chip in desk.chips], marks)
+    if any(refused(row) for row in first):
+        raise SimulatorError("a chip was refused at the site where it belongs")
 
 
 def _marks(desk: Desk) -> list[Beacon]:

@@ -9,7 +9,7 @@ More delay, or fewer measurements, never add an `inside` or an `outside`, but fo
 may become a verdict. That attacker answers from two places already, so holds an extracted key.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -268,21 +268,21 @@ class _Sets:
     def of(cls, tables: Tables, regions: Sequence[Region]) -> "_Sets":
         width, land = tables.width, frozenset(range(tables.atlas.sea))
 
-        def stacked(sets: Iterator[frozenset[int]]) -> Bits:
-            return np.stack([bits(one, width) for one in sets], axis=1)
+        def stacked(of: Callable[[Region], frozenset[int]]) -> Bits:
+            return np.stack([bits(of(one), width) for one in regions], axis=1)
 
-        def flags(values: Iterator[bool]) -> NDArray[np.bool_]:
-            return np.fromiter(values, np.bool_, len(regions))
+        def flags(of: Callable[[Region], bool]) -> NDArray[np.bool_]:
+            return np.fromiter(map(of, regions), np.bool_, len(regions))
 
         return cls(
-            stacked(others_of(tables, one) for one in regions),
-            stacked(frozenset(tables.site(s)[0] for s in one.sites) or one.maybe for one in regions),
-            stacked(frozenset(tables.site(s)[1] for s in one.sites) for one in regions),
-            stacked(land - one.barred_surely for one in regions),
-            stacked(frozenset(tables.site(s)[1] for s in one.zones) for one in regions),
-            flags(bool(one.sites) for one in regions),
-            flags(one.excludes for one in regions),
-            flags(one.anywhere for one in regions),
+            stacked(lambda one: others_of(tables, one)),
+            stacked(lambda one: tables.bits(one.sites, 0) or one.maybe),
+            stacked(lambda one: tables.bits(one.sites, 1)),
+            stacked(lambda one: land - one.barred_surely),
+            stacked(lambda one: tables.bits(one.zones, 1)),
+            flags(lambda one: bool(one.sites)),
+            flags(lambda one: one.excludes),
+            flags(lambda one: one.anywhere),
             bits(land, width),
             bits([tables.atlas.sea], width),
         )
@@ -324,7 +324,7 @@ class _Sets:
 
 def others_of(tables: Tables, one: Region) -> frozenset[int]:
     """Return what must all be excluded for `inside`, besides all that is not one of its sites, where it has any."""
-    out = one.barred | {tables.site(number)[0] for number in one.zones}
+    out = one.barred | tables.bits(one.zones, 0)
     return out if one.sites else frozenset(range(tables.atlas.sea)) - one.sure | out
 
 

@@ -24,6 +24,7 @@ from hem.trust import Trust
 from hem.trust.terms import limits_location
 from protocols import terms as wire
 from protocols.messages import License
+from protocols.terms import Exclusions
 
 UNLIMITED, UNKNOWN = -1, -2  # as a row of regions: no limit, or a word that the map does not have
 _OF_PLACE = {
@@ -87,18 +88,23 @@ def region_of(terms: License, atlas: Atlas, sites: dict[Disc, int]) -> Region | 
     if not limits_location(terms):
         return None
     # What is looked up fails before anything is put among the sites.
-    discs, found = [disc_of(one) for one in terms.sites], None
-    if terms.countries or terms.sites:
-        found = region(atlas, terms.countries or sorted({one.country for one in terms.sites}))
-    out = terms.exclusions
-    zones = [disc_of(one) for one in (out.zones or ())] if out else []
-    if out:
-        but(found, atlas, out.countries or (), range(len(zones)))
-    if found is not None:
-        found = replace(found, sites=frozenset(sites.setdefault(one, len(sites)) for one in discs))
-    if not out:
-        return found
-    return but(found, atlas, out.countries or (), [sites.setdefault(one, len(sites)) for one in zones])
+    discs = [disc_of(one) for one in terms.sites]
+    allowed = terms.countries or sorted({one.country for one in terms.sites})
+    found, zones = _less(region(atlas, allowed) if allowed else None, terms.exclusions or Exclusions(), atlas)
+    return replace(found, sites=_numbered(discs, sites), zones=_numbered(zones, sites))
+
+
+def _less(found: Region | None, out: Exclusions, atlas: Atlas) -> tuple[Region, list[Disc]]:
+    """Return a region less what is excluded, and the zones among that, which have no numbers yet."""
+    zones, countries = [disc_of(one) for one in out.zones or ()], out.countries or ()
+    if found is None or zones or countries:
+        found = but(found, atlas, countries, range(len(zones)))
+    return found, zones
+
+
+def _numbered(discs: list[Disc], sites: dict[Disc, int]) -> frozenset[int]:
+    """Return the numbers of discs among the sites, where new ones are put at the end."""
+    return frozenset(sites.setdefault(one, len(sites)) for one in discs)
 
 
 def disc_of(site: wire.Site) -> Disc:

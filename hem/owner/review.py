@@ -201,7 +201,10 @@ def _transfer(terms: License) -> Iterator[str]:
         yield f"transfer from {move.origin} to itself"
     if move.transit_until is not None and not terms.not_before <= move.transit_until <= terms.expires:
         yield f"transfer.transit_until ({utc(1000 * move.transit_until)}) is not within the license's own time"
-    if not sites:
+
+
+def _no_sites(terms: License) -> Iterator[str]:
+    if terms.transfer is not None and not terms.sites:
         yield "transfer asks about moves from site to site, and the license has no sites"
 
 
@@ -243,8 +246,8 @@ def _of_place(terms: License, asked: LocationEvidence) -> Iterator[str]:
 
 
 _CONTRADICTIONS: tuple[Check, ...] = (
-    _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _reporting, _versions,
-    _evidence,
+    _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _no_sites, _reporting,
+    _versions, _evidence,
 )  # fmt: skip
 
 
