@@ -96,10 +96,10 @@ def _asked(demand: Firmware, parts: bytes, version: bytes) -> Reason:
 
 
 def _version(least: tuple[int, ...] | None, said: tuple[int, ...] | None) -> Reason:
+    if least is not None and said is not None and said < least:
+        return Reason.FIRMWARE_VERSION_LOW
     if least is None or said is None:
         return Reason.FIRMWARE_VERSION_UNKNOWN
-    if said < least:
-        return Reason.FIRMWARE_VERSION_LOW
     return Reason.MET
 
 

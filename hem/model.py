@@ -52,7 +52,8 @@ LAST = np.dtype(
         ("link_kib", "u8"),
         ("grant_digest", "u1", 32),
         ("grant_spent", "u8"),
-        ("site", "u8"),  # key of the site where its license last had it; 0: none is known
+        ("site", "u8"),  # key of the site where the chip belongs; 0: none is known
+        ("site_ms", "u8"),  # since when
     ]
 )
 METERS = ("cycles", "mflop", "joules", "link_kib")
@@ -61,6 +62,11 @@ METERS = ("cycles", "mflop", "joules", "link_kib")
 def elapsed_ms(before: NDArray[np.void], now: int) -> NDArray[np.float64]:
     """Return how long ago each chip's last evidence was accepted, on the verifier's clock, milliseconds."""
     return now - before["time"].astype(np.float64)
+
+
+def belongs(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return the key of the site where each chip belongs, 0 where none is known under licenses that ask about moves."""
+    return np.where(before["site_ms"] > standing["free_ms"], before["site"], np.uint64(0))
 
 
 # What the license and the endorsement of a row's chip say; license -1 means none.
@@ -90,6 +96,7 @@ STANDING = np.dtype(
         ("notice_ms", "u8"),  # how long before a move that must be
         ("transit_ms", "u8"),  # when the announced transit ends; 0: none is under way
         ("arrival", "u8"),  # key of the site that it goes to; 0: any
+        ("free_ms", "u8"),  # when the chip last came under a license that lets it move: where it was is forgotten
         ("device_class", "u1"),
         ("hwmodel", "i8"),
         ("peaks", "u8", len(METERS)),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
+from hem.model import belongs
 from hem.state import State
 from hem.trust import Trust
 
@@ -117,7 +118,7 @@ def _heard(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.u
 def _away(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return which chips may be, or have been, on a way that their licenses announce, and were not late before it."""
     begins = standing["noticed_ms"] + standing["notice_ms"]
-    arrived = (standing["arrival"] > 0) & (before["site"] == standing["arrival"])
+    arrived = (standing["arrival"] > 0) & (belongs(standing, before) == standing["arrival"])
     in_time = _elapsed(_heard(standing, before), begins) <= standing["limit_ms"]
     begun = (begins <= standing["transit_ms"]) & (begins <= np.asarray(now, dtype=np.uint64))
     away: NDArray[np.bool_] = begun & (standing["transit_ms"] > 0) & ~arrived & in_time

@@ -24,10 +24,11 @@ class Step(NamedTuple):
     stale: frozenset[bytes]  # digests of authentic rows that were not accepted
     repeated: NDArray[np.bool_]  # (N,) authentic, not accepted, and on record already
 
-    def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64]) -> None:
-        """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other."""
+    def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
+        """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
         for row in np.flatnonzero(sites):
-            self.after["site"][np.searchsorted(self.chips, chip[row])] = sites[row]
+            record = np.searchsorted(self.chips, chip[row])
+            self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
 
 
 class State:
@@ -176,7 +177,7 @@ def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]
     records = np.zeros(len(rows), dtype=LAST)
     records["time"] = time[rows]
     for name in LAST.names or ():
-        if name not in ("time", "site"):
+        if name not in ("time", "site", "site_ms"):
             records[name] = getattr(columns, name)[rows]
     return records
 
@@ -189,7 +190,7 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     merged = values.copy()
     for name in (*METERS, "bootcount", "sequence"):
         merged[name] = np.maximum(known[name], values[name])
-    merged["site"] = known["site"]
+    merged["site"], merged["site_ms"] = known["site"], known["site_ms"]
     return merged
 
 

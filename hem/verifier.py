@@ -90,7 +90,7 @@ class Verifier:
         located = location.locate(standing, claims, timed, self._know_places(), rule)
         located = location.demand(located, claims, standing, timed, trust, rule)
         located, sites = location.follow(located, standing, before, np.where(accepted, claims.chip, -1), now)
-        step.place(claims.chip, sites)
+        step.place(claims.chip, sites, times)
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
@@ -192,7 +192,9 @@ class Verifier:
             chips = self.trust.chips_of(columns.ueid)
             answered = self.state.challenge_rows(columns.nonce)
             step = self.state.advance(columns, chips, answered, fresh == Reason.MET, times)
-            step.place(chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64))
+            step.place(
+                chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64), times
+            )
             self.state.commit(step, int(times.max()))
 
 

@@ -135,6 +135,16 @@ def test_another_move_under_the_same_id_is_announced_anew():
     assert "a move from frankfurt-1 to london-1 until" in way.said
 
 
+def test_where_a_chip_was_before_a_license_let_it_move_is_forgotten():
+    way = Way(Transfer(notice_days=60))
+    assert way.seen(AT_A) == "MET"
+    way.license(None)
+    assert way.seen(AT_B) == "MET"
+    way.license(Transfer(notice_days=60))
+    assert [way.seen(AT_B), way.seen(AT_A)] == ["MET", "LOCATION_MOVE_UNDECLARED"]
+    assert same_state(way.verifier, way.restarted())
+
+
 def test_sites_that_overlap_show_no_move_whatever_they_are_called():
     way = Way(Transfer(notice_days=60))
     assert way.seen(AT_A) == "MET"

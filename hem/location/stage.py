@@ -19,7 +19,7 @@ from hem.location.quality import Timed, Weighed, weigh
 from hem.location.region import Disc, Region, Site, but, disc, region
 from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
 from hem.location.tables import Landmarks, Tables, build, radius_of
-from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within
+from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs
 from hem.trust import Trust
 from hem.trust.terms import limits_location
 from protocols import terms as wire
@@ -239,12 +239,12 @@ def follow(
         moot = standing["asks_moves"] & (VERDICTS[located.reasons] == Verdict.PASS)
         reasons = np.where(moot, np.uint16(Reason.LOCATION_NO_SITES), located.reasons)
         return replace(located, reasons=reasons), nothing
-    places, rows = located.places, located.rows
+    places, rows, homes = located.places, located.rows, belongs(standing, before)
     at = np.full(len(standing), moves.NOWHERE, dtype=np.int64)
     if rows is not None and located.regions is not None and located.verdicts is not None:
         judged = places.regions, located.regions, located.verdicts
-        at[rows] = moves.sites_of(places.moves, places.tables, judged, before["site"][rows])
-    named, moved = moves.judge(places.moves, located.reasons, standing, chips, (at, before["site"]), now)
+        at[rows] = moves.sites_of(places.moves, places.tables, judged, homes[rows])
+    named, moved = moves.judge(places.moves, located.reasons, standing, chips, (at, homes), now)
     return replace(located, reasons=named, moved=moved), moved.sites(len(standing))
 
 

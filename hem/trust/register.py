@@ -88,6 +88,7 @@ class Trust:
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
+        self._free_from: dict[bytes, int] = {}  # UEID: when a license last let the chip move as it likes, milliseconds
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
         self._asked: NDArray[np.void] | None = None
@@ -203,6 +204,8 @@ class Trust:
             rows[listed >= 0] = table[listed[listed >= 0]]
         if self._due_from:
             rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
+        if self._free_from:
+            rows["free_ms"][:-1] = [self._free_from.get(ueid, 0) for ueid in self.ueids]
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
@@ -289,6 +292,8 @@ class Trust:
             older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
+            if one.terms.transfer is None and any(other.terms.transfer for other in self.licenses):
+                self._free_from.update(dict.fromkeys(one.ueids, time))
 
     def _begin(self, one: LicenseRow, time: int) -> None:
         """Let the first interval of each chip begin; one that is running goes on, unless the new terms are stricter.
