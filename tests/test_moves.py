@@ -228,6 +228,10 @@ def test_explain_and_show_tell_the_move(tmp_path):
     (line,) = [one for one in found.json["terms"] if one["term"] == "location"]
     assert line["reason"] == "LOCATION_MOVE_UNDECLARED"
     assert "belongs to frankfurt-1, is at london-1" in line["got"]
+    told = hem("location", "explain", way.chips[0].ueid.hex(), "-w", directory)
+    assert "inside on land" in told.text  # at the other site
+    assert "as the license asks: LOCATION_MOVE_UNDECLARED, fail: " in told.text
+    assert "belongs to frankfurt-1, is at london-1; the license announces no move\n" in told.text
     shown = hem("license", "show", LICENSE_ID.hex(), "-w", directory)
     assert "A chip belongs to the site where it was first shown to be" in shown.text
     assert "not checked" not in shown.text

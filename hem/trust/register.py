@@ -202,15 +202,16 @@ class Trust:
             table = np.array(licenses)
             listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
             rows[listed >= 0] = table[listed[listed >= 0]]
-        if self._due_from:
-            rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
-        if self._free_from:
-            rows["free_ms"][:-1] = [self._free_from.get(ueid, 0) for ueid in self.ueids]
+        rows["due_from"][:-1], rows["free_ms"][:-1] = self._times(self._due_from), self._times(self._free_from)
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
         rows["peaks"][:-1] = [peaks.get(model, Meter(0, 0, 0, 0)) for model in self._models] or 0
         return rows
+
+    def _times(self, known: dict[bytes, int]) -> list[int] | int:
+        """Return the time of each chip, 0 where none is known."""
+        return [known.get(ueid, 0) for ueid in self.ueids] if known else 0
 
     def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
         self.verifier, self.policy = verifier, policy
@@ -292,8 +293,12 @@ class Trust:
             older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
-            if one.terms.transfer is None and any(other.terms.transfer for other in self.licenses):
-                self._free_from.update(dict.fromkeys(one.ueids, time))
+            self._release(one, time)
+
+    def _release(self, one: LicenseRow, time: int) -> None:
+        """Forget where chips were, if their license lets them move: what they do under it is no later license's."""
+        if one.terms.transfer is None and any(other.terms.transfer for other in self.licenses):
+            self._free_from.update(dict.fromkeys(one.ueids, time))
 
     def _begin(self, one: LicenseRow, time: int) -> None:
         """Let the first interval of each chip begin; one that is running goes on, unless the new terms are stricter.
