@@ -6,6 +6,7 @@ claims that are not known are passed over; those that are known are read strictl
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -30,6 +31,8 @@ _JWT_TYPS = {None, "JWT", JWT_TYP, "application/eat+jwt"}
 _ENTRY, _RECEIPTS = "tag:hem.example,2026:entry", "tag:hem.example,2026:receipts"
 _ENTRY_KEY = -80211
 _EVIDENCE_KIND = 8  # of a log entry
+_SITE_BYTES = 8
+_OF_ENTRY = {"log", "index", "time_ms", "reasons"}
 
 
 class LogEntry(NamedTuple):
@@ -43,6 +46,20 @@ class LogEntry(NamedTuple):
     def encode(self, evidence: bytes) -> bytes:
         """Return the whole entry, which also holds the evidence: what a receipt proves to be in the log."""
         return cbor2.dumps([_EVIDENCE_KIND, self.time, evidence, self.reasons])
+
+
+class SitedEntry(NamedTuple):
+    """The same of an entry that says to which site its chip belongs from then on."""
+
+    log: str
+    number: int
+    time: int
+    reasons: bytes
+    site: bytes
+
+    def encode(self, evidence: bytes) -> bytes:
+        """Return the whole entry, likewise."""
+        return cbor2.dumps([_EVIDENCE_KIND, self.time, evidence, self.reasons, self.site])
 
 
 class VerifierId(NamedTuple):
@@ -84,7 +101,15 @@ def _reasons(value: Any, where: str) -> bytes:
     return raw
 
 
-_entry = tuple_of(text(1, 255), uint(SAFE), uint(SAFE), _reasons, make=LogEntry)
+_of_entry = text(1, 255), uint(SAFE), uint(SAFE), _reasons
+_plain_entry = tuple_of(*_of_entry, make=LogEntry)
+_sited_entry = tuple_of(*_of_entry, octets(_SITE_BYTES), make=SitedEntry)
+
+
+def _entry(value: Any, where: str) -> LogEntry | SitedEntry:
+    sited = isinstance(value, list | tuple) and len(value) == len(SitedEntry._fields)
+    found: LogEntry | SitedEntry = (_sited_entry if sited else _plain_entry)(value, where)
+    return found
 
 
 def _verifier(value: Any, where: str) -> VerifierId:
@@ -108,7 +133,7 @@ class Appraisal:
     policies: tuple[str, ...] | None = None
     nonce: bytes | None = None  # of the evidence
     ueid: bytes | None = None
-    entry: LogEntry | None = None
+    entry: LogEntry | SitedEntry | None = None
 
     @classmethod
     def read(cls, value: Any, where: str) -> Self:
@@ -321,16 +346,25 @@ def _vector_numbers(value: Any, where: str) -> dict[int, Any]:
 
 
 def _entry_numbers(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, dict) or set(value) != {"log", "index", "time_ms", "reasons"}:
-        raise WireError("WRONG_TYPE", f"{where}: not an object of log, index, time_ms and reasons")
+    if not isinstance(value, dict) or set(value) - {"site"} != _OF_ENTRY:
+        raise WireError("WRONG_TYPE", f"{where}: not an object of log, index, time_ms and reasons, and site or not")
     codes = list_of(uint(0xFFFF), 1, 128)(value["reasons"], f"{where}: reasons")
-    return [value["log"], value["index"], value["time_ms"], b"".join(code.to_bytes(2, "big") for code in codes)]
+    sites = [_site(value["site"], f"{where}: site")] if "site" in value else []
+    reasons = b"".join(code.to_bytes(2, "big") for code in codes)
+    return [value["log"], value["index"], value["time_ms"], reasons, *sites]
+
+
+def _site(value: Any, where: str) -> bytes:
+    if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * _SITE_BYTES}}}", value):
+        raise WireError("WRONG_VALUE", f"{where}: expected {2 * _SITE_BYTES} hex digits")
+    return bytes.fromhex(value)
 
 
 def _entry_object(value: list[Any]) -> dict[str, Any]:
-    log, index, time, reasons = value
+    log, index, time, reasons, *sites = value
     codes = [int.from_bytes(reasons[at : at + 2], "big") for at in range(0, len(reasons), 2)]
-    return {"log": log, "index": index, "time_ms": time, "reasons": codes}
+    told = {"log": log, "index": index, "time_ms": time, "reasons": codes}
+    return {**told, "site": sites[0].hex()} if sites else told
 
 
 def _verifier_numbers(value: Any, where: str) -> dict[int, Any]:

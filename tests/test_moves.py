@@ -1,5 +1,7 @@
 """Moves between the sites of a license: announced and in time, or told; and chips that are on their way."""
 
+import json
+import runpy
 from datetime import UTC, datetime
 
 import numpy as np
@@ -235,6 +237,28 @@ def test_explain_and_show_tell_the_move(tmp_path):
     shown = hem("license", "show", LICENSE_ID.hex(), "-w", directory)
     assert "A chip belongs to the site where it was first shown to be" in shown.text
     assert "not checked" not in shown.text
+
+
+@pytest.mark.parametrize("form", ["cwt", "jwt"])
+def test_a_result_of_an_entry_with_a_site_is_checked_as_any_other(form, tmp_path, capsys):
+    way = Way(moving())
+    for times in (AT_A, AT_B):
+        way.seen(times)
+    logged = [entries.decode(one) for one in way.log]
+    last = max(n for n, one in enumerate(logged) if one.kind is Kind.EVIDENCE)
+    assert len(logged[last].fields) == 3
+    directory, out, keys = saved(way, tmp_path / "workspace"), tmp_path / "result", tmp_path / "keys"
+    assert hem("results", "export", last, "--form", form, "--out", out, "-w", directory).code == 0
+    assert hem("results", "keys", "--out", keys, "-w", directory).code == 0
+    # Of that time, or it would be over.
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr("time.time_ns", lambda: way.now * 1_000_000)
+        patch.setattr("time.time", lambda: way.now / 1000)
+        done = hem("check", out, "--trust", keys, "--json")
+        assert (done.code, json.loads(done.text)["tier"]) == (0, "affirming")
+        assert runpy.run_path("protocols/examples/check_result.py")["main"](out, keys) == 0
+    assert "affirming" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- silence on the way
