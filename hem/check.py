@@ -12,7 +12,8 @@ from hem.log.receipt import proves_entry, proves_growth
 from hem.model import Tier
 from protocols import cbor, ear, jws, keys, receipts
 from protocols.cbor import WireError
-from protocols.ear import Appraisal, LogEntry, Result, SitedEntry
+from protocols.ear import Appraisal, Result
+from protocols.judged import LogEntry, SitedEntry
 from protocols.messages import Evidence
 
 EARLY_S = 300  # seconds that clocks of verifier and relying party may differ by

@@ -8,7 +8,8 @@ import numpy as np
 
 from hem.errors import Verdict
 from hem.model import TIER_OF_WORST, VERDICTS, Term
-from protocols.ear import CHIP, VECTOR, Appraisal, LogEntry, Result, SitedEntry, VerifierId
+from protocols.ear import CHIP, VECTOR, Appraisal, Result, VerifierId
+from protocols.judged import LogEntry, SitedEntry
 
 DEVELOPER = "tag:hem.example,2026:hem"
 _AFFIRMS = {"executables": 3}  # boot was measured, what ran later was not; elsewhere 2 affirms

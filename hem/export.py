@@ -14,8 +14,9 @@ from hem.log.receipt import SignedRoot, inclusion_paths, sign_root
 from hem.model import CHUNK, Tier
 from hem.store import Log
 from hem.workspace import entry_at, open_log, signers
-from protocols.ear import LogEntry, Signer, SitedEntry
+from protocols.ear import Signer
 from protocols.entries import Entry, Kind
+from protocols.judged import LogEntry, SitedEntry
 
 BUILD = f"hem {version('hem')}"
 CWT, JWT = "cwt", "jwt"

@@ -6,7 +6,6 @@ claims that are not known are passed over; those that are known are read strictl
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -15,7 +14,8 @@ import cbor2
 
 from protocols import cose, jws, keys
 from protocols.cbor import WireError, dumps, loads
-from protocols.fields import SAFE, Field, list_of, octets, plain, read_ueid, text, tuple_of, uint
+from protocols.fields import SAFE, Field, list_of, octets, plain, read_ueid, text, uint
+from protocols.judged import LogEntry, SitedEntry, entry_numbers, entry_object, read_entry
 from protocols.receipts import ATTACHED, MAX_RECEIPT, MOST_RECEIPTS
 
 PROFILE = "tag:ietf.org,2026:rats/ear#04"
@@ -30,36 +30,6 @@ VECTOR = ("instance-identity", "configuration", "executables", "file-system", "h
 _JWT_TYPS = {None, "JWT", JWT_TYP, "application/eat+jwt"}
 _ENTRY, _RECEIPTS = "tag:hem.example,2026:entry", "tag:hem.example,2026:receipts"
 _ENTRY_KEY = -80211
-_EVIDENCE_KIND = 8  # of a log entry
-_SITE_BYTES = 8
-_OF_ENTRY = {"log", "index", "time_ms", "reasons"}
-
-
-class LogEntry(NamedTuple):
-    """The log entry that a result is taken from: which one, when it was judged (ms), and the reason of each term."""
-
-    log: str
-    number: int
-    time: int
-    reasons: bytes
-
-    def encode(self, evidence: bytes) -> bytes:
-        """Return the whole entry, which also holds the evidence: what a receipt proves to be in the log."""
-        return cbor2.dumps([_EVIDENCE_KIND, self.time, evidence, self.reasons])
-
-
-class SitedEntry(NamedTuple):
-    """The same of an entry that says to which site its chip belongs from then on."""
-
-    log: str
-    number: int
-    time: int
-    reasons: bytes
-    site: bytes
-
-    def encode(self, evidence: bytes) -> bytes:
-        """Return the whole entry, likewise."""
-        return cbor2.dumps([_EVIDENCE_KIND, self.time, evidence, self.reasons, self.site])
 
 
 class VerifierId(NamedTuple):
@@ -92,24 +62,6 @@ def _policies(value: Any, where: str) -> tuple[str, ...]:
     """Return the policy ids; older profiles have one, which is not in an array."""
     ids: tuple[str, ...] = list_of(text(1, 1_024), 1, 64)([value] if isinstance(value, str) else value, where)
     return ids
-
-
-def _reasons(value: Any, where: str) -> bytes:
-    raw: bytes = octets(2, 256)(value, where)
-    if len(raw) % 2:
-        raise WireError("WRONG_VALUE", f"{where}: {len(raw)} bytes, two a term expected")
-    return raw
-
-
-_of_entry = text(1, 255), uint(SAFE), uint(SAFE), _reasons
-_plain_entry = tuple_of(*_of_entry, make=LogEntry)
-_sited_entry = tuple_of(*_of_entry, octets(_SITE_BYTES), make=SitedEntry)
-
-
-def _entry(value: Any, where: str) -> LogEntry | SitedEntry:
-    sited = isinstance(value, list | tuple) and len(value) == len(SitedEntry._fields)
-    found: LogEntry | SitedEntry = (_sited_entry if sited else _plain_entry)(value, where)
-    return found
 
 
 def _verifier(value: Any, where: str) -> VerifierId:
@@ -158,7 +110,7 @@ APPRAISAL = (
     Field(1000, "status", _tier),
     Field(1001, "vector", _vector, optional=True),
     Field(1003, "policies", _policies, optional=True),
-    Field(_ENTRY_KEY, "entry", _entry, optional=True),
+    Field(_ENTRY_KEY, "entry", read_entry, optional=True),
 )
 RESULT = (
     Field(1, "issuer", text(1, 255), optional=True),
@@ -345,28 +297,6 @@ def _vector_numbers(value: Any, where: str) -> dict[int, Any]:
     return {VECTOR.index(name): item for name, item in value.items()}
 
 
-def _entry_numbers(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, dict) or set(value) - {"site"} != _OF_ENTRY:
-        raise WireError("WRONG_TYPE", f"{where}: not an object of log, index, time_ms and reasons, and site or not")
-    codes = list_of(uint(0xFFFF), 1, 128)(value["reasons"], f"{where}: reasons")
-    sites = [_site(value["site"], f"{where}: site")] if "site" in value else []
-    reasons = b"".join(code.to_bytes(2, "big") for code in codes)
-    return [value["log"], value["index"], value["time_ms"], reasons, *sites]
-
-
-def _site(value: Any, where: str) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * _SITE_BYTES}}}", value):
-        raise WireError("WRONG_VALUE", f"{where}: expected {2 * _SITE_BYTES} hex digits")
-    return bytes.fromhex(value)
-
-
-def _entry_object(value: list[Any]) -> dict[str, Any]:
-    log, index, time, reasons, *sites = value
-    codes = [int.from_bytes(reasons[at : at + 2], "big") for at in range(0, len(reasons), 2)]
-    told = {"log": log, "index": index, "time_ms": time, "reasons": codes}
-    return {**told, "site": sites[0].hex()} if sites else told
-
-
 def _verifier_numbers(value: Any, where: str) -> dict[int, Any]:
     if not isinstance(value, dict) or set(value) != {"developer", "build"}:
         raise WireError("WRONG_TYPE", f"{where}: not an object of developer and build")
@@ -385,7 +315,7 @@ _APPRAISAL_NAMES: dict[int, _Name] = {
         _vector_numbers,
     ),
     1003: _Name(("ear_appraisal_policy_ids", "ear.appraisal-policy-id")),
-    _ENTRY_KEY: _Name((_ENTRY,), _entry_object, _entry_numbers),
+    _ENTRY_KEY: _Name((_ENTRY,), entry_object, entry_numbers),
 }
 
 
