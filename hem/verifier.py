@@ -92,6 +92,7 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+            trust.grounds(now)[standing["license"]],
         ]
         terms = {
             Term.FRESH: fresh,

@@ -48,6 +48,7 @@ class Kind(IntEnum):
     RANGING_REPORT = 11
     BASIS = 12
     ISSUERS = 13
+    RULE_PACK = 20
 
 
 class Policy(NamedTuple):
@@ -124,6 +125,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
     Kind.ISSUERS: (_issuers,),
+    Kind.RULE_PACK: (octets(1, MAX_ENTRY),),
 }
 
 

@@ -142,7 +142,8 @@ class Findings(NamedTuple):
     def of(cls, terms: License, trust: Trust | None, f: int) -> "Findings":
         """Return the findings; places are looked at where a trust knows landmarks."""
         places = [] if trust is None else owner.unprovable_places(terms, trust, f)
-        return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *places], remark(terms))
+        basis = [] if trust is None else owner.doubtful_basis(terms, trust, now_ms())
+        return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *basis, *places], remark(terms))
 
     def values(self) -> dict[str, object]:
         """Return them for programs."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import ASKED, STANDING
-from hem.trust import admission
+from hem.rules import Pack
+from hem.trust import admission, legal
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
@@ -52,7 +53,10 @@ GRANT = np.dtype([("chip", "i8"), ("license_id", "V16"), ("sequence", "u8"), ("b
 class Trust:
     """Anchors, chips, reference values, licenses and grants, each under an integer row number."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_if: Callable[[License], License] | None = None) -> None:
+        """Know nothing yet; `as_if` has the terms to judge by in place of those of each license that is taken in."""
+        self._as_if = as_if or (lambda terms: terms)
+        self.packs: dict[bytes, Pack] = {}  # on record, by digest
         self.verifier = ""
         self.policy = Policy()
         self.verifier_key: keys.PublicKey | None = None
@@ -78,6 +82,7 @@ class Trust:
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
         self._asked: NDArray[np.void] | None = None
+        self._grounds: tuple[object, NDArray[np.uint16]] = None, np.zeros(0, dtype=np.uint16)
 
     def use_table(self, path: str | None, *, table_bytes: int) -> None:
         """Begin with an empty key table, which knows the file at `path` if one is given (`KeyTable.open`).
@@ -94,7 +99,7 @@ class Trust:
             self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6, 9, 10 and 13.
+        """Take in one entry of kinds 0 to 6, 9, 10, 13 and 20.
 
         Signatures were checked before they were logged. Those of licenses are few, and are checked again.
 
@@ -113,6 +118,7 @@ class Trust:
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
             Kind.ISSUERS: self._issuers,
+            Kind.RULE_PACK: self._rule_pack,
         }
         actions[entry.kind](*entry.fields)
 
@@ -173,6 +179,18 @@ class Trust:
         if self._asked is None or len(self._asked) != len(self.licenses):
             self._asked = np.array([evidence_asked(one.terms) for one in self.licenses], dtype=ASKED)
         return self._asked[licenses]
+
+    def grounds(self, now: int) -> NDArray[np.uint16]:
+        """Return what the legal basis of each license comes to at `now` (ms), with one more row for "no license"."""
+        known = len(self.licenses), len(self.packs), legal.day_of(now)
+        if self._grounds[0] != known:
+            found = [legal.grounds(one.terms, self.packs, now).reason for one in self.licenses]
+            self._grounds = known, np.array([*found, Reason.MET], dtype=np.uint16)
+        return self._grounds[1]
+
+    def _rule_pack(self, data: bytes) -> None:
+        pack = legal.read_pack(data)
+        self.packs[bytes.fromhex(pack.digest)] = pack
 
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
@@ -240,7 +258,7 @@ class Trust:
         envelope, terms = License.read(message)
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
-        self.licenses.append(LicenseRow(terms))
+        self.licenses.append(LicenseRow(self._as_if(terms)))
         self._newest[terms.license_id] = terms.sequence
 
     def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:

@@ -280,7 +280,7 @@ OPEN_OF_CHIPS = (
     "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
     "firmware", "location_evidence.methods",
 )  # fmt: skip
-OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+OPEN_OF_PEOPLE = ("reporting.retention_days", "parties", "on_lapse", "repair", "disclosure", "notices")
 
 
 def asks_evidence(terms: License) -> bool:
