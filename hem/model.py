@@ -165,6 +165,20 @@ VERDICTS = verdict_table()
 TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
 
 
+def tiers(terms: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return the tier of each row of an (N, terms) table of reasons: that of its worst term."""
+    return np.asarray(TIER_OF_WORST[VERDICTS[terms].max(axis=1, initial=0)])
+
+
+def leading(terms: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the one reason that stands for each row: of the first term with the worst verdict, MET if all pass."""
+    verdicts = VERDICTS[terms]
+    worst = verdicts.max(axis=1, initial=0)
+    first = (verdicts == worst[:, None]).argmax(axis=1)
+    named = np.take_along_axis(terms, first[:, None], axis=1)[:, 0]
+    return np.where(worst == Verdict.PASS, np.uint16(Reason.MET), named)
+
+
 class Row(NamedTuple):
     """One result. `reason` names the refusal, or the first term that failed, or the first that is open."""
 
@@ -278,18 +292,12 @@ class AttestationResults:
     @property
     def tier(self) -> NDArray[np.uint8]:
         """Return the tier of each row: a refusal or a failed term contraindicates, an open term leaves none."""
-        worst = VERDICTS[self.terms].max(axis=1, initial=0)
-        return np.where(self.claims.authentic, TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
+        return np.where(self.claims.authentic, tiers(self.terms), np.uint8(Tier.CONTRAINDICATED))
 
     @property
     def reason(self) -> NDArray[np.uint16]:
         """Return the one reason that stands for each row (see `Row`)."""
-        verdicts = VERDICTS[self.terms]
-        worst = verdicts.max(axis=1, initial=0)
-        first = (verdicts == worst[:, None]).argmax(axis=1)
-        named = np.take_along_axis(self.terms, first[:, None], axis=1)[:, 0]
-        named = np.where(worst == Verdict.PASS, np.uint16(Reason.MET), named)
-        return np.where(self.claims.authentic, named, self.claims.refusal)
+        return np.where(self.claims.authentic, leading(self.terms), self.claims.refusal)
 
     def require(self) -> None:
         """Return if every row is affirming.

@@ -101,16 +101,25 @@ class LegalBasis(NamedTuple):
             return None
         reason, pack, status = grounds(terms, trust.packs, now)
         digest = None if told.rule_pack_digest is None else told.rule_pack_digest.hex()
-        law = (None,) * 4 if status is None else (status.status, str(status.since), status.verified, status.source)
-        known_to = None if pack is None else str(pack.known_to)
-        name = told.rule_pack if pack is None else pack.id
-        return cls(terms.license_id.hex(), reason.name, name, digest, *law, known_to)
+        return cls(
+            license=terms.license_id.hex(),
+            reason=reason.name,
+            rule_pack=told.rule_pack if pack is None else pack.id,
+            sha256=digest,
+            status=None if status is None else status.status,
+            since=None if status is None else str(status.since),
+            verified=None if status is None else status.verified,
+            source=None if status is None else status.source,
+            known_to=None if pack is None else str(pack.known_to),
+        )
 
     def __str__(self) -> str:
         """Return it in words."""
-        pack = f"{self.rule_pack or 'rule pack'}@sha256:{self.sha256}" if self.sha256 else f"{self.rule_pack}, no digest"
+        if self.sha256 is None:
+            return f"{self.rule_pack or 'a rule pack'}, of no digest"
+        pack = f"{self.rule_pack or 'rule pack'}@sha256:{self.sha256}"
         if self.known_to is None:
-            return f"{pack}, not on record" if self.sha256 else pack
+            return f"{pack}, not on record"
         if self.status is None:
             return f"{pack}, without a status yet; sources read up to {self.known_to}"
         mark = "verified" if self.verified else "unverified"
@@ -225,6 +234,10 @@ def _rests_on(case: _Case) -> str:
     return str(told or "")
 
 
+def _basis(case: _Case) -> str:
+    return _rests_on(case) or "a license that names none"
+
+
 def _open_terms(case: _Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     names = open_terms(license_row.terms, OPEN_OF_CHIPS) if license_row else ()
@@ -306,7 +319,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,
     Reason.TERMS_NOT_CHECKED: _open_terms,
-    **dict.fromkeys([one for one in Reason if one.name.startswith("BASIS_")], _rests_on),
+    **dict.fromkeys((one for one in Reason if one.name.startswith("BASIS_")), _basis),
     Reason.EVIDENCE_TOO_OLD: _age,
     Reason.NONCE_TOO_SHORT: lambda case: f"256 bits, the license asks for {case.asks('nonce_bits')}",
     Reason.REPORT_LATE: _reported,

@@ -38,14 +38,25 @@ class Rules(NamedTuple):
 class Verifier:
     """Trust and state, both folded from one log, and the line that judges evidence against them."""
 
-    def __init__(self, *, threads: int = 0, trace: Callable[[str], object] = str) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 0,
+        trace: Callable[[str], object] = str,
+        trust: Trust | None = None,
+        law_at: int | None = None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             threads: for the Rust core; 0 means one a core.
             trace: told the name of each stage as it begins, and "done" at the end. Clocks are the caller's.
+            trust: one that knows nothing yet either, and takes in what it is told in a way of its own.
+            law_at: the time, in milliseconds, at which licenses and the rules that they rest on are looked at, whenever
+                the evidence came; None: then.
         """
-        self.trust = Trust()
+        self.trust = Trust() if trust is None else trust
+        self.law_at = law_at
         self.state = State()
         self.reports = ranging.Reports()
         self.rules = Rules()
@@ -57,7 +68,11 @@ class Verifier:
 
     def fold(self, entries: Iterable[bytes]) -> None:
         """Take in entries of the log in order. Afterwards the verifier knows what the one that wrote them knew."""
-        for is_evidence, run in groupby(map(decode, entries), key=lambda entry: entry.kind is Kind.EVIDENCE):
+        self.take(map(decode, entries))
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Take in entries that are read already, as `fold` does."""
+        for is_evidence, run in groupby(entries, key=lambda entry: entry.kind is Kind.EVIDENCE):
             if is_evidence:
                 self._fold_evidence(list(run))
                 continue
@@ -73,9 +88,13 @@ class Verifier:
 
         Changes nothing: `record` makes the results durable, and only then the state takes the step.
         """
-        trust, policy = self.trust, self.trust.policy
         self.trace("verify")
-        claims = evidence.verify(items, trust.table, mode=self.rules.signatures, threads=self._threads)
+        claims = evidence.verify(items, self.trust.table, mode=self.rules.signatures, threads=self._threads)
+        return self.judge(items, claims, now=now)
+
+    def judge(self, items: Evidence, claims: Claims, *, now: int) -> tuple[AttestationResults, Step]:
+        """Return what `appraise` does, of rows whose signatures are checked: all terms of all rows."""
+        trust, policy = self.trust, self.trust.policy
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
@@ -84,6 +103,7 @@ class Verifier:
         step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
         before = step.before
         self.trace("terms")
+        law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
@@ -92,11 +112,11 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
-            trust.grounds(now)[standing["license"]],
+            trust.grounds(law_at)[standing["license"]],
         ]
         terms = {
             Term.FRESH: fresh,
-            Term.LICENSE: license.licensed(standing, now, further),
+            Term.LICENSE: license.licensed(standing, law_at, further),
             Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, trust.models()),
             Term.DEBUG: firmware.debug(claims, standing),
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
