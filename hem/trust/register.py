@@ -243,11 +243,16 @@ class Trust:
         for (ueid, device_class, _, _, hwmodel, _), kid, reason in zip(chips, kids, reasons.tolist(), strict=True):
             if reason:
                 raise WorkspaceError(f"log: chip {ueid.hex()} cannot be enrolled: {Reason(reason).name.lower()}")
-            self._kids.add(kid)
-            self._chips[ueid] = len(self.ueids)
-            self.ueids.append(ueid)
-            self._classes.append(device_class)
-            self._models.append(hwmodel)
+            self.register(ueid, device_class, hwmodel, kid)
+
+    def register(self, ueid: bytes, device_class: int, hwmodel: bytes, kid: bytes) -> None:
+        """Give the next row to a chip, whose key is in that row of the key table."""
+        self._standing = self._ledger = None
+        self._kids.add(kid)
+        self._chips[ueid] = len(self.ueids)
+        self.ueids.append(ueid)
+        self._classes.append(device_class)
+        self._models.append(hwmodel)
 
     def _reference(self, message: bytes, certificate: bytes) -> None:
         del certificate
@@ -311,7 +316,11 @@ class Trust:
 
     def _grant(self, message: bytes) -> None:
         envelope, terms = Grant.open(message)
-        digest = envelope.digest
+        self.register_grant(envelope.digest, terms)
+
+    def register_grant(self, digest: bytes, terms: Grant) -> None:
+        """Give the next row of the ledger to a grant, by the digest of what was signed."""
+        self._ledger = None
         self._grant_rows.setdefault(digest, len(self.grants))
         self.grants[digest] = terms
 
