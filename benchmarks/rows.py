@@ -26,7 +26,8 @@ from hem.verifier import Verifier
 from protocols import keys, ranging
 from protocols.entries import UEIDS_A_PIECE, Kind, decode, encode
 from protocols.landmarks import Landmark, Place, Timing, Window, signed_pieces
-from protocols.messages import EVERY_CHIP, Audience, Challenge, Evidence as Message, Grant, License, Ranging, Transcript
+from protocols.messages import EVERY_CHIP, Audience, Challenge, Grant, License, Ranging, Transcript
+from protocols.messages import Evidence as Message
 from protocols.terms import Freshness, LegalBasis, LocationEvidence, Reporting
 
 TEMPLATES = 64  # chips that sign for those that are not ranged
@@ -87,7 +88,7 @@ class _Maker:
         )
         verifier.state.commit(step, int(times[0]))
         verifier.trust.standing(chips[:1])  # what is built once, whoever comes first
-        verifier.trust.claimed_grants(first.grant_digest[:1])
+        verifier.trust.claimed_grants(first.grant_digest[:1], chips[:1])
         return Rows(verifier, parts)
 
     def _bytes(self, width: int) -> Bytes:
@@ -144,16 +145,14 @@ class _Maker:
         place = chips % TEMPLATES
         for number, chip in enumerate(ranged):
             place[chips == chip] = len(messages) + number
-        taken = {
-            one.name: np.ascontiguousarray(getattr(found, one.name)[place])
-            for one in fields(core.Columns) if one.name != "strings"
-        }  # fmt: skip
-        licenses = np.where(self._ranged(chips)[:, None], *(np.frombuffer(id_, np.uint8) for id_ in (_PLACED, _EVERYONE)))
-        own = {
-            "ueid": self.ueids[chips], "bootseed": self.boots[chips], "grant_digest": self.grants[chips],
-            "digest": self._digests(len(chips)), "key_row": chips, "grant_license": licenses,
-        }  # fmt: skip
-        return core.Columns(**{**taken, **own}, strings=found.strings)
+        taken = core.Columns.from_core(
+            {one.name: _taken(getattr(found, one.name), place) for one in fields(core.Columns)}
+        )
+        two = (np.frombuffer(id_, np.uint8) for id_ in (_PLACED, _EVERYONE))
+        return replace(
+            taken, ueid=self.ueids[chips], bootseed=self.boots[chips], grant_digest=self.grants[chips],
+            digest=self._digests(len(chips)), key_row=chips, grant_license=np.where(self._ranged(chips)[:, None], *two),
+        )  # fmt: skip
 
     def _digests(self, n: int) -> Bytes:
         return self.random.integers(0, 256, (n, 32), dtype=np.uint8)
@@ -179,6 +178,11 @@ class _Maker:
             mine = sorted(told[number :: len(LANDMARKS)])
             pieces = signed_pieces((asked.id, asked.nonce), Window(NOW - 1_000, NOW - 500), 100, mine, key)
             verifier.fold(encode(Kind.RANGING_REPORT, NOW, piece) for piece in pieces)
+
+
+def _taken(column: object, rows: NDArray[np.int64]) -> object:
+    """Return some rows of a column; the strings are those of all rows."""
+    return np.ascontiguousarray(column[rows]) if isinstance(column, np.ndarray) else column
 
 
 def _license(id_: bytes, ueids: list[bytes]) -> Iterator[bytes]:

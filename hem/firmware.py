@@ -1,13 +1,14 @@
 """Stage: measured boot, security versions and debug state against reference values."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import cbor2
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import Claims
+from hem.model import Claims, select
 from protocols.messages import ReferenceValues
 
 DEBUG_ENABLED = 0  # dbgstat, RFC 9711 section 4.2.9
@@ -31,16 +32,17 @@ def firmware(
     both = columns.hwmodel.astype(np.uint64) << np.uint64(32) | columns.components
     pairs, place = np.unique(both, return_inverse=True)
     strings = columns.strings
-    outcomes = [_measure(strings[pair >> 32], strings[pair & 0xFFFFFFFF], references) for pair in pairs.tolist()]
+    named = [(strings[pair >> 32], strings[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
+    outcomes = [_measure(model, parts, references) for model, parts in named]
     reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place]
     lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place]
-    numbers = np.array([models.get(name, -1) for name in columns.strings], dtype=np.int64)[columns.hwmodel]
+    numbers = np.array([models.get(model, -1) for model, _ in named], dtype=np.int64)[place]
     below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
-    return np.select(
+    return select(
         [columns.tamper != 0, numbers != standing["hwmodel"], below],
-        [np.uint16(Reason.TAMPERED), np.uint16(Reason.HARDWARE_MODEL), np.uint16(Reason.SVN_BELOW_FLOOR)],
+        [Reason.TAMPERED, Reason.HARDWARE_MODEL, Reason.SVN_BELOW_FLOOR],
         default=reasons,
-    ).astype(np.uint16)
+    )
 
 
 def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues]) -> tuple[Reason, int]:
@@ -48,7 +50,7 @@ def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceVal
     reference = references.get(model)
     if not parts or reference is None:
         return Reason.NO_REFERENCE_VALUES, 0
-    measured = {(name, digest, svn) for name, digest, svn in cbor2.loads(parts)}
+    measured = _parts(parts)
     lowest = min(svn for _, _, svn in measured)
     if not measured <= set(reference.components):
         return Reason.MEASUREMENT_UNKNOWN, lowest
@@ -57,7 +59,13 @@ def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceVal
     return Reason.MET, lowest
 
 
+@lru_cache(maxsize=1_024)
+def _parts(encoded: bytes) -> frozenset[tuple[str, bytes, int]]:
+    """Return the components of a measured boot: few sets, and each of them in every batch."""
+    return frozenset((name, digest, svn) for name, digest, svn in cbor2.loads(encoded))
+
+
 def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
     """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
     enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
-    return np.where(enabled, Reason.DEBUG_ENABLED, Reason.MET).astype(np.uint16)
+    return select([enabled], [Reason.DEBUG_ENABLED])

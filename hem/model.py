@@ -1,6 +1,6 @@
 """The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -161,6 +161,24 @@ def verdict_table() -> NDArray[np.uint8]:
 
 
 VERDICTS = verdict_table()
+
+
+def select(
+    conditions: Sequence[NDArray[np.bool_] | np.bool_],
+    reasons: Sequence[Reason | NDArray[np.uint16]],
+    default: Reason | NDArray[np.uint16] = Reason.MET,
+) -> NDArray[np.uint16]:
+    """Return the reason of the first condition that holds in each of N rows, `default` where none does.
+
+    `np.select` does the same at twenty times the cost for one row, and four times that for a chunk in which few fail.
+    """
+    found = np.empty(np.shape(conditions[0]), dtype=np.uint16)
+    found[:] = default
+    for condition, reason in zip(reversed(conditions), reversed(reasons), strict=True):
+        found[condition] = reason[condition] if isinstance(reason, np.ndarray) else reason
+    return found
+
+
 # Seen by verdict, from the worst: which decides the tier of a row.
 TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
 

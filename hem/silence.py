@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
+from hem.model import select
 from hem.state import State
 from hem.trust import Trust
 
@@ -79,7 +80,7 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
     unheard = _unanswered(standing, since, chips, state, ends)
     elapsed, asked = _elapsed(since, ends), unheard >= 0
     within = elapsed <= standing["interval_ms"]
-    reasons = np.select(
+    reasons = select(
         [
             within & asked,
             within,
@@ -97,7 +98,7 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
             Reason.NEVER_ATTESTED,
         ],
         default=Reason.CHIP_SILENT,
-    ).astype(np.uint16)
+    )
     ueids = [*trust.ueids, *absent]
     return Silence([ueids[row] for row in due], reasons, standing, before["time"], since, unheard)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from hem.core import U64, Columns
 from hem.errors import Reason
-from hem.model import METERS, Claims, elapsed_ms
+from hem.model import METERS, Claims, elapsed_ms, select
 from protocols.entries import Policy
 
 _SECOND = 1000  # uptime comes in whole seconds, so it may be off by one
@@ -24,7 +24,7 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
     fork = (columns.sequence <= before["sequence"]) | (following & ~linked)
     rebooted = columns.bootcount != before["bootcount"]
     reseeded = (columns.bootseed != before["bootseed"]).any(axis=1)
-    return np.select(
+    return select(
         [
             first,
             fork,
@@ -42,7 +42,7 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
             Reason.CHAIN_GAP,
         ],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def _uptime_agrees(columns: Columns, before: NDArray[np.void], now: int, policy: Policy) -> NDArray[np.bool_]:
@@ -74,8 +74,8 @@ def meter(claims: Claims, before: NDArray[np.void], peaks: U64, now: int, policy
         delta = np.where(counter > known, counter - known, 0).astype(np.float64)
         fast |= delta * 1000 > allowed * peaks[:, place].astype(np.float64)
     unknown = ~peaks.any(axis=1)
-    return np.select(
+    return select(
         [before["time"] == 0, back, unknown, fast],
         [Reason.FIRST_EVIDENCE, Reason.COUNTER_BACK, Reason.NO_PEAK_RATES, Reason.RATE_IMPOSSIBLE],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )

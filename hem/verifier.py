@@ -4,6 +4,7 @@ bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby, islice
 from typing import NamedTuple, Protocol
 
@@ -104,7 +105,7 @@ class Verifier:
         before = step.before
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
-        ledger = trust.claimed_grants(claims.columns.grant_digest)
+        ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self._know_places(), rule)
@@ -138,8 +139,7 @@ class Verifier:
         return Basis(*self.rules, self._rule().speed, *digests)
 
     def _rule(self) -> location.Rule:
-        # The error of a landmark's clock is in its round-trip times already.
-        return location.Rule(self.rules.f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+        return _rule(self.rules.f)
 
     def _know_places(self) -> location.Places | None:
         known = (len(self.trust.landmarks.rows), len(self.trust.licenses))
@@ -212,14 +212,24 @@ class Verifier:
             self.state.commit(step, int(times.max()))
 
 
+@cache
+def _rule(f: int) -> location.Rule:
+    # The error of a landmark's clock is in its round-trip times already.
+    return location.Rule(f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+
+
 def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Return the (N, terms) table of reasons.
 
     A row that is not fresh says nothing about now, so it is not compared with what the chip said last; a row that is
     not authentic says nothing at all.
     """
-    table = np.stack([terms[term] for term in Term], axis=1)
-    for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
-        table[~accepted, term] = Reason.NOT_FRESH
-    table[~claims.authentic] = Reason.NOT_AUTHENTIC
+    table = np.empty((len(claims), len(Term)), dtype=np.uint16)
+    for term in Term:
+        table[:, term] = terms[term]
+    stale = (~accepted).nonzero()[0]
+    if len(stale):
+        for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
+            table[stale, term] = Reason.NOT_FRESH
+        table[~claims.authentic] = Reason.NOT_AUTHENTIC
     return table

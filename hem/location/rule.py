@@ -12,6 +12,7 @@ may become a verdict. That attacker answers from two places already, so holds an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -130,7 +131,7 @@ def judge(
         UsageError: a landmark or a region that is not in the tables.
     """
     _fit(tables, regions, ranging, region)
-    sets = _Sets.of(tables, regions)
+    sets = _sets(tables, tuple(regions))
     count = len(ranging)
     possible = np.empty((tables.width, count), dtype=np.uint64)
     land, strict = np.empty(count, dtype=np.uint8), np.empty(count, dtype=np.uint8)
@@ -261,6 +262,7 @@ class _Sets:
 
     @classmethod
     def of(cls, tables: Tables, regions: Sequence[Region]) -> "_Sets":
+        """Return the sets of regions."""
         width, land = tables.width, frozenset(range(tables.atlas.sea))
 
         def stacked(sets: Iterator[frozenset[int]]) -> Bits:
@@ -292,6 +294,12 @@ class _Sets:
         found = np.where(inside, Place.INSIDE, np.where(outside, Place.OUTSIDE, Place.INCONCLUSIVE)).astype(np.uint8)
         found[nowhere] = Place.CONTRADICTION
         return found[0], found[1]
+
+
+@lru_cache(maxsize=4)
+def _sets(tables: Tables, regions: tuple[Region, ...]) -> _Sets:
+    """Return the sets of regions, which are those of all licenses in every batch."""
+    return _Sets.of(tables, regions)
 
 
 def _meets(possible: Bits, sets: Bits, which: NDArray[np.int64]) -> NDArray[np.bool_]:

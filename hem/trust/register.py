@@ -24,6 +24,7 @@ from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 
 NO_LICENSE = -1
+_DAY_MS = 86_400_000
 NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
 
 
@@ -74,12 +75,15 @@ class Trust:
         self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
         self._grant_rows: dict[bytes, int] = {}
         self._ledger: NDArray[np.void] | None = None
+        self._grant_digests = np.zeros(0, dtype="V32")
+        self._last_grant = np.zeros(0, dtype=np.int64)
         self._chips: dict[bytes, int] = {}
         self._kids: set[bytes] = set()
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
+        self._numbers: dict[bytes, int] | None = None  # of hardware models
         self._standing: NDArray[np.void] | None = None
         self._asked: NDArray[np.void] | None = None
         self._grounds: tuple[object, NDArray[np.uint16]] = None, np.zeros(0, dtype=np.uint16)
@@ -166,13 +170,16 @@ class Trust:
 
     def models(self) -> dict[bytes, int]:
         """Return a number for each endorsed hardware model, as in the column `hwmodel` of `standing`."""
-        return {model: number for number, model in enumerate(sorted(set(self._models)))}
+        if self._numbers is None:
+            self._numbers = {model: number for number, model in enumerate(sorted(set(self._models)))}
+        return self._numbers
 
     def standing(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return what holds for each chip row, STANDING; license -1 and zeros for row -1."""
         if self._standing is None:
             self._standing = self._build_standing()
-        return self._standing[chips]
+        # Whole records: an index would go through them field by field, at ten times the cost.
+        return np.asarray(self._standing.take(chips))
 
     def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
         """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
@@ -182,7 +189,7 @@ class Trust:
 
     def grounds(self, now: int) -> NDArray[np.uint16]:
         """Return what the legal basis of each license comes to at `now` (ms), with one more row for "no license"."""
-        known = len(self.licenses), len(self.packs), legal.day_of(now)
+        known = len(self.licenses), len(self.packs), now // _DAY_MS
         if self._grounds[0] != known:
             found = [legal.grounds(one.terms, self.packs, now).reason for one in self.licenses]
             self._grounds = known, np.array([*found, Reason.MET], dtype=np.uint16)
@@ -247,7 +254,7 @@ class Trust:
 
     def register(self, ueid: bytes, device_class: int, hwmodel: bytes, kid: bytes) -> None:
         """Give the next row to a chip, whose key is in that row of the key table."""
-        self._standing = self._ledger = None
+        self._standing = self._ledger = self._numbers = None
         self._kids.add(kid)
         self._chips[ueid] = len(self.ueids)
         self.ueids.append(ueid)
@@ -324,14 +331,27 @@ class Trust:
         self._grant_rows.setdefault(digest, len(self.grants))
         self.grants[digest] = terms
 
-    def claimed_grants(self, digests: NDArray[np.uint8]) -> NDArray[np.void]:
-        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
+    def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing.
+
+        Rows of `chips`, which are (N,) chip rows, are looked up quickly where the digest is of the chip's last grant.
+        """
         if self._ledger is None:
-            rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
-            self._ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
-        raw = digests.tobytes()
-        found = (self._grant_rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
-        return self._ledger[np.fromiter(found, np.int64, len(digests))]
+            self._ledger = self._build_ledger()
+        rows = self._last_grant.take(chips)
+        for row in np.flatnonzero(self._grant_digests.take(rows) != _whole(digests)).tolist():
+            rows[row] = self._grant_rows.get(digests[row].tobytes(), -1)
+        return np.asarray(self._ledger.take(rows))
+
+    def _build_ledger(self) -> NDArray[np.void]:
+        """Return all grants by row, with one more row for none; and note the last row of each chip."""
+        rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
+        ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
+        self._grant_digests = _whole(np.frombuffer(b"".join([*self.grants, bytes(32)]), np.uint8).reshape(-1, 32))
+        self._last_grant = np.full(len(self.ueids) + 1, -1, dtype=np.int64)
+        self._last_grant[ledger["chip"][:-1]] = np.arange(len(rows))
+        self._last_grant[-1] = -1  # no chip
+        return ledger
 
     def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
         """Return if `key` signed the envelope.
@@ -342,6 +362,11 @@ class Trust:
         if key is None or not sign1.verified_by(key):
             expected = "none" if key is None else keys.kid(key).hex()
             raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
+
+
+def _whole(digests: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Return an (N, 32) column of bytes as N values."""
+    return np.ascontiguousarray(digests).view("V32")[:, 0]
 
 
 def _limits(terms: License) -> tuple[int, int] | None:
