@@ -11,6 +11,7 @@ from hem.errors import Reason
 from hem.model import Claims, select
 from protocols.messages import ReferenceValues
 
+_OUTCOME = np.dtype([("reason", "u2"), ("lowest", "u8"), ("model", "i8")])
 DEBUG_ENABLED = 0  # dbgstat, RFC 9711 section 4.2.9
 
 
@@ -29,14 +30,15 @@ def firmware(
         models: number of each endorsed hardware model, as in `standing`.
     """
     columns = claims.columns
-    both = columns.hwmodel.astype(np.uint64) << np.uint64(32) | columns.components
-    pairs, place = np.unique(both, return_inverse=True)
     strings = columns.strings
-    named = [(strings[pair >> 32], strings[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
-    outcomes = [_measure(model, parts, references) for model, parts in named]
-    reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place]
-    lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place]
-    numbers = np.array([models.get(model, -1) for model, _ in named], dtype=np.int64)[place]
+    # Chips of one firmware set stand side by side, more or less: each run is looked up, and each set measured once.
+    begins = np.ones(len(claims), dtype=np.bool_)
+    begins[1:] = columns.hwmodel[1:] != columns.hwmodel[:-1]
+    begins[1:] |= columns.components[1:] != columns.components[:-1]
+    pairs = list(zip(columns.hwmodel[begins].tolist(), columns.components[begins].tolist(), strict=True))
+    known = {pair: _measure(strings[pair[0]], strings[pair[1]], references, models) for pair in set(pairs)}
+    outcomes = np.array([known[pair] for pair in pairs], dtype=_OUTCOME).take(begins.cumsum() - 1)
+    reasons, lowest, numbers = outcomes["reason"], outcomes["lowest"], outcomes["model"]
     below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
     return select(
         [columns.tamper != 0, numbers != standing["hwmodel"], below],
@@ -45,18 +47,20 @@ def firmware(
     )
 
 
-def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues]) -> tuple[Reason, int]:
-    """Return the reason for one firmware set, and its lowest security version."""
-    reference = references.get(model)
+def _measure(
+    model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
+) -> tuple[Reason, int, int]:
+    """Return the reason for one firmware set, its lowest security version, and the number of its model."""
+    reference, number = references.get(model), models.get(model, -1)
     if not parts or reference is None:
-        return Reason.NO_REFERENCE_VALUES, 0
+        return Reason.NO_REFERENCE_VALUES, 0, number
     measured = _parts(parts)
     lowest = min(svn for _, _, svn in measured)
     if not measured <= set(reference.components):
-        return Reason.MEASUREMENT_UNKNOWN, lowest
+        return Reason.MEASUREMENT_UNKNOWN, lowest, number
     if {name for name, _, _ in measured} != {component.name for component in reference.components}:
-        return Reason.COMPONENT_MISSING, lowest
-    return Reason.MET, lowest
+        return Reason.COMPONENT_MISSING, lowest, number
+    return Reason.MET, lowest, number
 
 
 @lru_cache(maxsize=1_024)
