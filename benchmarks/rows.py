@@ -59,6 +59,15 @@ class Rows:
         """Return N chips, the same each time, that answer in no order."""
         return _Maker(n, np.random.default_rng(seed)).make()
 
+    def one(self, *, ranged: bool) -> tuple[Evidence, Claims] | None:
+        """Return one row of these that is ranged or not, as a batch of its own; None if there is none."""
+        for items, claims in self.parts:
+            rows = np.flatnonzero((claims.columns.ranging > 0) == ranged)[:1]
+            if len(rows):
+                columns = {one.name: _taken(getattr(claims.columns, one.name), rows) for one in fields(core.Columns)}
+                return items.part(0, 1), believe(core.Columns.from_core(columns), np.zeros(1, np.uint16))
+        return None
+
 
 class _Maker:
     def __init__(self, n: int, random: np.random.Generator) -> None:
@@ -83,9 +92,7 @@ class _Maker:
         first = self._columns(chips, [one.first for one in self.templates.chips], {})
         first = replace(first, digest=self.firsts)
         times = np.full(self.n, NOW - 1000 * fleet.APART_S, dtype=np.uint64)
-        step = verifier.state.advance(
-            first, chips, np.full(self.n, EARLIER), np.ones(self.n, dtype=np.bool_), times
-        )
+        step = verifier.state.advance(first, chips, np.full(self.n, EARLIER), np.ones(self.n, dtype=np.bool_), times)
         verifier.state.commit(step, int(times[0]))
         verifier.trust.standing(chips[:1])  # what is built once, whoever comes first
         verifier.trust.claimed_grants(first.grant_digest[:1], chips[:1])
@@ -95,7 +102,7 @@ class _Maker:
         return self.random.integers(0, 256, (self.n, width), dtype=np.uint8)
 
     def _ranged(self, chips: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.asarray(chips % RANGED == 0)
+        return np.asarray(chips % RANGED == RANGED - 1)
 
     def _trust(self, verifier: Verifier) -> None:
         law = find(LAW)

@@ -72,4 +72,4 @@ def _parts(encoded: bytes) -> frozenset[tuple[str, bytes, int]]:
 def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
     """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
     enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
-    return select([enabled], [Reason.DEBUG_ENABLED])
+    return np.where(enabled, np.uint16(Reason.DEBUG_ENABLED), np.uint16(Reason.MET))
