@@ -113,11 +113,16 @@ class LegalBasis(NamedTuple):
             known_to=None if pack is None else str(pack.known_to),
         )
 
+    @property
+    def address(self) -> str | None:
+        """Return what a verdict names: the pack with its digest; None where the license names no digest."""
+        return None if self.sha256 is None else f"{self.rule_pack or 'pack'}@sha256:{self.sha256}"
+
     def __str__(self) -> str:
         """Return it in words."""
         if self.sha256 is None:
             return f"{self.rule_pack or 'a rule pack'}, of no digest"
-        pack = f"{self.rule_pack or 'rule pack'}@sha256:{self.sha256}"
+        pack = self.address
         if self.known_to is None:
             return f"{pack}, not on record"
         if self.status is None:

@@ -20,7 +20,8 @@ class _Remove(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         lists = [argument for argument in node.args if isinstance(argument, ast.List)]
-        if isinstance(node.func, ast.Name) and node.func.id == "select" and len(lists) == 2:
+        called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if called == "select" and len(lists) == 2:
             conditions, reasons = lists
             for place in [n for n, one in enumerate(reasons.elts) if self._gives(one)][::-1]:
                 del conditions.elts[place], reasons.elts[place]

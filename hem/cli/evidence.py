@@ -282,7 +282,7 @@ def _each(part: AttestationResults, start: int, bases: Mapping[int, LegalBasis])
     claims = part.claims
     known = (claims.authentic | (claims.columns.reason == 0)).tolist()
     places, licenses = part.terms[:, Term.LOCATION].tolist(), part.standing["license"].tolist()
-    packs = {row: f"{one.rule_pack}@sha256:{one.sha256}" for row, one in bases.items() if one.sha256}
+    packs = {row: one.address for row, one in bases.items()}
     for row, (tier, reason) in enumerate(zip(part.tier.tolist(), part.reason.tolist(), strict=True)):
         ueid = claims.columns.ueid[row].tobytes().hex() if known[row] else None
         place, uncounted = places[row], part.uncounted.get(row, ())
