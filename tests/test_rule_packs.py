@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from hem.check import TrustedKeys, check, rows
+from hem.cli.common import now_ms
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import Term, Tier
 from hem.owner.review import demand_consistent, doubtful_basis, doubts
@@ -192,3 +194,10 @@ def test_packs_go_on_record_by_hand_and_with_the_license_that_names_them(site: S
     assert basis["verified"] is law.status[-1].verified
     (term,) = [one for one in found["explained"] if one["term"] == "license"]
     assert law.digest in term["rests_on"]
+    out, keys = site.directory / "results", site.directory / "keys.txt"
+    site.must("results", "keys", "--out", keys)
+    site.hem("verify", site.answer(), "--results", out)
+    trusted = TrustedKeys.parse(keys.read_text())
+    for token in rows(out.read_bytes()):
+        found = check(token, trusted, now_ms())
+        assert found.appraisal.policies[1:] == (f"tag:hem.example,2026:rule-pack:{law.id}@sha256:{law.digest}",)
