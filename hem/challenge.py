@@ -94,7 +94,7 @@ def recent(
     """
     if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
         return np.full(len(standing), Reason.MET, dtype=np.uint16)
-    limited = np.flatnonzero(accepted & (standing["max_age_ms"] > 0))
+    limited = (accepted & (standing["max_age_ms"] > 0)).nonzero()[0]
     old = np.zeros(len(standing), dtype=np.bool_)
     if len(limited):
         age = np.maximum(now - state.asked_ms(challenge[limited]), 0).astype(np.uint64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import Claims, select
+from hem.model import MET, Claims, select
 from protocols.messages import ReferenceValues
 
 _OUTCOME = np.dtype([("reason", "u2"), ("lowest", "u8"), ("model", "i8")])
@@ -39,7 +39,7 @@ def firmware(
     known = {pair: _measure(strings[pair[0]], strings[pair[1]], references, models) for pair in set(pairs)}
     outcomes = np.array([known[pair] for pair in pairs], dtype=_OUTCOME).take(begins.cumsum() - 1)
     reasons, lowest, numbers = outcomes["reason"], outcomes["lowest"], outcomes["model"]
-    below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
+    below = (reasons == MET) & (lowest < standing["svn_floor"])
     return select(
         [columns.tamper != 0, numbers != standing["hwmodel"], below],
         [Reason.TAMPERED, Reason.HARDWARE_MODEL, Reason.SVN_BELOW_FLOOR],

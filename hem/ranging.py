@@ -183,7 +183,7 @@ def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: 
     """
     keys: list[bytes] = []
     cases: list[_Case] = []
-    for row in np.flatnonzero(accepted & (claims.columns.ranging > 0)).tolist():
+    for row in (accepted & (claims.columns.ranging > 0)).nonzero()[0].tolist():
         key, signed = _opened(claims, row)
         cases += _cases(claims, row, (len(keys), key), signed, reports, trust)
         keys.append(key)

@@ -41,7 +41,7 @@ def punctual(
         return reasons
     since = _since(standing, before)
     late = accepted & (standing["interval_ms"] > 0) & (_elapsed(since, now) > standing["limit_ms"])
-    rows = np.flatnonzero(late)
+    rows = late.nonzero()[0]
     if len(rows):
         unheard = _unanswered(standing[rows], since[rows], chips[rows], state, np.full(len(rows), now, np.uint64))
         reasons[rows] = np.where(unheard >= 0, Reason.REPORT_LATE, Reason.REPORT_NOT_ASKED)

@@ -67,8 +67,9 @@ class State:
     def challenge_rows(self, nonces: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the row of the challenge that drew each nonce, -1 unknown."""
         # Who answers one challenge stands side by side: each run is looked up once.
+        whole = np.ascontiguousarray(nonces).view("V32")[:, 0]
         begins = np.ones(len(nonces), dtype=np.bool_)
-        begins[1:] = (nonces[1:] != nonces[:-1]).any(axis=1)
+        begins[1:] = whole[1:] != whole[:-1]
         found = [self._rows.get(nonce.tobytes(), -1) for nonce in nonces[begins]]
         return np.asarray(np.array([*found, -1], dtype=np.int64)[np.cumsum(begins) - 1])
 
@@ -91,7 +92,7 @@ class State:
         for row in _distinct(challenge):
             if row < 0:
                 continue
-            seen, here = self._answered[row], np.flatnonzero((challenge == row) & (chip >= 0))
+            seen, here = self._answered[row], ((challenge == row) & (chip >= 0)).nonzero()[0]
             here = here[chip[here] < len(seen)]
             result[here] = seen[chip[here]]
         return result

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, location, ranging, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, rows_of, scan
 from hem.errors import Reason
-from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
+from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
@@ -99,7 +99,7 @@ class Verifier:
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
-        accepted = claims.authentic & (fresh == Reason.MET)
+        accepted = claims.authentic & (fresh == MET)
         times = np.full(len(claims), now, dtype=np.uint64)
         step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
         before = step.before
