@@ -1,10 +1,10 @@
 """Rows as they stand after their signatures are checked: a million of them, without a million signatures.
 
-A few chips sign real evidence, and the core decodes it. What differs from chip to chip in a real fleet (UEID, digests,
-boot seed, grant) is then put into copies of these columns, and trust and state are told of the same chips: one
-license for most of them, and another that limits their place for those that landmarks have ranged. These sign their
-own evidence, with the session key that it opens, and their timings are in signed reports with real replies. From here
-on everything is the verifier's own: `judge` is what `appraise` runs after `verify`.
+A few chips sign real evidence, the core decodes it, and `verify` believes it. What differs from chip to chip in a real
+fleet (UEID, digests, boot seed, grant) is then put into copies of these columns, and trust and state are told of the
+same chips: one license for most of them, and another that limits their place for those that landmarks have ranged.
+These sign their own evidence, with the session key that it opens, and their timings are in signed reports with real
+replies. From here on everything is the verifier's own: `judge` is what `appraise` runs after `verify`.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from benchmarks import fleet
 from benchmarks.fleet import BUDGET, ISSUER, MODEL, NOW
 from hem import core
-from hem.model import CHUNK, Claims, Evidence, believe
+from hem.evidence import messages, verify
+from hem.model import CHUNK, Claims, Evidence
 from hem.rules import find
 from hem.rules.shipped import with_digest
 from hem.trust import device_set_digest
@@ -65,7 +66,9 @@ class Rows:
             rows = np.flatnonzero((claims.columns.ranging > 0) == ranged)[:1]
             if len(rows):
                 columns = {one.name: _taken(getattr(claims.columns, one.name), rows) for one in fields(core.Columns)}
-                return items.part(0, 1), believe(core.Columns.from_core(columns), np.zeros(1, np.uint16))
+                alone = replace(claims, columns=core.Columns.from_core(columns), refusal=np.zeros(1, np.uint16),
+                                chip=claims.chip[rows])  # fmt: skip
+                return items.part(0, 1), alone
         return None
 
 
@@ -74,6 +77,7 @@ class _Maker:
         self.n = n
         self.random = random
         self.templates = fleet.make(TEMPLATES)
+        self.believed = verify(messages(self.templates.answers), self.templates.verifier().trust.table)
         self.ueids = self._bytes(17)
         self.ueids[:, 0] = 1
         self.ueids = self.ueids[np.lexsort(self.ueids.T[::-1])]
@@ -144,7 +148,11 @@ class _Maker:
         ranged = {int(chip): self._session(int(chip), told) for chip in chips[self._ranged(chips)]}
         columns = self._columns(chips, [one.second for one in self.templates.chips], ranged)
         items = Evidence(core.Rows(b"", *(np.zeros(len(chips), np.uint64),) * 2), np.zeros(len(chips), np.uint16))
-        return items, believe(replace(columns, previous=self.firsts[chips]), np.zeros(len(chips), np.uint16))
+        refusal = np.zeros(len(chips), np.uint16)
+        claims = replace(
+            self.believed, columns=replace(columns, previous=self.firsts[chips]), refusal=refusal, chip=chips
+        )
+        return items, claims
 
     def _columns(self, chips: NDArray[np.int64], messages: list[bytes], ranged: dict[int, bytes]) -> core.Columns:
         """Return the columns of one message of each chip: a template's, or its own where it is ranged."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hem.errors import Reason, WorkspaceError
+from hem.errors import Reason, UsageError, WorkspaceError
 from hem.evidence import messages
 from hem.fleet import Answered, answered_by, located
 from hem.model import CHUNK, Term, Tier, leading, tiers
@@ -23,6 +23,8 @@ from hem.verifier import Verifier
 from protocols.entries import Entry, Kind, decode
 from protocols.messages import License
 from protocols.terms import LegalBasis
+
+_NEVER = 1 << 63  # milliseconds: no entry has such a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class AsIf:
         if self.pack is not None:
             made.packs[bytes.fromhex(self.pack.digest)] = self.pack
         return made
+
+    def demand(self, trust: Trust) -> None:
+        """Return if the license that other terms stand for is there; raises UsageError."""
+        if self.in_place_of is not None and trust.license_row(self.in_place_of) < 0:
+            raise UsageError(f"license {self.in_place_of.hex()} is not in the log: see `hem status`")
 
     def _terms(self, old: License) -> License:
         new = old
@@ -86,7 +93,7 @@ class Reappraised:
     changed: int  # of these
     changes: tuple[Change, ...]
     chips: tuple[Chip, ...]  # by UEID
-    answered: Mapping[str, Answered] | None  # the enrolled chips at the end of a day; None: the log began later
+    answered: Mapping[str, Answered] | None  # the enrolled chips at `law_at`, else at the end; None: it began later
     newest: int  # verifier's time of the newest entry, milliseconds
 
 
@@ -94,7 +101,6 @@ def reappraise(
     entries: Iterable[bytes],
     as_if: AsIf,
     *,
-    day_ends: int | None = None,
     wholes: Mapping[str, Sequence[str]] | None = None,
     begin: Callable[[Trust], Verifier] | None = None,
     advance: Callable[[int], object] = int,
@@ -104,32 +110,48 @@ def reappraise(
     Args:
         entries: of the log, from the first one on.
         as_if: what is otherwise.
-        day_ends: `answered` is what was known at this time (ms) from entries before it; None: at the end.
         wholes: what else a country's code covers on the map that places are proven by.
         begin: returns the verifier for a trust; by default one that checks all keys anew.
         advance: hears how many entries were read since it heard last.
 
     Raises:
+        UsageError: no license has the id that other terms are to stand for.
         WorkspaceError: an entry contradicts those before it.
         WireError: an entry cannot be read.
     """
     trust = as_if.trust()
     verifier = Verifier(trust=trust) if begin is None else begin(trust)
     verifier.law_at = as_if.law_at
-    tally, at, answered = _Tally(), 0, None
+    tally, at, told = _Tally(), 0, _Told(verifier, as_if.law_at, wholes or {})
     for part in _parts(map(decode, entries)):
-        if at and day_ends is not None and verifier.state.time < day_ends <= part[0].time:
-            answered = answered_by(trust, verifier.state, tally.located(len(trust.ueids)), wholes or {})
+        told.look(tally, part[0].time)
         if part[0].kind is Kind.EVIDENCE:
             _judge(verifier, part, at, tally)
         else:
             verifier.take(part)
         at += len(part)
         advance(len(part))
-    newest = verifier.state.time
-    if answered is None and at and (day_ends is None or newest < day_ends):
-        answered = answered_by(trust, verifier.state, tally.located(len(trust.ueids)), wholes or {})
-    return Reappraised(tally.rows, tally.changed, tally.changes(), tally.chips(trust.ueids), answered, newest)
+    told.look(tally, _NEVER + 1)
+    as_if.demand(trust)
+    return Reappraised(
+        tally.rows, tally.changed, tally.changes(), tally.chips(trust.ueids), told.answered, verifier.state.time
+    )
+
+
+class _Told:
+    """What is known of all chips once entries come that are after a time; None: after the last."""
+
+    def __init__(self, verifier: Verifier, until: int | None, wholes: Mapping[str, Sequence[str]]) -> None:
+        self.answered: Mapping[str, Answered] | None = None
+        self._verifier = verifier
+        self._until = _NEVER if until is None else until
+        self._wholes = wholes
+
+    def look(self, tally: "_Tally", coming: int) -> None:
+        """Look, if an entry of the time `coming` is the first one after."""
+        trust, state = self._verifier.trust, self._verifier.state
+        if trust.verifier and state.time <= self._until < coming:
+            self.answered = answered_by(trust, state, tally.located(len(trust.ueids)), self._wholes)
 
 
 def _parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hem import reappraise as room
-from hem.errors import Reason, WorkspaceError
+from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import Term, Tier
 from hem.reappraise import AsIf, reappraise
 from hem.rules import pack_from
@@ -140,11 +140,12 @@ def test_what_is_known_at_the_end_of_a_day_is_from_entries_before_it():
     world.pass_time(86_400)
     world.judge([world.chips[0].answer(world.ask())])
     seen = {
-        ends: [one.seen_ms for one in reappraise(world.log, AsIf(), day_ends=ends).answered.values()]
-        for ends in (first + 1, world.now, world.now + 1)
+        until: [one.seen_ms for one in reappraise(world.log, AsIf(law_at=until)).answered.values()]
+        for until in (first, world.now - 1, world.now, world.now + 1)
     }
-    assert seen == {first + 1: [first, first], world.now: [first, first], world.now + 1: [world.now, first]}
-    assert reappraise(world.log, AsIf(), day_ends=START).answered is None
+    late = [world.now, first]
+    assert seen == {first: [first, first], world.now - 1: [first, first], world.now: late, world.now + 1: late}
+    assert reappraise(world.log, AsIf(law_at=START - 1)).answered is None
     assert {one.model for one in reappraise(world.log, AsIf()).answered.values()} == {MODEL.decode()}
 
 
@@ -235,3 +236,9 @@ def test_sums_are_those_of_the_pack_over_what_the_log_knows(site: Site):
 )
 def test_wrong_use_is_one_line(site: Site, flags, words):
     site.hem("reappraise", *flags).refused(*words)
+
+
+def test_a_license_that_is_not_there_cannot_be_stood_for():
+    world = history(chips=1, sweeps=1)
+    with pytest.raises(UsageError, match="not in the log"):
+        reappraise(world.log, AsIf(license=terms_in(world), in_place_of=b"?" * 16))

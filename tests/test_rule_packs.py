@@ -36,8 +36,7 @@ DAY = dt.datetime.fromtimestamp(START / 1000, dt.UTC).date()
 def pack_of(*status, verified="true", name="example"):
     """Return the file of a pack that has had these status, each from so many days after today on."""
     rows = [
-        f'[[status]]\nsince = {DAY + dt.timedelta(days)}\nstatus = "{word}"\nsource = "a test"\n'
-        f"verified = {verified}\n"
+        f'[[status]]\nsince = {DAY + dt.timedelta(days)}\nstatus = "{word}"\nsource = "a test"\nverified = {verified}\n'
         for days, word in status
     ]
     return PACK.replace("example", name, 1).encode() + "".join(rows).encode()

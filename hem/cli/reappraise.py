@@ -1,9 +1,9 @@
 """The command that judges a log again under other terms: another license, another rule pack, the law of another day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +36,7 @@ from hem.reappraise import AsIf, Change, Chip, Reappraised
 from hem.reappraise import reappraise as judge_again
 from hem.results import tier_name
 from hem.rules import Pack
+from hem.trust.legal import day_of
 from protocols.cbor import WireError
 from protocols.messages import License
 
@@ -84,31 +85,40 @@ def reappraise(
     its rule are looked at on the day. With a pack that has sums, the fleet is checked as of that day too, from entries
     up to its end. Exit code 0: nothing changes; 1: some verdict does, or a sum is broken; 3: else a sum cannot be told.
     """
-    if rule_pack is None and as_of is None and license_ is None:
-        raise UsageError("nothing is otherwise: expected --rule-pack, --as-of or --license")
-    if in_place_of is not None and license_ is None:
-        raise UsageError("--in-place-of without --license: with which terms?")
     pack = None if rule_pack is None else pack_of(rule_pack)
-    given = _given(pack, inventory, owners, products)
     day = None if as_of is None else day_from(as_of)
-    ends = None if day is None else DAY_MS * (1 + (day - date(1970, 1, 1)).days)
-    as_if = AsIf(
-        None if license_ is None else _license(license_),
-        None if in_place_of is None else license_id_from(in_place_of),
-        pack,
-        None if ends is None else ends - 1,
-    )
-    found = _judged(directory, as_if, ends, quiet=as_json)
-    day = day or datetime.fromtimestamp(found.newest / 1000, UTC).date()
-    sums = None
-    if given is not None and found.answered is not None and pack is not None:
-        joined = join(given.inventory, found.answered, given.numbering)
-        report = check(pack, joined.inventory, given.owners, given.products, as_of=day, everybody=everybody)
-        sums = Sums(report, joined)
+    as_if = _as_if(license_, in_place_of, pack, day)
+    given = _given(pack, inventory, owners, products)
+    found = _judged(directory, as_if, quiet=as_json)
+    day = day or day_of(found.newest)
+    sums = None if given is None or pack is None else _sums(pack, given, found, day, everybody=everybody)
     (_write if as_json else _show)(found, as_if, day, sums)
     if found.changed:
         return 1
     return 0 if sums is None else CODES[sums.report.verdict]
+
+
+def _as_if(license_: Path | None, in_place_of: str | None, pack: Pack | None, day: date | None) -> AsIf:
+    if license_ is None and pack is None and day is None:
+        raise UsageError("nothing is otherwise: expected --rule-pack, --as-of or --license")
+    if in_place_of is not None and license_ is None:
+        raise UsageError("--in-place-of without --license: with which terms?")
+    return AsIf(
+        None if license_ is None else _license(license_),
+        None if in_place_of is None else license_id_from(in_place_of),
+        pack,
+        None if day is None else DAY_MS * (1 + (day - date(1970, 1, 1)).days) - 1,
+    )
+
+
+def _sums(pack: Pack, given: Given, found: Reappraised, day: date, *, everybody: bool) -> Sums | None:
+    if found.answered is None:
+        return None
+    joined = join(given.inventory, found.answered, given.numbering)
+    return Sums(
+        check(pack, joined.inventory, given.owners, given.products, as_of=day, everybody=everybody),
+        joined,
+    )
 
 
 def _given(pack: Pack | None, inventory: Path | None, owners: Path | None, products: Path | None) -> Given | None:
@@ -135,12 +145,12 @@ def _license(path: Path) -> License:
         return owner.read_license(data)
 
 
-def _judged(directory: Path, as_if: AsIf, ends: int | None, *, quiet: bool) -> Reappraised:
+def _judged(directory: Path, as_if: AsIf, *, quiet: bool) -> Reappraised:
     log = workspace.open_log(directory)
     with progress(quiet=quiet) as bar, _log_of(directory):
         task = bar.add_task("reappraise", total=log.size)
         return judge_again(
-            log.entries(0, log.size), as_if, day_ends=ends, wholes=words().wholes,
+            log.entries(0, log.size), as_if, wholes=words().wholes,
             begin=partial(workspace.begin, directory), advance=partial(bar.advance, task),
         )  # fmt: skip
 
@@ -204,18 +214,23 @@ def _show(found: Reappraised, as_if: AsIf, day: date, sums: Sums | None) -> None
         rows = [(one.term.name.lower(), one.was.name, one.would.name, *one[3:]) for one in found.changes]
         say("")
         say_table("term", "was", "would have been", "rows", "chips", "first entry", "last entry", rows=rows)
-    newest = [one for one in found.chips if one.entry >= 0 and one.was != one.would]
-    if newest:
-        chips = [(one.ueid.hex(), one.entry, _words(one.was), _words(one.would)) for one in newest[:SHOWN]]
-        say("", f"newest evidence of {len(newest)} chips:")
-        say_table("chip", "entry", "was", "would have been", rows=chips)
-        if len(newest) > SHOWN:
-            say(f"and {len(newest) - SHOWN} more, which --json has")
+    _show_chips([one for one in found.chips if one.entry >= 0 and one.was != one.would])
     if sums is not None:
         say("")
         say_report(sums.report, sums.joined)
     elif as_if.pack is not None and found.answered is None:
         say("", f"no sums: the log begins after {day}")
+
+
+def _show_chips(newest: Sequence[Chip]) -> None:
+    """Print the chips whose newest verdict would have been another."""
+    if not newest:
+        return
+    rows = [(one.ueid.hex(), one.entry, _words(one.was), _words(one.would)) for one in newest[:SHOWN]]
+    say("", f"newest evidence of {len(newest)} chips:")
+    say_table("chip", "entry", "was", "would have been", rows=rows)
+    if len(newest) > SHOWN:
+        say(f"and {len(newest) - SHOWN} more, which --json has")
 
 
 def _premises(as_if: AsIf, day: date) -> Iterator[str]:
