@@ -142,25 +142,35 @@ def alone(made: Rows, times: int) -> dict[str, float]:
     return found
 
 
+def check_fleet(samples: Samples, n: int, random: np.random.Generator, times: int) -> int:
+    """Time all rules of the pack over `n` chips, and return how many sums there are."""
+    chips, owners, pack = inventory(n, random), graph(), rules.find(PACK)
+    for turn in range(times):
+        with samples.timed("fleet_check"):
+            report = check(pack, chips, owners, rules.shipped_products(), as_of=AS_OF)
+        if not turn:
+            verify(report, chips)
+    return len(report.findings)
+
+
+def judge_all(samples: Samples, n: int, *, quick: bool) -> dict[str, float]:
+    """Time all terms of `n` rows, and return what one row takes alone in a fleet of so many."""
+    made = Rows.make(n)
+    for _ in range(3 if quick else max(5, min(50, 500_000 // n))):
+        samples.add(judge(made))
+    return alone(made, 200 if quick else 2_000)
+
+
 def run(sizes: Sequence[int], *, quick: bool) -> dict[str, Any]:
     """Return the result of the whole script."""
-    random, owners, pack = np.random.default_rng(SEED), graph(), rules.find(PACK)
-    by_size: dict[str, Samples] = {}
+    random, by_size = np.random.default_rng(SEED), dict[str, Samples]()
     findings, single = 0, dict[str, float]()
     for n in sizes:
+        samples = by_size[str(n)] = Samples()
         with doing(f"fleet terms, n = {n:,}"):
-            chips, samples = inventory(n, random), Samples()
-            for turn in range(3 if quick else 7):
-                with samples.timed("fleet_check"):
-                    report = check(pack, chips, owners, rules.shipped_products(), as_of=AS_OF)
-                if not turn:
-                    verify(report, chips)
-            by_size[str(n)], findings = samples, len(report.findings)
+            findings = check_fleet(samples, n, random, 3 if quick else 7)
         with doing(f"all terms, n = {n:,}"):
-            made = Rows.make(n)
-            for _ in range(3 if quick else max(5, min(50, 500_000 // n))):
-                samples.add(judge(made))
-            single = alone(made, 200 if quick else 2_000)
+            single = judge_all(samples, n, quick=quick)
     best = by_size[str(sizes[-1])].median()["fleet_check"]
     per_row = {n: 1e6 * min(by_size[str(n)].seconds["terms_cpu"]) / n for n in sizes}
     return {
@@ -173,7 +183,7 @@ def run(sizes: Sequence[int], *, quick: bool) -> dict[str, Any]:
         "us_per_row_1e6": _rounded(per_row.get(1_000_000)),
         "us_per_row_1e4": _rounded(per_row.get(10_000)),
         "us_n1": _rounded(1e6 * single["n1"]),
-        "us_n1_ranged": _rounded(1e6 * single["n1_ranged"] if "n1_ranged" in single else None),
+        "us_n1_ranged": _rounded(1e6 * single.get("n1_ranged", np.nan)),
         "us_per_row": {str(n): _rounded(taken) for n, taken in per_row.items()},
         "fleet_check_1e6_s": round(best, 4) if sizes[-1] == 1_000_000 else None,
         "median": {n: one.median() for n, one in by_size.items()},
@@ -182,7 +192,7 @@ def run(sizes: Sequence[int], *, quick: bool) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+    return None if value is None or np.isnan(value) else round(value, 3)
 
 
 def listed(result: dict[str, Any]) -> list[Table]:

@@ -118,15 +118,17 @@ class _Maker:
         names = [raw[at : at + 17] for at in range(0, len(raw), 17)]
         for ueid in names:
             verifier.trust.register(ueid, 0, MODEL, ueid[1:])
-        ranged = self._ranged(np.arange(self.n))
-        licenses = [_PLACED if one else _EVERYONE for one in ranged.tolist()]
+        ids = [_PLACED if one else _EVERYONE for one in self._ranged(np.arange(self.n)).tolist()]
         for id_ in (_EVERYONE, _PLACED):
-            verifier.fold(_license(id_, [ueid for ueid, mine in zip(names, licenses, strict=True) if mine == id_]))
+            verifier.fold(_license(id_, [ueid for ueid, mine in zip(names, ids, strict=True) if mine == id_]))
+        self._grant(verifier, names, ids)
+        verifier.fold(self._challenges())
+
+    def _grant(self, verifier: Verifier, names: list[bytes], ids: list[bytes]) -> None:
         digests = self.grants.tobytes()
-        for row, (ueid, id_) in enumerate(zip(names, licenses, strict=True)):
+        for row, (ueid, id_) in enumerate(zip(names, ids, strict=True)):
             terms = Grant("bench", _S + 86_400, _S - 3_600, ueid, id_, 1, BUDGET)
             verifier.trust.register_grant(digests[32 * row : 32 * row + 32], terms)
-        verifier.fold(self._challenges())
 
     def _marks(self) -> Iterator[bytes]:
         for (name, place, _), key in zip(LANDMARKS, self.landmarks, strict=True):

@@ -190,12 +190,17 @@ def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: 
     if not cases:
         nothing = np.full((len(claims), len(trust.landmarks.rows)), np.nan)
         return Ranged(nothing, nothing, nothing, ())
-    reasons = _reasons(cases, keys, trust)
+    return _proven((len(claims), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
+
+
+def _proven(
+    shape: tuple[int, int], cases: Sequence[_Case], reasons: NDArray[np.uint16], trust: Trust, now: int
+) -> Ranged:
+    """Return what timings prove of N rows by L landmarks, and which of them count for nothing."""
     met = [case for case, reason in zip(cases, reasons.tolist(), strict=True) if reason == Reason.MET]
     at = np.array([(case.row, case.seen.landmark) for case in met], dtype=np.int64).reshape(-1, 2)
     trips = np.array([(case.seen.timing.rtt_ns, case.seen.drift_ppm) for case in met], dtype=np.float64).reshape(-1, 2)
     ages = now - np.array([case.seen.begin for case in met], dtype=np.float64)
-    shape = (len(claims), len(trust.landmarks.rows))
     return Ranged(
         _longest(shape, at, np.ceil(trips[:, 0] * (1 + trips[:, 1] / MILLION))),
         _longest(shape, at, np.maximum(ages, 0) + trust.policy.slack_ms),
