@@ -34,7 +34,7 @@ from hem.log import (
 )
 from hem.rules import pack_from, products_from
 from hem.store import Objects
-from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
+from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.witness import AddCheckpoint, Witness
 from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
 from protocols.cbor import WireError
@@ -138,6 +138,7 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "signer": lambda data: reference_signer(data, [], NOW),
     "license-text": lambda data: license_from_text(data.decode(errors="replace"), "text"),
     "rule-pack": lambda data: pack_from(data, "pack"),
+    "pack-on-record": lambda data: Trust().admit(entries.Entry(entries.Kind.RULE_PACK, 0, (data,))),
     "products": lambda data: products_from(data, "products"),
     "owners": lambda data: owners_from(data, "owners"),
     "inventory": lambda data: read_inventory(data.decode(errors="replace"), numbering()),
