@@ -42,9 +42,9 @@ APART_S = 60  # between the two pieces of evidence of a chip
 _NOW_S = NOW // 1000
 _NAME = "bench.hem"
 _VERIFIER = ed25519.Ed25519PrivateKey.from_private_bytes(b"v" * 32)
-_ISSUER = ed25519.Ed25519PrivateKey.from_private_bytes(b"i" * 32)
-_MODEL, _OEM, _LICENSE = b"bench-1", b"\x00\x7f\x59", b"L" * 16
-_BUDGET, _CYCLES_PER_S = 10**13, 10**9  # cycles; a million such budgets still fit 64 bits
+ISSUER = ed25519.Ed25519PrivateKey.from_private_bytes(b"i" * 32)
+MODEL, OEM, _LICENSE = b"bench-1", b"\x00\x7f\x59", b"L" * 16
+BUDGET, _CYCLES_PER_S = 10**13, 10**9  # cycles; a million such budgets still fit 64 bits
 _PEAKS = Meter(2 * _CYCLES_PER_S, 10**9, 1_000, 10**8)
 _FIRMWARE = tuple(
     Component(name, hashlib.sha256(name.encode()).digest(), 7) for name in ("rom", "loader", "runtime", "microcode")
@@ -100,11 +100,11 @@ class Fleet:
 def make(n: int, algorithm: int = keys.EDDSA) -> Fleet:
     """Return a fleet of `n` chips, the same bytes each time for the algorithms that sign deterministically."""
     chips = _chips_of(n, algorithm)
-    issued = [_challenge(number).signed(_VERIFIER) for number in (1, 2)]
+    issued = [challenge(number).signed(_VERIFIER) for number in (1, 2)]
     registry = [
-        encode(Kind.GENESIS, NOW, _NAME, _public(_VERIFIER), _public(_ISSUER), Policy()),
-        encode(Kind.REFERENCE, NOW, _reference().signed(_ISSUER), b""),
-        *(encode(Kind.ENDORSED, NOW, c.ueid, SIMULATED, c.cose_key, _OEM, _MODEL, (b"no chain",)) for c in chips),
+        encode(Kind.GENESIS, NOW, _NAME, _public(_VERIFIER), _public(ISSUER), Policy()),
+        encode(Kind.REFERENCE, NOW, _reference().signed(ISSUER), b""),
+        *(encode(Kind.ENDORSED, NOW, c.ueid, SIMULATED, c.cose_key, OEM, MODEL, (b"no chain",)) for c in chips),
         *_license_entries(sorted(chip.ueid for chip in chips)),
         *(encode(Kind.GRANT, NOW, chip.grant) for chip in chips),
         *(encode(Kind.CHALLENGE, NOW, message) for message in issued),
@@ -136,7 +136,7 @@ def _chip(algorithm: int, number: int) -> Chip:
     seed, key = _seed(number), private_key(number, algorithm)
     ueid = b"\x01" + hashlib.sha256(seed).digest()[:16]
     expires = _NOW_S + 86_400
-    grant = Grant(_NAME, expires, _NOW_S - 3_600, ueid, _LICENSE, 1, _BUDGET).signed(_ISSUER)
+    grant = Grant(_NAME, expires, _NOW_S - 3_600, ueid, _LICENSE, 1, BUDGET).signed(ISSUER)
     first = _evidence(ueid, seed, cose.digest(grant), number)
     message = first.signed(key)
     second = _later(first, cose.digest(message))
@@ -148,8 +148,8 @@ def _evidence(ueid: bytes, seed: bytes, grant: bytes, number: int) -> Evidence:
     return Evidence(
         nonce=nonce(1),
         ueid=ueid,
-        oemid=_OEM,
-        hwmodel=_MODEL,
+        oemid=OEM,
+        hwmodel=MODEL,
         uptime=86_400 + number,
         dbgstat=1,
         bootcount=3,
@@ -162,7 +162,7 @@ def _evidence(ueid: bytes, seed: bytes, grant: bytes, number: int) -> Evidence:
         meter=Meter(2 * spent, 10**13, 10**8, 10**11),
         hwversion=("1.0",),
         location=Gnss(48.137, 11.575, 25.0),
-        grant=GrantState(_LICENSE, 1, grant, spent, _BUDGET - spent),
+        grant=GrantState(_LICENSE, 1, grant, spent, BUDGET - spent),
         purpose="training",
         tamper=0,
     )
@@ -190,14 +190,15 @@ def nonce(number: int) -> bytes:
     return hashlib.sha256(b"benchmark challenge %d" % number).digest()
 
 
-def _challenge(number: int) -> Challenge:
+def challenge(number: int) -> Challenge:
+    """Return the first (1) or the open challenge (2)."""
     issued = _NOW_S - (APART_S if number == 1 else 0)
     drawn = nonce(number)
     return Challenge(_NAME, issued + 600, issued, drawn[:16], drawn, Audience(EVERY_CHIP, b""), number, ATTEST)
 
 
 def _reference() -> ReferenceValues:
-    return ReferenceValues(_NAME, _NOW_S, _MODEL, _PEAKS, _FIRMWARE)
+    return ReferenceValues(_NAME, _NOW_S, MODEL, _PEAKS, _FIRMWARE)
 
 
 def _license_entries(ueids: list[bytes]) -> Iterator[bytes]:
@@ -213,11 +214,11 @@ def _license_entries(ueids: list[bytes]) -> Iterator[bytes]:
         device_class=SIMULATED,
         countries=(),  # no limit on location, so a verdict can be affirming
         sites=(),
-        budget=_BUDGET * len(ueids),
+        budget=BUDGET * len(ueids),
         svn_floor=5,
         debug_allowed=False,
     )
-    yield encode(Kind.LICENSE, NOW, terms.signed(_ISSUER))
+    yield encode(Kind.LICENSE, NOW, terms.signed(ISSUER))
     for piece, start in enumerate(range(0, len(ueids), UEIDS_A_PIECE)):
         part = b"".join(ueids[start : start + UEIDS_A_PIECE])
         yield encode(Kind.DEVICE_SET, NOW, _LICENSE, 1, piece, part)

@@ -167,13 +167,13 @@ def test_term_meter(benchmark: BenchmarkFixture, judged: Judged) -> None:
 
 def test_claimed_grants(benchmark: BenchmarkFixture, judged: Judged) -> None:
     """Find each row's grant in the ledger."""
-    ledger = benchmark(judged.verifier.trust.claimed_grants, judged.claims.columns.grant_digest)
+    ledger = benchmark(judged.verifier.trust.claimed_grants, judged.claims.columns.grant_digest, judged.claims.chip)
     assert np.array_equal(ledger["chip"], judged.claims.chip)
 
 
 def test_term_grant(benchmark: BenchmarkFixture, judged: Judged) -> None:
     """Judge the term `grant`, the ledger's rows at hand."""
-    ledger = judged.verifier.trust.claimed_grants(judged.claims.columns.grant_digest)
+    ledger = judged.verifier.trust.claimed_grants(judged.claims.columns.grant_digest, judged.claims.chip)
     assert met(benchmark(license.granted, judged.claims, judged.standing, judged.before, ledger, fleet.NOW, Policy()))
 
 

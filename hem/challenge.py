@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import Claims
-from hem.state import State
+from hem.model import Claims, select
+from hem.state import State, distinct
 from protocols.messages import Audience, Challenge
 
 NONCE_BITS = 256  # all of them random
@@ -70,12 +70,12 @@ def fresh(
     open_ = now <= state.expires_ms(challenge)
     unused = known & asked & open_ & ~state.answered(challenge, claims.chip)
     unused[unused] = _first_of_each(challenge[unused], claims.chip[unused])
-    reasons = np.select(
+    reasons = select(
         [~known, ~asked, ~open_, ~unused],
         [Reason.CHALLENGE_UNKNOWN, Reason.CHALLENGE_AUDIENCE, Reason.CHALLENGE_EXPIRED, Reason.NONCE_USED],
         default=Reason.MET,
     )
-    return reasons.astype(np.uint16), challenge
+    return reasons, challenge
 
 
 def recent(
@@ -94,20 +94,22 @@ def recent(
     """
     if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
         return np.full(len(standing), Reason.MET, dtype=np.uint16)
-    limited = np.flatnonzero(accepted & (standing["max_age_ms"] > 0))
+    limited = (accepted & (standing["max_age_ms"] > 0)).nonzero()[0]
     old = np.zeros(len(standing), dtype=np.bool_)
     if len(limited):
         age = np.maximum(now - state.asked_ms(challenge[limited]), 0).astype(np.uint64)
         old[limited] = age > standing["max_age_ms"][limited]
-    return np.select(
+    return select(
         [old, accepted & (standing["nonce_bits"] > NONCE_BITS)],
         [Reason.EVIDENCE_TOO_OLD, Reason.NONCE_TOO_SHORT],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def _first_of_each(challenge: NDArray[np.int64], chip: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return where a (challenge, chip) pair stands for the first time."""
+    if distinct(chip):
+        return np.ones(len(chip), dtype=np.bool_)
     first = np.zeros(len(chip), dtype=np.bool_)
     if len(chip):
         _, index = np.unique(challenge * (chip.max() + 1) + chip, return_index=True)

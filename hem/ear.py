@@ -56,11 +56,13 @@ def result_of(
     build: str,
     now: int,
     valid_s: int,
+    rule_pack: str | None = None,
 ) -> Result:
     """Return the result that a log entry comes to.
 
-    Its policy is named by the log entries before it: nothing else decides a verdict. It expires so long after it was
-    judged, not after it was written: an old verdict must not be made young by writing it again.
+    Its policy is named by the log entries before it: nothing else decides a verdict. The rule pack that the license
+    rests on is one of them, and is named beside them. It expires so long after it was judged, not after it was written:
+    an old verdict must not be made young by writing it again.
 
     Args:
         entry: which one, and what it says.
@@ -70,14 +72,16 @@ def result_of(
         build: of the verifier's software.
         now: milliseconds.
         valid_s: seconds.
+        rule_pack: its id and digest; None: the license names none.
     """
     tier, vector = appraised(entry.reasons)
     policy = f"tag:hem.example,2026:log:{entry.log}:{entry.number}"
+    policies = (policy,) if rule_pack is None else (policy, f"tag:hem.example,2026:rule-pack:{rule_pack}")
     ueid, nonce = named
     return Result(
         issued=now // 1000,
         verifier=VerifierId(DEVELOPER, build),
-        appraisals={CHIP: Appraisal(tier, vector, (policy,), nonce, ueid, entry)},
+        appraisals={CHIP: Appraisal(tier, vector, policies, nonce, ueid, entry)},
         issuer=issuer,
         expires=entry.time // 1000 + valid_s,
         status=tier,

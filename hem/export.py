@@ -12,8 +12,10 @@ from hem.ear import result_of
 from hem.evidence import messages, named
 from hem.log.receipt import SignedRoot, inclusion_paths, sign_root
 from hem.model import CHUNK, Tier
+from hem.results import LegalBasis
 from hem.store import Log
-from hem.workspace import entry_at, open_log, signers
+from hem.trust import Trust
+from hem.workspace import begin, entry_at, open_log, signers
 from protocols.ear import Signer
 from protocols.entries import Entry, Kind
 from protocols.judged import LogEntry, SitedEntry
@@ -31,12 +33,32 @@ class Written(NamedTuple):
     token: bytes
 
 
+class _Law:
+    """Which rule pack the license of a chip rested on, as a log goes on."""
+
+    def __init__(self, logged: Sequence[bytes], directory: Path) -> None:
+        self._logged = logged
+        self._known = 0
+        self._verifier = begin(directory, Trust())
+
+    def at(self, number: int, ueid: bytes, time: int) -> str | None:
+        """Return its id and digest before entry `number`, which is not before that of the last call; None: no pack."""
+        between = (entry_at(self._logged, n) for n in range(self._known, number))
+        self._verifier.take(entry for entry in between if entry.kind is not Kind.EVIDENCE)
+        self._known = number
+        trust = self._verifier.trust
+        license_ = trust.license_of(trust.chip(ueid))
+        told = None if license_ is None else LegalBasis.of(license_.terms, trust, time)
+        return None if told is None else told.address
+
+
 class Exporter:
     """A log as it stands, with the keys that sign results of it and their receipts."""
 
     def __init__(self, opened: Log, directory: Path) -> None:
         """Read all entries of `opened`, the log of the workspace in `directory`."""
         self.verifier, key, signer = signers(directory)
+        self._directory = directory
         self._signer = Signer(key)
         self._root = sign_root(opened.tree, signer)
         self.logged = list(opened.entries())
@@ -55,7 +77,7 @@ class Exporter:
         """Yield the result of each of these entries, all of which are evidence.
 
         Args:
-            numbers: of entries.
+            numbers: of entries, rising.
             form: CWT or JWT.
             now: milliseconds.
             valid_s: how long a result holds after it was judged, seconds.
@@ -63,11 +85,15 @@ class Exporter:
         write: Callable[..., bytes] = {CWT: self._signer.cwt, JWT: self._signer.jwt}[form]
         leaves = log.hash_entries(self.logged)
         paths = inclusion_paths(leaves, numbers, self._root.checkpoint.root)
+        law = _Law(self.logged, self._directory)
         for number, entry, names, path in zip(numbers, *self._read(numbers), paths, strict=True):
             evidence, *judged = entry.fields
             kind = SitedEntry if len(judged) > 1 else LogEntry
             from_log = kind(self._root.checkpoint.origin, number, entry.time, *judged)
-            result = result_of(from_log, evidence, names, issuer=self.verifier, build=BUILD, now=now, valid_s=valid_s)
+            result = result_of(
+                from_log, evidence, names, issuer=self.verifier, build=BUILD, now=now, valid_s=valid_s,
+                rule_pack=law.at(number, names[0], entry.time),
+            )  # fmt: skip
             token = write(result, [self._root.inclusion(number, path)])
             yield Written(number, names[0], Tier(result.status or 0), token)
 

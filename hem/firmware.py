@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import cbor2
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import VERDICTS, Claims
+from hem.model import MET, VERDICTS, Claims, select
 from protocols.messages import ReferenceValues
 from protocols.terms import Firmware
 
+_OUTCOME = np.dtype([("reason", "u2"), ("lowest", "u8"), ("model", "i8")])
 DEBUG_ENABLED = 0  # dbgstat, RFC 9711 section 4.2.9
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -36,35 +38,45 @@ def firmware(
         demands: what licenses ask beside, by their row, where `standing` has `asks_firmware`.
     """
     columns = claims.columns
-    both = columns.hwmodel.astype(np.uint64) << np.uint64(32) | columns.components
-    pairs, place = np.unique(both, return_inverse=True)
     strings = columns.strings
-    outcomes = [_measure(strings[pair >> 32], strings[pair & 0xFFFFFFFF], references) for pair in pairs.tolist()]
-    reasons = np.array([reason for reason, _ in outcomes], dtype=np.uint16)[place]
-    lowest = np.array([svn for _, svn in outcomes], dtype=np.uint64)[place]
-    numbers = np.array([models.get(name, -1) for name in columns.strings], dtype=np.int64)[columns.hwmodel]
-    below = (reasons == Reason.MET) & (lowest < standing["svn_floor"])
+    # Chips of one firmware set stand side by side, more or less: each run is looked up, and each set measured once.
+    begins = np.ones(len(claims), dtype=np.bool_)
+    begins[1:] = columns.hwmodel[1:] != columns.hwmodel[:-1]
+    begins[1:] |= columns.components[1:] != columns.components[:-1]
+    pairs = list(zip(columns.hwmodel[begins].tolist(), columns.components[begins].tolist(), strict=True))
+    known = {pair: _measure(strings[pair[0]], strings[pair[1]], references, models) for pair in set(pairs)}
+    outcomes = np.array([known[pair] for pair in pairs], dtype=_OUTCOME).take(begins.cumsum() - 1)
+    reasons, lowest, numbers = outcomes["reason"], outcomes["lowest"], outcomes["model"]
+    below = (reasons == MET) & (lowest < standing["svn_floor"])
     if standing["asks_firmware"].any():
         reasons = _worse(reasons, _demanded(claims, standing, demands))
-    return np.select(
+    return select(
         [columns.tamper != 0, numbers != standing["hwmodel"], below],
-        [np.uint16(Reason.TAMPERED), np.uint16(Reason.HARDWARE_MODEL), np.uint16(Reason.SVN_BELOW_FLOOR)],
+        [Reason.TAMPERED, Reason.HARDWARE_MODEL, Reason.SVN_BELOW_FLOOR],
         default=reasons,
-    ).astype(np.uint16)
+    )
 
 
-def _measure(model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues]) -> tuple[Reason, int]:
-    """Return the reason for one firmware set, and its lowest security version."""
-    reference = references.get(model)
+def _measure(
+    model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
+) -> tuple[Reason, int, int]:
+    """Return the reason for one firmware set, its lowest security version, and the number of its model."""
+    reference, number = references.get(model), models.get(model, -1)
     if not parts or reference is None:
-        return Reason.NO_REFERENCE_VALUES, 0
-    measured = {(name, digest, svn) for name, digest, svn in cbor2.loads(parts)}
+        return Reason.NO_REFERENCE_VALUES, 0, number
+    measured = _parts(parts)
     lowest = min(svn for _, _, svn in measured)
     if not measured <= set(reference.components):
-        return Reason.MEASUREMENT_UNKNOWN, lowest
+        return Reason.MEASUREMENT_UNKNOWN, lowest, number
     if {name for name, _, _ in measured} != {component.name for component in reference.components}:
-        return Reason.COMPONENT_MISSING, lowest
-    return Reason.MET, lowest
+        return Reason.COMPONENT_MISSING, lowest, number
+    return Reason.MET, lowest, number
+
+
+@lru_cache(maxsize=1_024)
+def _parts(encoded: bytes) -> frozenset[tuple[str, bytes, int]]:
+    """Return the components of a measured boot: few sets, and each of them in every batch."""
+    return frozenset((name, digest, svn) for name, digest, svn in cbor2.loads(encoded))
 
 
 def _demanded(claims: Claims, standing: NDArray[np.void], demands: Mapping[int, Firmware]) -> NDArray[np.uint16]:
@@ -121,4 +133,4 @@ def _worse(reasons: NDArray[np.uint16], more: NDArray[np.uint16]) -> NDArray[np.
 def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
     """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
     enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
-    return np.where(enabled, Reason.DEBUG_ENABLED, Reason.MET).astype(np.uint16)
+    return np.where(enabled, np.uint16(Reason.DEBUG_ENABLED), np.uint16(Reason.MET))

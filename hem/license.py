@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hem.core import Columns
 from hem.errors import Reason, Verdict
-from hem.model import VERDICTS, Claims, elapsed_ms
+from hem.model import VERDICTS, Claims, elapsed_ms, select
 from hem.trust import NO_GRANT
 from protocols.entries import Policy
 
@@ -26,7 +26,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
     """
     further = [found for found in further if found.any()]  # most batches have nothing to add
     failed = [VERDICTS[found] == Verdict.FAIL for found in further]
-    return np.select(
+    return select(
         [
             standing["license"] < 0,
             now < standing["not_before"],
@@ -46,7 +46,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
             Reason.TERMS_NOT_CHECKED,
         ],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def granted(
@@ -73,7 +73,7 @@ def granted(
     as_issued = _same(columns.grant_license, ledger["license_id"]) & (columns.grant_sequence == ledger["sequence"])
     spent, remaining = columns.grant_spent, columns.grant_remaining
     same_grant = (columns.grant_digest == before["grant_digest"]).all(axis=1) & (before["time"] > 0)
-    return np.select(
+    return select(
         [
             standing["license"] < 0,
             standing["budget"] == 0,
@@ -99,7 +99,7 @@ def granted(
             Reason.SPENDING_HIDDEN,
         ],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def _same(column: NDArray[np.uint8], ids: NDArray[np.void]) -> NDArray[np.bool_]:

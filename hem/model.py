@@ -1,6 +1,6 @@
 """The frozen types that travel down the line. A value is N rows; one piece of evidence is N = 1."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -13,6 +13,7 @@ from hem.errors import REASONS, HemError, Reason, Verdict
 from protocols.entries import Basis
 
 CHUNK = 16_384  # rows that are judged at once: they bound the memory
+MET, PASS = int(Reason.MET), int(Verdict.PASS)  # a column takes longer to compare with an enum than all its rows
 
 
 class Term(IntEnum):
@@ -177,8 +178,40 @@ def verdict_table() -> NDArray[np.uint8]:
 
 
 VERDICTS = verdict_table()
+
+
+def select(
+    conditions: Sequence[NDArray[np.bool_] | np.bool_],
+    reasons: Sequence[Reason | NDArray[np.uint16]],
+    default: Reason | NDArray[np.uint16] = Reason.MET,
+) -> NDArray[np.uint16]:
+    """Return the reason of the first condition that holds in each of N rows, `default` where none does.
+
+    `np.select` does the same at twenty times the cost for one row, and four times that for a chunk in which few fail.
+    """
+    found = np.empty(np.shape(conditions[0]), dtype=np.uint16)
+    found[:] = default
+    for condition, reason in zip(reversed(conditions), reversed(reasons), strict=True):
+        found[condition] = reason[condition] if isinstance(reason, np.ndarray) else reason
+    return found
+
+
 # Seen by verdict, from the worst: which decides the tier of a row.
 TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
+
+
+def tiers(terms: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return the tier of each row of an (N, terms) table of reasons: that of its worst term."""
+    return np.asarray(TIER_OF_WORST[VERDICTS[terms].max(axis=1, initial=0)])
+
+
+def leading(terms: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the one reason that stands for each row: of the first term with the worst verdict, MET if all pass."""
+    verdicts = VERDICTS[terms]
+    worst = verdicts.max(axis=1, initial=0)
+    first = (verdicts == worst[:, None]).argmax(axis=1)
+    named = np.take_along_axis(terms, first[:, None], axis=1)[:, 0]
+    return np.where(worst == Verdict.PASS, np.uint16(Reason.MET), named)
 
 
 class Row(NamedTuple):
@@ -295,18 +328,12 @@ class AttestationResults:
     @property
     def tier(self) -> NDArray[np.uint8]:
         """Return the tier of each row: a refusal or a failed term contraindicates, an open term leaves none."""
-        worst = VERDICTS[self.terms].max(axis=1, initial=0)
-        return np.where(self.claims.authentic, TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
+        return np.where(self.claims.authentic, tiers(self.terms), np.uint8(Tier.CONTRAINDICATED))
 
     @property
     def reason(self) -> NDArray[np.uint16]:
         """Return the one reason that stands for each row (see `Row`)."""
-        verdicts = VERDICTS[self.terms]
-        worst = verdicts.max(axis=1, initial=0)
-        first = (verdicts == worst[:, None]).argmax(axis=1)
-        named = np.take_along_axis(self.terms, first[:, None], axis=1)[:, 0]
-        named = np.where(worst == Verdict.PASS, np.uint16(Reason.MET), named)
-        return np.where(self.claims.authentic, named, self.claims.refusal)
+        return np.where(self.claims.authentic, leading(self.terms), self.claims.refusal)
 
     def require(self) -> None:
         """Return if every row is affirming.

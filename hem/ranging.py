@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hem import core
 from hem.errors import Reason, WorkspaceError
-from hem.model import Claims
+from hem.model import Claims, select
 from hem.state import State
 from hem.trust import Trust
 from protocols.cbor import WireError
@@ -183,16 +183,24 @@ def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: 
     """
     keys: list[bytes] = []
     cases: list[_Case] = []
-    for row in np.flatnonzero(accepted & (claims.columns.ranging > 0)).tolist():
+    for row in (accepted & (claims.columns.ranging > 0)).nonzero()[0].tolist():
         key, signed = _opened(claims, row)
         cases += _cases(claims, row, (len(keys), key), signed, reports, trust)
         keys.append(key)
-    reasons = _reasons(cases, keys, trust)
+    if not cases:
+        nothing = np.full((len(claims), len(trust.landmarks.rows)), np.nan)
+        return Ranged(nothing, nothing, nothing, ())
+    return _proven((len(claims), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
+
+
+def _proven(
+    shape: tuple[int, int], cases: Sequence[_Case], reasons: NDArray[np.uint16], trust: Trust, now: int
+) -> Ranged:
+    """Return what timings prove of N rows by L landmarks, and which of them count for nothing."""
     met = [case for case, reason in zip(cases, reasons.tolist(), strict=True) if reason == Reason.MET]
     at = np.array([(case.row, case.seen.landmark) for case in met], dtype=np.int64).reshape(-1, 2)
     trips = np.array([(case.seen.timing.rtt_ns, case.seen.drift_ppm) for case in met], dtype=np.float64).reshape(-1, 2)
     ages = now - np.array([case.seen.begin for case in met], dtype=np.float64)
-    shape = (len(claims), len(trust.landmarks.rows))
     return Ranged(
         _longest(shape, at, np.ceil(trips[:, 0] * (1 + trips[:, 1] / MILLION))),
         _longest(shape, at, np.maximum(ages, 0) + trust.policy.slack_ms),
@@ -242,7 +250,7 @@ def _reasons(cases: Sequence[_Case], keys: Sequence[bytes], trust: Trust) -> NDA
     committed = np.array([case.as_committed for case in cases], dtype=np.bool_)
     signed = np.array([case.as_signed for case in cases], dtype=np.bool_)
     keyed = _keyed(cases, keys)
-    return np.select(
+    return select(
         [revoked, ~committed, ~keyed, ~signed],
         [
             Reason.LANDMARK_REVOKED,
@@ -251,7 +259,7 @@ def _reasons(cases: Sequence[_Case], keys: Sequence[bytes], trust: Trust) -> NDA
             Reason.PROBE_NOT_SIGNED,
         ],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def _keyed(cases: Sequence[_Case], keys: Sequence[bytes]) -> NDArray[np.bool_]:
@@ -267,7 +275,7 @@ def _keyed(cases: Sequence[_Case], keys: Sequence[bytes]) -> NDArray[np.bool_]:
         _columns([timing.macs for timing in timings], MAC_BYTES),
     )
     starts = np.cumsum(counts) - counts
-    return np.logical_and.reduceat(good, starts) if len(cases) else np.zeros(0, dtype=np.bool_)
+    return np.logical_and.reduceat(good, starts)
 
 
 def _columns(parts: Sequence[bytes], width: int) -> NDArray[np.uint8]:

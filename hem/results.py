@@ -8,11 +8,12 @@ import cbor2
 import numpy as np
 
 from hem.errors import REASONS, Reason, Verdict
-from hem.model import METERS, AttestationResults
-from hem.trust import Trust
+from hem.model import METERS, AttestationResults, Term
+from hem.trust import Trust, grounds
 from hem.trust.terms import OPEN_OF_CHIPS, announced, open_terms
 from protocols.cbor import MAX_MESSAGE
 from protocols.entries import encode_evidence, with_site
+from protocols.messages import License
 from protocols.terms import Exclusions
 
 CLASS_NAMES = ("simulated", "dev", "production")
@@ -28,6 +29,7 @@ class Explained(NamedTuple):
     expected: str
     got: str
     look: str
+    rests_on: str = ""  # the rule pack, of the term `license`
 
 
 class Outcome(NamedTuple):
@@ -77,7 +79,60 @@ def explain(results: AttestationResults, row: int, trust: Trust) -> list[Explain
     case = _Case(results, row, trust)
     if refusal is not Reason.MET:
         return [_explained("decode" if refusal < _DECODED else "verify", refusal, case)]
-    return [_explained(term.name.lower(), reason, case) for term, (_, reason) in results[row].terms.items()]
+    told = [_explained(term.name.lower(), reason, case) for term, (_, reason) in results[row].terms.items()]
+    told[Term.LICENSE] = told[Term.LICENSE]._replace(rests_on=_rests_on(case))
+    return told
+
+
+class LegalBasis(NamedTuple):
+    """What the verdicts under one license rest on in law, with whether the sources at hand confirm it."""
+
+    license: str
+    reason: str
+    rule_pack: str | None
+    sha256: str | None
+    status: str | None  # of the rule on the day; None: the pack is not on record, or had no status yet
+    since: str | None
+    verified: bool | None
+    source: str | None
+    known_to: str | None  # what came later is not in the pack
+
+    @classmethod
+    def of(cls, terms: License, trust: Trust, now: int) -> "LegalBasis | None":
+        """Return the legal basis of a license at `now` (ms); None if it names none."""
+        told = terms.legal_basis
+        if told is None:
+            return None
+        reason, pack, status = grounds(terms, trust.packs, now)
+        digest = None if told.rule_pack_digest is None else told.rule_pack_digest.hex()
+        return cls(
+            license=terms.license_id.hex(),
+            reason=reason.name,
+            rule_pack=told.rule_pack if pack is None else pack.id,
+            sha256=digest,
+            status=None if status is None else status.status,
+            since=None if status is None else str(status.since),
+            verified=None if status is None else status.verified,
+            source=None if status is None else status.source,
+            known_to=None if pack is None else str(pack.known_to),
+        )
+
+    @property
+    def address(self) -> str | None:
+        """Return what a verdict names: the pack with its digest; None where the license names no digest."""
+        return None if self.sha256 is None else f"{self.rule_pack or 'pack'}@sha256:{self.sha256}"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.sha256 is None:
+            return f"{self.rule_pack or 'a rule pack'}, of no digest"
+        pack = self.address
+        if self.known_to is None:
+            return f"{pack}, not on record"
+        if self.status is None:
+            return f"{pack}, without a status yet; sources read up to {self.known_to}"
+        mark = "verified" if self.verified else "unverified"
+        return f"{pack}, {self.status} since {self.since} ({mark}); sources read up to {self.known_to}"
 
 
 def _explained(term: str, reason: Reason, case: "_Case") -> Explained:
@@ -184,6 +239,16 @@ def _countries(case: _Case) -> str:
     barred = [*(out.countries or ()), *(zone.name for zone in out.zones or ())]
     but = f", and excludes {', '.join(barred)}" * bool(barred)
     return f"no proof; the license allows {', '.join(places) or 'any place'}{but}"
+
+
+def _rests_on(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    told = LegalBasis.of(license_row.terms, case.trust, case.results.now) if license_row else None
+    return str(told or "")
+
+
+def _basis(case: _Case) -> str:
+    return _rests_on(case) or "a license that names none"
 
 
 def _open_terms(case: _Case) -> str:
@@ -322,6 +387,7 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,
     Reason.TERMS_NOT_CHECKED: _open_terms,
+    **dict.fromkeys((one for one in Reason if one.name.startswith("BASIS_")), _basis),
     Reason.EVIDENCE_TOO_OLD: _age,
     Reason.NONCE_TOO_SHORT: lambda case: f"256 bits, the license asks for {case.asks('nonce_bits')}",
     Reason.REPORT_LATE: _reported,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import belongs
+from hem.model import belongs, select
 from hem.state import State
 from hem.trust import Trust
 
@@ -44,7 +44,7 @@ def punctual(
         return reasons
     since = _since(standing, before, now)
     late = accepted & (standing["interval_ms"] > 0) & (_elapsed(since, now) > standing["limit_ms"])
-    rows = np.flatnonzero(late)
+    rows = late.nonzero()[0]
     if len(rows):
         unheard = _unanswered(standing[rows], since[rows], chips[rows], state, np.full(len(rows), now, np.uint64))
         reasons[rows] = np.where(unheard >= 0, Reason.REPORT_LATE, Reason.REPORT_NOT_ASKED)
@@ -84,7 +84,7 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
     unheard = _unanswered(standing, since, chips, state, ends)
     elapsed, asked = _elapsed(since, ends), unheard >= 0
     within = elapsed <= standing["interval_ms"]
-    reasons = np.select(
+    reasons = select(
         [
             away & (_elapsed(_heard(standing, before), ends) > standing["interval_ms"]),
             within & asked,
@@ -104,7 +104,7 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
             Reason.NEVER_ATTESTED,
         ],
         default=Reason.CHIP_SILENT,
-    ).astype(np.uint16)
+    )
     ueids = [*trust.ueids, *absent]
     return Silence([ueids[row] for row in due], reasons, standing, before["time"], since, unheard)
 

@@ -13,6 +13,12 @@ from hem.core import Columns
 from hem.model import LAST, METERS
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
+# A challenge: whom it asks, and when it was logged and is over, in milliseconds.
+_ISSUED = np.dtype([("kind", "i8"), ("audience", "i8"), ("expires_ms", "i8"), ("asked_ms", "i8")])
+
+
+_FROM_COLUMNS = tuple(name for name in LAST.names or () if name not in ("time", "site", "site_ms"))
+
 
 class Step(NamedTuple):
     """What accepted rows change: the last evidence of the chips they came from, and who answered what."""
@@ -39,8 +45,7 @@ class State:
         self.sequence = 0  # of the newest challenge
         self.challenges: list[Challenge] = []
         self._rows: dict[bytes, int] = {}
-        self._audience_rows: list[int] = []
-        self._asked_ms: list[int] = []
+        self._issued = np.array([(-1, -1, 0, 0)], dtype=_ISSUED)  # the last row, and so row -1, is no challenge
         self._last = np.zeros(0, dtype=LAST)
         self._answered: list[NDArray[np.bool_]] = []
         self._stale: set[bytes] = set()
@@ -48,36 +53,41 @@ class State:
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
         self._grow(int(chips.max(initial=-1)) + 1)
-        records = self._last[np.maximum(chips, 0)] if len(self._last) else np.zeros(len(chips), dtype=LAST)
-        records[chips < 0] = np.zeros(1, dtype=LAST)[0]
-        return records
+        # Whole records: an index would go through them field by field, at ten times the cost.
+        records = self._last.take(chips, mode="clip") if len(self._last) else np.zeros(len(chips), dtype=LAST)
+        strangers = (chips < 0).nonzero()[0]
+        if len(strangers):
+            records[strangers] = np.zeros(1, dtype=LAST)
+        return np.asarray(records)
 
     def admit_challenge(self, challenge: Challenge, audience_row: int, time: int) -> None:
         """Take in a challenge that was logged at `time` (ms); `audience_row` is the row of its chip or license."""
-        self._rows[challenge.nonce] = len(self.challenges)
+        row = self._rows[challenge.nonce] = len(self.challenges)
+        if row + 1 == len(self._issued):
+            self._issued = np.concatenate([self._issued[:-1], np.repeat(self._issued[-1:], row + 2)])
         self.challenges.append(challenge)
-        self._audience_rows.append(audience_row)
-        self._asked_ms.append(time)
+        self._issued[row] = challenge.audience.kind, audience_row, 1000 * challenge.expires, time
         self._answered.append(np.zeros(0, dtype=np.bool_))
         self.sequence = max(self.sequence, challenge.sequence)
 
     def challenge_rows(self, nonces: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the row of the challenge that drew each nonce, -1 unknown."""
-        keys = nonces.tobytes()
-        return np.fromiter(
-            (self._rows.get(keys[at : at + 32], -1) for at in range(0, len(keys), 32)), np.int64, len(nonces)
-        )
+        # Who answers one challenge stands side by side: each run is looked up once.
+        whole = np.ascontiguousarray(nonces).view("V32")[:, 0]
+        begins = np.ones(len(nonces), dtype=np.bool_)
+        begins[1:] = whole[1:] != whole[:-1]
+        found = [self._rows.get(nonce.tobytes(), -1) for nonce in nonces[begins]]
+        return np.asarray(np.array([*found, -1], dtype=np.int64)[np.cumsum(begins) - 1])
 
     def expires_ms(self, challenge: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each row's challenge expires, milliseconds; 0 for unknown ones."""
-        return np.array([*(1000 * one.expires for one in self.challenges), 0], dtype=np.int64)[challenge]
+        return np.asarray(self._issued["expires_ms"][challenge])
 
     def asks(
         self, challenge: NDArray[np.int64], chip: NDArray[np.int64], licenses: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Return where the challenge asks the chip: by UEID, by license, or as one of all."""
-        kinds = np.array([*(one.audience.kind for one in self.challenges), -1], dtype=np.int64)[challenge]
-        rows = np.array([*self._audience_rows, -1], dtype=np.int64)[challenge]
+        kinds, rows = self._issued["kind"][challenge], self._issued["audience"][challenge]
         mine = np.where(kinds == ONE_CHIP, rows == chip, rows == licenses)
         asked: NDArray[np.bool_] = (kinds == EVERY_CHIP) | ((rows >= 0) & mine)
         return asked
@@ -85,9 +95,12 @@ class State:
     def answered(self, challenge: NDArray[np.int64], chip: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return where an answer of the chip to the challenge was accepted before."""
         result = np.zeros(len(chip), dtype=np.bool_)
-        for row in np.unique(challenge[challenge >= 0]):
-            seen, here = self._answered[row], challenge == row
-            result[here] = np.isin(chip[here], np.flatnonzero(seen))
+        for row in _distinct(challenge):
+            if row < 0:
+                continue
+            seen, here = self._answered[row], ((challenge == row) & (chip >= 0)).nonzero()[0]
+            here = here[chip[here] < len(seen)]
+            result[here] = seen[chip[here]]
         return result
 
     def missed(
@@ -97,11 +110,9 @@ class State:
 
         It is over once it has expired, or is older than `patience`; both times in milliseconds.
         """
-        kinds = np.array([one.audience.kind for one in self.challenges], dtype=np.int64)
-        rows = np.array(self._audience_rows, dtype=np.int64)
-        times = zip(self.challenges, self._asked_ms, strict=True)
-        ends = (min(1000 * one.expires, asked + patience) for one, asked in times)
-        over = now > np.fromiter(ends, np.int64, len(self.challenges))
+        issued = self._issued[: len(self.challenges)]
+        kinds, rows = issued["kind"], issued["audience"]
+        over = now > np.minimum(issued["expires_ms"], issued["asked_ms"] + patience)
         newest = np.flatnonzero(over & (kinds == EVERY_CHIP)).max(initial=-1)
         found = np.full(len(chips), newest, dtype=np.int64)
         for one, whom in ((kinds == ONE_CHIP, chips), ((kinds != ONE_CHIP) & (kinds != EVERY_CHIP), licenses)):
@@ -111,7 +122,7 @@ class State:
 
     def asked_ms(self, challenge: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each row's challenge was logged, milliseconds; 0 for unknown ones."""
-        return np.array([*self._asked_ms, 0], dtype=np.int64)[challenge]
+        return np.asarray(self._issued["asked_ms"][challenge])
 
     def advance(
         self,
@@ -126,28 +137,30 @@ class State:
         A chip that stands in several accepted rows is taken in rounds, one row of each chip at a time, so each row
         sees what the row before it left. Rounds are bounded: a chip is accepted once per challenge.
         """
-        chips, place = np.unique(chip[accepted], return_inverse=True)
-        known = self.last(chips)
-        before = self.last(np.where(accepted, -1, chip))
-        rows = np.flatnonzero(accepted)
-        values = _records(columns, rows, time)
-        turn_of = turns(place)
-        for turn in range(int(turn_of.max(initial=-1)) + 1):
-            now = turn_of == turn
-            at = place[now]
-            before[rows[now]] = known[at]
-            known[at] = _merge(known[at], values[now])
-        answered = np.stack([challenge[accepted], chip[accepted]], axis=1)
-        return Step(before, chips, known, answered, *self._stale_rows(columns, ~accepted & (chip >= 0)))
+        rows = accepted.nonzero()[0]
+        chips, place = _numbered(chip.take(rows))
+        known, values = self.last(chips), _records(columns, time).take(rows)
+        before = np.zeros(len(chip), dtype=LAST)
+        stale = (~accepted & (chip >= 0)).nonzero()[0]
+        if len(stale):
+            before.put(stale, self.last(chip[stale]))
+        for now in [place] if len(chips) == len(rows) else _rounds(place):
+            at = place.take(now)
+            found = known.take(at)
+            before.put(rows.take(now), found)
+            known.put(at, _merge(found, values.take(now)))
+        answered = np.empty((len(rows), 2), dtype=np.int64)
+        answered[:, 0], answered[:, 1] = challenge.take(rows), chip.take(rows)
+        return Step(before, chips, known, answered, *self._stale_rows(columns, stale))
 
-    def _stale_rows(self, columns: Columns, stale: NDArray[np.bool_]) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
+    def _stale_rows(self, columns: Columns, stale: NDArray[np.int64]) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
         """Return the digests of stale rows, and which of them repeat one that is on record.
 
         Anyone can send an old message of a chip again. It gets on record once, so that strangers cannot fill the log.
         """
         new: set[bytes] = set()
         repeated = np.zeros(len(columns), dtype=np.bool_)
-        for row in np.flatnonzero(stale):
+        for row in stale:
             digest = columns.digest[row].tobytes()
             repeated[row] = digest in self._stale or digest in new
             new.add(digest)
@@ -155,14 +168,15 @@ class State:
 
     def commit(self, step: Step, time: int) -> None:
         """Take in a step whose entries are durable."""
-        self._last[step.chips] = step.after
+        self._last.put(step.chips, step.after)
         self.time = max(self.time, time)
         self._stale |= step.stale
-        for row in np.unique(step.answered[:, 0]):
+        for row in _distinct(step.answered[:, 0]):
             chips = step.answered[step.answered[:, 0] == row, 1]
             seen = self._answered[row]
             if len(seen) <= chips.max():
-                seen = np.concatenate([seen, np.zeros(int(chips.max()) + 1 - len(seen), dtype=np.bool_)])
+                more = max(int(chips.max()) + 1, 2 * len(seen)) - len(seen)
+                seen = np.concatenate([seen, np.zeros(more, dtype=np.bool_)])
             seen[chips] = True
             self._answered[row] = seen
 
@@ -172,26 +186,44 @@ class State:
             self._last = np.concatenate([self._last, spare])
 
 
-def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]) -> NDArray[np.void]:
-    """Return the LAST records of `rows`."""
-    records = np.zeros(len(rows), dtype=LAST)
-    records["time"] = time[rows]
-    for name in LAST.names or ():
-        if name not in ("time", "site", "site_ms"):
-            records[name] = getattr(columns, name)[rows]
+def distinct(numbers: NDArray[np.int64]) -> bool:
+    """Return whether no number is there twice."""
+    ordered = np.sort(numbers)
+    return bool((ordered[1:] != ordered[:-1]).all())
+
+
+def _distinct(numbers: NDArray[np.int64]) -> set[int]:
+    """Return which numbers there are; quick where equal ones stand side by side."""
+    begins = np.ones(len(numbers), dtype=np.bool_)
+    np.not_equal(numbers[1:], numbers[:-1], out=begins[1:])
+    return set(numbers[begins].tolist())
+
+
+def _numbered(chips: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which chips there are, each once, and which of these each row is of."""
+    if distinct(chips):
+        return chips, np.arange(len(chips))
+    return np.unique(chips, return_inverse=True)
+
+
+def _records(columns: Columns, time: NDArray[np.uint64]) -> NDArray[np.void]:
+    """Return the LAST records of N rows."""
+    records = np.empty(len(time), dtype=LAST)
+    records["time"] = time
+    for name in _FROM_COLUMNS:
+        records[name] = getattr(columns, name)
     return records
 
 
 def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the new records: the newest evidence, but high-water marks of the counters and the boot count.
+    """Make `values` the new records and return them: the newest evidence, but high-water marks of what only rises.
 
     A rolled-back chip stays below its mark at every later challenge, however often it answers.
     """
-    merged = values.copy()
     for name in (*METERS, "bootcount", "sequence"):
-        merged[name] = np.maximum(known[name], values[name])
-    merged["site"], merged["site_ms"] = known["site"], known["site_ms"]
-    return merged
+        np.maximum(known[name], values[name], out=values[name])
+    values["site"], values["site_ms"] = known["site"], known["site_ms"]
+    return values
 
 
 def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -202,6 +234,12 @@ def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[n
     ordered = keys[order]
     place = np.searchsorted(ordered, whom, side="right") - 1
     return np.where((place >= 0) & (ordered[place] == whom), numbers[order][place], -1)
+
+
+def _rounds(place: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return rows such that no place is in a round twice: first all that come first, then all that come second."""
+    turn_of = turns(place)
+    return [np.flatnonzero(turn_of == turn) for turn in range(int(turn_of.max(initial=-1)) + 1)]
 
 
 def turns(place: NDArray[np.int64]) -> NDArray[np.int64]:

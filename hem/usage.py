@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from hem.core import U64, Columns
 from hem.errors import Reason
-from hem.model import METERS, Claims, elapsed_ms
+from hem.model import METERS, Claims, elapsed_ms, select
 from protocols.entries import Policy
 
 _SECOND = 1000  # uptime comes in whole seconds, so it may be off by one
@@ -24,7 +24,7 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
     fork = (columns.sequence <= before["sequence"]) | (following & ~linked)
     rebooted = columns.bootcount != before["bootcount"]
     reseeded = (columns.bootseed != before["bootseed"]).any(axis=1)
-    return np.select(
+    return select(
         [
             first,
             fork,
@@ -42,7 +42,7 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
             Reason.CHAIN_GAP,
         ],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )
 
 
 def _uptime_agrees(columns: Columns, before: NDArray[np.void], now: int, policy: Policy) -> NDArray[np.bool_]:
@@ -66,16 +66,16 @@ def meter(claims: Claims, before: NDArray[np.void], peaks: U64, now: int, policy
         policy: its slack is added to the elapsed time.
     """
     allowed = elapsed_ms(before, now) * (1 + policy.clock_ppm / 1e6) + policy.slack_ms
-    back, fast = np.zeros(len(claims), dtype=np.bool_), np.zeros(len(claims), dtype=np.bool_)
+    counters, known = np.empty((2, len(METERS), len(claims)), dtype=np.uint64)
     for place, name in enumerate(METERS):
-        counter, known = getattr(claims.columns, name), before[name]
-        back |= counter < known
-        # A float keeps 53 bits: off by 1e-16 of the delta, while the slack is 1e-6 of it at the least.
-        delta = np.where(counter > known, counter - known, 0).astype(np.float64)
-        fast |= delta * 1000 > allowed * peaks[:, place].astype(np.float64)
+        counters[place], known[place] = getattr(claims.columns, name), before[name]
+    back = (counters < known).any(axis=0)
+    # A float keeps 53 bits: off by 1e-16 of the delta, while the slack is 1e-6 of it at the least.
+    delta = np.where(counters > known, counters - known, 0).astype(np.float64)
+    fast = (delta * 1000 > allowed * peaks.T.astype(np.float64)).any(axis=0)
     unknown = ~peaks.any(axis=1)
-    return np.select(
+    return select(
         [before["time"] == 0, back, unknown, fast],
         [Reason.FIRST_EVIDENCE, Reason.COUNTER_BACK, Reason.NO_PEAK_RATES, Reason.RATE_IMPOSSIBLE],
         default=Reason.MET,
-    ).astype(np.uint16)
+    )

@@ -4,6 +4,7 @@ bytes - decode -> Evidence - verify -> Claims - fresh, license, firmware, usage,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby, islice
 from typing import NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, location, ranging, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, rows_of, scan
 from hem.errors import Reason
-from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
+from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
@@ -38,14 +39,25 @@ class Rules(NamedTuple):
 class Verifier:
     """Trust and state, both folded from one log, and the line that judges evidence against them."""
 
-    def __init__(self, *, threads: int = 0, trace: Callable[[str], object] = str) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 0,
+        trace: Callable[[str], object] = str,
+        trust: Trust | None = None,
+        law_at: int | None = None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             threads: for the Rust core; 0 means one a core.
             trace: told the name of each stage as it begins, and "done" at the end. Clocks are the caller's.
+            trust: one that knows nothing yet either, and takes in what it is told in a way of its own.
+            law_at: the time, in milliseconds, at which licenses and the rules that they rest on are looked at, whenever
+                the evidence came; None: then.
         """
-        self.trust = Trust()
+        self.trust = Trust() if trust is None else trust
+        self.law_at = law_at
         self.state = State()
         self.reports = ranging.Reports()
         self.rules = Rules()
@@ -57,7 +69,11 @@ class Verifier:
 
     def fold(self, entries: Iterable[bytes]) -> None:
         """Take in entries of the log in order. Afterwards the verifier knows what the one that wrote them knew."""
-        for is_evidence, run in groupby(map(decode, entries), key=lambda entry: entry.kind is Kind.EVIDENCE):
+        self.take(map(decode, entries))
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Take in entries that are read already, as `fold` does."""
+        for is_evidence, run in groupby(entries, key=lambda entry: entry.kind is Kind.EVIDENCE):
             if is_evidence:
                 self._fold_evidence(list(run))
                 continue
@@ -73,18 +89,23 @@ class Verifier:
 
         Changes nothing: `record` makes the results durable, and only then the state takes the step.
         """
-        trust, policy = self.trust, self.trust.policy
         self.trace("verify")
-        claims = evidence.verify(items, trust.table, mode=self.rules.signatures, threads=self._threads)
+        claims = evidence.verify(items, self.trust.table, mode=self.rules.signatures, threads=self._threads)
+        return self.judge(items, claims, now=now)
+
+    def judge(self, items: Evidence, claims: Claims, *, now: int) -> tuple[AttestationResults, Step]:
+        """Return what `appraise` does, of rows whose signatures are checked: all terms of all rows."""
+        trust, policy = self.trust, self.trust.policy
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
-        accepted = claims.authentic & (fresh == Reason.MET)
+        accepted = claims.authentic & (fresh == MET)
         times = np.full(len(claims), now, dtype=np.uint64)
         step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
         before = step.before
         self.trace("terms")
-        ledger = trust.claimed_grants(claims.columns.grant_digest)
+        law_at = now if self.law_at is None else self.law_at
+        ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self._know_places(), rule)
@@ -94,10 +115,11 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+            trust.grounds(law_at)[standing["license"]],
         ]
         terms = {
             Term.FRESH: fresh,
-            Term.LICENSE: license.licensed(standing, now, further),
+            Term.LICENSE: license.licensed(standing, law_at, further),
             Term.FIRMWARE: firmware.firmware(
                 claims, standing, trust.references, trust.models(), trust.firmware_asked()
             ),
@@ -121,8 +143,7 @@ class Verifier:
         return Basis(*self.rules, self._rule().speed, *digests)
 
     def _rule(self) -> location.Rule:
-        # The error of a landmark's clock is in its round-trip times already.
-        return location.Rule(self.rules.f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+        return _rule(self.rules.f)
 
     def _know_places(self) -> location.Places | None:
         known = (len(self.trust.landmarks.rows), len(self.trust.licenses))
@@ -198,14 +219,24 @@ class Verifier:
             self.state.commit(step, int(times.max()))
 
 
+@cache
+def _rule(f: int) -> location.Rule:
+    # The error of a landmark's clock is in its round-trip times already.
+    return location.Rule(f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+
+
 def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Return the (N, terms) table of reasons.
 
     A row that is not fresh says nothing about now, so it is not compared with what the chip said last; a row that is
     not authentic says nothing at all.
     """
-    table = np.stack([terms[term] for term in Term], axis=1)
-    for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
-        table[~accepted, term] = Reason.NOT_FRESH
-    table[~claims.authentic] = Reason.NOT_AUTHENTIC
+    table = np.empty((len(claims), len(Term)), dtype=np.uint16)
+    for term in Term:
+        table[:, term] = terms[term]
+    stale = (~accepted).nonzero()[0]
+    if len(stale):
+        for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
+            table[stale, term] = Reason.NOT_FRESH
+        table[~claims.authentic] = Reason.NOT_AUTHENTIC
     return table

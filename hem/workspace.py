@@ -33,6 +33,7 @@ from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
 from hem.store import Log
 from hem.store.files import sync_folders, write_durably
+from hem.trust import Trust
 from hem.verifier import Rules, Verifier
 from hem.witness import HttpQuorum
 from protocols import entries, keys
@@ -224,10 +225,21 @@ def entry_at(logged: Sequence[bytes], index: int) -> entries.Entry:
         raise WorkspaceError(f"log index {index}: an entry that this version of hem cannot read: {error}") from error
 
 
+def begin(directory: Path, trust: Trust) -> Verifier:
+    """Return a verifier for all entries of a workspace that knows none of them yet, with a `trust` like that."""
+    config, _ = _read(directory)
+    return _begin(directory, config, trust)
+
+
+def _begin(directory: Path, config: Config, trust: Trust | None = None) -> Verifier:
+    verifier = Verifier(threads=config.threads, trust=trust)
+    _use_table(verifier, directory / ENROLLED, config.table_mib << 20)
+    return verifier
+
+
 def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
     """Return the verifier that the entries make, which must be the one whose keys are here."""
-    verifier = Verifier(threads=config.threads)
-    _use_table(verifier, directory / ENROLLED, config.table_mib << 20)
+    verifier = _begin(directory, config)
     take_in(verifier, known, directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}

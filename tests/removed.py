@@ -8,7 +8,7 @@ from hem.errors import Reason
 
 
 class _Remove(ast.NodeTransformer):
-    """Take out what gives one reason: its place in `np.select`, its `if`, or its branch of `np.where`."""
+    """Take out what gives one reason: its place in `select`, its `if`, or its branch of `np.where`."""
 
     def __init__(self, reason: Reason) -> None:
         self.name = reason.name
@@ -20,7 +20,8 @@ class _Remove(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         lists = [argument for argument in node.args if isinstance(argument, ast.List)]
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "select" and len(lists) == 2:
+        called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if called == "select" and len(lists) == 2:
             conditions, reasons = lists
             for place in [n for n, one in enumerate(reasons.elts) if self._gives(one)][::-1]:
                 del conditions.elts[place], reasons.elts[place]

@@ -7,9 +7,13 @@ from functools import cache
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import rivals
+from benchmarks import fleet, rivals
+from benchmarks.rows import Rows
+from hem.errors import Reason
+from hem.model import Term, Tier
 
 ROOT = Path(__file__).parent.parent
 COMMON = {"benchmark", "machine", "quick", "n", "median", "spread"}
@@ -20,7 +24,8 @@ SCRIPTS = {
     "algorithms": {"unit", "message_bytes", "rounds", "ratios"},
     "location": {"us_per_chip_f0", "us_per_chip_f1", "table_build_s", "table_mb", "vs_shapely", "same_chips",
                  "landmarks", "landmarks_per_chip", "territories", "regions"},
-    "appraise": {"holders", "findings", "fleet_check_1e6_s"},
+    "appraise": {"holders", "findings", "fleet_check_1e6_s", "us_per_row_1e6", "us_per_row_1e4", "us_n1",
+                 "us_n1_ranged", "us_per_row"},
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -95,7 +100,9 @@ def test_location_figures():
 
 def test_appraise_names_a_million_only_where_it_was_a_million():
     found = quick("appraise")
-    assert found["fleet_check_1e6_s"] is None
+    assert found["fleet_check_1e6_s"] is found["us_per_row_1e6"] is found["us_per_row_1e4"] is None
+    assert 0 < found["us_n1"] < 1e6
+    assert found["us_per_row"]["40"] < found["us_per_row"]["1"]
     assert found["findings"] > 10
     assert 0 < found["median"]["1"]["fleet_check"] <= found["spread"]["1"]["fleet_check"]["max"]
 
@@ -242,3 +249,23 @@ def test_signature_peers_have_versions(signatures):
     told = signatures["peers"]
     assert told["versions"].keys() == {"cryptography", "PyNaCl", "ed25519-dalek", "ed25519-zebra", "curve25519-dalek"}
     assert (told["built"], told["compiled_for"]) == ("portable", "baseline")
+
+
+def test_rows_without_a_million_signatures_are_rows_of_a_fleet():
+    """All are affirming, ranged ones by their place; and one bent row is not, so that something is judged."""
+    made = Rows.make(300)
+    ((items, claims),) = made.parts
+    results, step = made.verifier.judge(items, claims, now=fleet.NOW)
+    results.require()
+    places = results.terms[:, Term.LOCATION]
+    assert sorted(map(Reason, set(places.tolist()))) == [Reason.LOCATION_NOT_LIMITED, Reason.LOCATION_ON_LAND]
+    assert (places == Reason.LOCATION_ON_LAND).sum() == 3
+    assert not step.repeated.any()
+    assert (results.standing["max_age_ms"] > 0).all()
+    claims.columns.cycles[7] = 0
+    claims.columns.grant_digest[8] = 0
+    bent, _ = made.verifier.judge(items, claims, now=fleet.NOW)
+    assert np.flatnonzero(bent.tier != Tier.AFFIRMING).tolist() == [7, 8]
+    for ranged in (False, True):
+        one, _ = made.verifier.judge(*made.one(ranged=ranged), now=fleet.NOW)
+        one.require()

@@ -36,6 +36,7 @@ COMMANDS = [
     *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
+    "rules add", "reappraise",
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 
@@ -338,5 +339,5 @@ def test_several_files_are_one_batch(site: Site):
     assert [row["ueid"] for row in said["results"]] == site.ueids[:60]
     assert said["explained"][0] == {
         "term": "fresh", "verdict": "pass", "reason": "MET", "expected": "the term holds", "got": "as expected",
-        "look": "nothing to do",
+        "look": "nothing to do", "rests_on": "",
     }  # fmt: skip

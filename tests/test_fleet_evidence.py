@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from hem.fleet import answered_by, join, read_inventory
+from hem.fleet import answered_by, join, located_ms, read_inventory
 from hem.fleet.inventory import NO_DAY
 from hem.verifier import Rules
 from protocols.entries import decode
@@ -15,10 +15,15 @@ from tests.test_location_line import AROUND, BEIJING, NEAR, licensed, ranged
 WHOLES = {"CN": ["HK", "MO"]}
 
 
+def answered(mesh, wholes=WHOLES):
+    """Return what the log of a mesh says of its chips."""
+    trust, state = mesh.verifier.trust, mesh.verifier.state
+    return answered_by(trust, state, located_ms(trust, map(decode, mesh.log)), wholes)
+
+
 def told(mesh, wholes=WHOLES):
     """Return what the log of a mesh says of its first chip."""
-    found = answered_by(mesh.verifier.trust, mesh.verifier.state, map(decode, mesh.log), wholes)
-    return found[mesh.chips[0].ueid.hex()]
+    return answered(mesh, wholes)[mesh.chips[0].ueid.hex()]
 
 
 def judged(mesh, times=NEAR, **claims):
@@ -61,7 +66,7 @@ def test_a_place_proven_under_an_older_license_is_not_one_of_the_newer():
 
 def joined(mesh, row, **change):
     """Return the inventory of one row with the log of a mesh, and what did not fit."""
-    one = answered_by(mesh.verifier.trust, mesh.verifier.state, map(decode, mesh.log), WHOLES)
+    one = answered(mesh)
     words = numbering()
     text = f"ueid,product,holder,place,seen\n{mesh.chips[0].ueid.hex()},{row}\n"
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import protocols
 from firmware_sim.attackers.logs import proof_file
 from hem.check import Signatory, TrustedKeys, check, grown, join, rows
-from hem.errors import Reason, UsageError
+from hem.errors import Reason, UsageError, WorkspaceError
 from hem.evidence import decode
 from hem.fleet import owners_from, read_inventory
 from hem.log import (
@@ -34,7 +34,7 @@ from hem.log import (
 )
 from hem.rules import pack_from, products_from
 from hem.store import Objects
-from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
+from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.witness import AddCheckpoint, Witness
 from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
 from protocols.cbor import WireError
@@ -119,6 +119,13 @@ def _endorse(data: bytes) -> object:
     return endorse(entries.decode_endorsement(data), [], NOW)
 
 
+def _pack_on_record(data: bytes) -> None:
+    try:
+        Trust().admit(entries.Entry(entries.Kind.RULE_PACK, 0, (data,)))
+    except WorkspaceError as error:
+        raise UsageError(str(error)) from error
+
+
 def _results(data: bytes) -> object:
     return [one if isinstance(one, WireError) else check(one, TRUSTED, NOW) for one in rows(data)]
 
@@ -138,6 +145,7 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "signer": lambda data: reference_signer(data, [], NOW),
     "license-text": lambda data: license_from_text(data.decode(errors="replace"), "text"),
     "rule-pack": lambda data: pack_from(data, "pack"),
+    "pack-on-record": _pack_on_record,
     "products": lambda data: products_from(data, "products"),
     "owners": lambda data: owners_from(data, "owners"),
     "inventory": lambda data: read_inventory(data.decode(errors="replace"), numbering()),

@@ -21,6 +21,7 @@ from hem.cli import (
     log,
     picture,
     plan,
+    reappraise,
     results,
     rules,
     setup,
@@ -54,6 +55,7 @@ evidence.add_to(app)
 app.add_typer(results.app, name="results")
 check.add_to(app)
 show.add_to(app)
+reappraise.add_to(app)
 app.add_typer(location.app, name="location")
 plan.add_to(location.app)
 picture.add_to(location.app)

@@ -85,6 +85,7 @@ def _told(one: Checked) -> dict[str, Any]:
         "index": entry.number,
         "judged_ms": entry.time,
         "expires": one.result.expires,
+        "policies": list(appraisal.policies or ()),
         "terms": _terms(entry.reasons),
     }
 

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
@@ -43,7 +43,7 @@ from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
 from hem.export import Exporter
 from hem.model import CHUNK, AttestationResults, Term, Tier
-from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
+from hem.results import Explained, LegalBasis, Outcome, explain, outcomes, tier_name, utc
 from hem.trust import Trust
 from hem.workspace import Workspace
 from protocols.cbor import split
@@ -135,7 +135,7 @@ def attest(
         why = explain(judged, 0, opened.verifier.trust)
         checkpoint = opened.log.checkpoint.decode()
     if as_json:
-        (row,) = _each(judged, 0)
+        (row,) = _each(judged, 0, _bases(judged, opened.verifier.trust))
         say_json({**row, "terms": [one._asdict() for one in why], "checkpoint": checkpoint})
     else:
         print_outcomes(outcomes([judged]))
@@ -214,6 +214,7 @@ class _Heard:
         self.rows = 0
         self.tiers: set[int] = set()
         self.why: list[Explained] = []
+        self.bases: dict[int, LegalBasis] = {}  # by row of the license
         self._ends = list(accumulate(sizes))
         self._read = [False for _ in sizes]  # whether a row of the file could be read as evidence
         self._first = [0 for _ in sizes]
@@ -226,7 +227,8 @@ class _Heard:
         """Yield each part again after it is taken down; `advance` hears of its rows."""
         for part in parts:
             if self._told is not None:
-                lines = map(json.JSONEncoder(ensure_ascii=False).encode, _each(part, self.rows))
+                self.bases |= (bases := _bases(part, trust))
+                lines = map(json.JSONEncoder(ensure_ascii=False).encode, _each(part, self.rows, bases))
                 self._told.writelines(f"{', ' if self.rows + n else ''}{line}" for n, line in enumerate(lines))
             if self._explain_row is not None and 0 <= self._explain_row - self.rows < len(part):
                 self.why = explain(part, self._explain_row - self.rows, trust)
@@ -251,7 +253,9 @@ class _Heard:
         """Print one JSON object on one line."""
         head = {"rows": self.rows, "seconds": seconds, "outcomes": [one._asdict() for one in counts]}
         rests_on = {name: value.hex() if isinstance(value, bytes) else value for name, value in basis._asdict().items()}
-        tail = {"explained": [one._asdict() for one in self.why], "basis": rests_on, "checkpoint": checkpoint}
+        law = [self.bases[row]._asdict() for row in sorted(self.bases)]
+        why = [one._asdict() for one in self.why]
+        tail = {"explained": why, "basis": rests_on, "legal_basis": law, "checkpoint": checkpoint}
         sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "results": [')
         if self._told is not None:
             self._told.seek(0)
@@ -266,11 +270,19 @@ def _warn_of_wrong_file(path: Path, file: BinaryIO, reason: int) -> None:
     warn(f"evidence {path}: no row is evidence ({Reason(reason).name}){kind and f'; this is {kind}'}")
 
 
-def _each(part: AttestationResults, start: int) -> Iterator[dict[str, Any]]:
+def _bases(part: AttestationResults, trust: Trust) -> dict[int, LegalBasis]:
+    """Return what the licenses of a batch rest on in law, by row of the license."""
+    rows = [row for row in np.unique(part.standing["license"]).tolist() if row >= 0]
+    found = {row: LegalBasis.of(trust.licenses[row].terms, trust, part.now) for row in rows}
+    return {row: one for row, one in found.items() if one is not None}
+
+
+def _each(part: AttestationResults, start: int, bases: Mapping[int, LegalBasis]) -> Iterator[dict[str, Any]]:
     """Yield what programs are told of each row; the first one has the number `start`."""
     claims = part.claims
     known = (claims.authentic | (claims.columns.reason == 0)).tolist()
-    places = part.terms[:, Term.LOCATION].tolist()
+    places, licenses = part.terms[:, Term.LOCATION].tolist(), part.standing["license"].tolist()
+    packs = {row: one.address for row, one in bases.items()}
     for row, (tier, reason) in enumerate(zip(part.tier.tolist(), part.reason.tolist(), strict=True)):
         ueid = claims.columns.ueid[row].tobytes().hex() if known[row] else None
         place, uncounted = places[row], part.uncounted.get(row, ())
@@ -281,6 +293,7 @@ def _each(part: AttestationResults, start: int) -> Iterator[dict[str, Any]]:
             "reason": Reason(reason).name,
             "location": Reason(place).name,
             "uncounted": sorted({one.name for one in uncounted}),
+            "rule_pack": packs.get(licenses[row]),
         }
 
 
@@ -306,3 +319,5 @@ def print_explained(title: str, why: Sequence[Explained]) -> None:
         say(f"  {one.term}: {one.verdict} ({one.reason})")
         if one.verdict != "pass":
             say(f"    expected {one.expected}", f"    got      {one.got}", f"    look at  {one.look}")
+        if one.rests_on:
+            say(f"    rests on {one.rests_on}")

@@ -1,11 +1,10 @@
 """Commands over a whole fleet: what a rule pack says of all chips together, and how many to inspect on site."""
 
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -25,21 +24,22 @@ from hem.fleet import (
     answered_by,
     check,
     join,
+    located_ms,
     owners_from,
     plan,
     read_inventory,
     terms_of,
 )
-from hem.fleet.inventory import day_of
+from hem.fleet.inventory import day_of, made
 from hem.location import atlas
 from hem.location.region import known_codes, words
 from hem.rules import Pack, Products, find, names, products_from, shipped_products
 from hem.workspace import entry_at, look, read_entries
 
 app = typer.Typer(help="Rules over a whole fleet: caps, shares, and how many chips to inspect.")
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _DECIMAL = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)%?")
-_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.CANNOT_TELL: 3}
+CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.CANNOT_TELL: 3}
 
 WORKSPACE = typer.Option(
     "--workspace", "-w", envvar="HEM_WORKSPACE",
@@ -47,15 +47,13 @@ WORKSPACE = typer.Option(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the check reads."""
+class Given(NamedTuple):
+    """What a fleet check reads beside the pack."""
 
-    pack: Pack
     inventory: Inventory
     owners: Owners
     products: Products
-    joined: Joined | None
+    numbering: Numbering
 
 
 @app.command("check")
@@ -81,17 +79,21 @@ def check_fleet(
     cannot be told, as when a row was left out. What is not in force is checked too, and says so.
     """
     demand_inputs(inventory, owners, products)
-    day = _day(as_of)
-    given = _inputs(pack, inventory, owners, products, workspace, day)
+    day = day_from(as_of)
+    rules = pack_of(pack)
+    terms_of(rules)  # or much would be read for nothing
+    given = read_given(rules, inventory, owners, products)
+    joined = None if workspace is None else _joined(given, workspace, day)
     report = check(
-        given.pack, given.inventory, given.owners, given.products,
+        rules, given.inventory if joined is None else joined.inventory, given.owners, given.products,
         as_of=day, silent_days=silent_days, everybody=everybody, agreements=frozenset(_codes(agreement)),
     )  # fmt: skip
-    show_report(report, given.joined, chips=chips, as_json=as_json)
-    return _CODES[report.verdict]
+    show_report(report, joined, chips=chips, as_json=as_json)
+    return CODES[report.verdict]
 
 
-def _day(text: str) -> date:
+def day_from(text: str) -> date:
+    """Return the day that `--as-of` names; raises UsageError."""
     try:
         return date(1970, 1, 1) + timedelta(day_of(text))
     except ValueError:
@@ -106,19 +108,19 @@ def _codes(text: str) -> list[str]:
     return found
 
 
-def _inputs(
-    pack: str, inventory: Path, owners: Path | None, products: Path | None, workspace: Path | None, day: date
-) -> Inputs:
-    """Read all that the check needs; rows that are left out are named on standard error."""
-    rules = pack_of(pack)
-    terms_of(rules)  # or much would be read for nothing
+def read_given(rules: Pack, inventory: Path | None, owners: Path | None, products: Path | None) -> Given:
+    """Read all that a fleet check needs, no chips without an inventory; rows left out are named on standard error."""
     known = shipped_products()
     if products is not None:
         known = products_from(read(products, "products"), str(products)).over(known)
     owned = NOBODY if owners is None else owners_from(read(owners, "owners"), str(owners))
     numbering = Numbering(list(known.rows), _authorizations(rules), known_codes(atlas.shipped()))
-    expected = "CSV, an inventory of chips"
-    text = text_of(inventory, read(inventory, "inventory"), expected)
+    rows = made([], [], numbering.names(), 0) if inventory is None else _read_rows(inventory, numbering)
+    return Given(rows, owned, known, numbering)
+
+
+def _read_rows(inventory: Path, numbering: Numbering) -> Inventory:
+    text = text_of(inventory, read(inventory, "inventory"), "CSV, an inventory of chips")
     try:
         rows, left = read_inventory(text, numbering)
     except UsageError as error:
@@ -127,8 +129,7 @@ def _inputs(
         warn(f"{inventory} line {one.line}: {one.why}; the row is left out")
     if len(left) > TOLD:
         warn(f"{inventory}: {len(left) - TOLD} more rows are left out")
-    joined = None if workspace is None else _joined(rows, workspace, numbering, day)
-    return Inputs(rules, rows if joined is None else joined.inventory, owned, known, joined)
+    return rows
 
 
 def _authorizations(rules: Pack) -> list[str]:
@@ -136,9 +137,9 @@ def _authorizations(rules: Pack) -> list[str]:
     return sorted({word for one in (rules, *map(find, names())) for word in one.authorizations})
 
 
-def _joined(rows: Inventory, workspace: Path, numbering: Numbering, day: date) -> Joined:
+def _joined(given: Given, workspace: Path, day: date) -> Joined:
     """Return the inventory with what the log of a workspace said at the end of a day."""
-    end = _DAY_MS * (1 + day.toordinal() - date(1970, 1, 1).toordinal())
+    end = DAY_MS * (1 + day.toordinal() - date(1970, 1, 1).toordinal())
     logged, every = [], read_entries(workspace)
     for index in range(len(every)):
         entry = entry_at(every, index)
@@ -148,7 +149,9 @@ def _joined(rows: Inventory, workspace: Path, numbering: Numbering, day: date) -
     if not logged:
         raise UsageError(f"workspace {workspace}: its log begins after {day}: leave out --workspace for that day")
     verifier, _ = look(workspace, stop=len(logged))
-    return join(rows, answered_by(verifier.trust, verifier.state, logged, words().wholes), numbering)
+    placed = located_ms(verifier.trust, logged)
+    answered = answered_by(verifier.trust, verifier.state, placed, words().wholes)
+    return join(given.inventory, answered, given.numbering)
 
 
 def _fraction(text: str, what: str) -> Fraction:

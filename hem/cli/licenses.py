@@ -140,12 +140,12 @@ class Findings(NamedTuple):
 
     @classmethod
     def of(cls, terms: License, trust: Trust | None, f: int) -> "Findings":
-        """Return the findings; places and firmware are looked at where a trust knows landmarks and reference values."""
-        known = (
-            []
-            if trust is None
-            else [*owner.unprovable_firmware(terms, trust), *owner.unprovable_places(terms, trust, f)]
-        )
+        """Return the findings; firmware, legal basis and places are looked at where a trust is given."""
+        known: list[str] = []
+        if trust is not None:
+            known += owner.unprovable_firmware(terms, trust)
+            known += owner.doubtful_basis(terms, trust, now_ms())
+            known += owner.unprovable_places(terms, trust, f)
         return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *known], remark(terms))
 
     def values(self) -> dict[str, object]:

@@ -18,7 +18,12 @@ def show_report(report: Report, joined: Joined | None, *, chips: bool, as_json: 
     """Print a report."""
     if as_json:
         _write(report, joined, chips=chips)
-        return
+    else:
+        say_report(report, joined)
+
+
+def say_report(report: Report, joined: Joined | None) -> None:
+    """Print a report for people."""
     say(*_head(report), "")
     order = _shown(report)
     say_table("verdict", "rule", "of", "TPP", "chips", "silent", "limit", "margin TPP", "room for", "unverified", "why",
@@ -137,13 +142,18 @@ def _others(report: Report) -> list[NotCheckable | ReportEvent]:
 def _write(report: Report, joined: Joined | None, *, chips: bool) -> None:
     """Print one JSON object on one line, finding by finding: with its chips it may be large."""
     if not chips:
-        say_json({**_object(report, joined), "findings": [_finding(report, one) for one in report.findings]})
+        say_json(fleet_object(report, joined))
         return
     sys.stdout.write(json.dumps(_object(report, joined), ensure_ascii=False)[:-1] + ', "findings": [')
     for number, one in enumerate(report.findings):
         found = {**_finding(report, one), **_chips(report, one)}
         sys.stdout.write(", " * (number > 0) + json.dumps(found, ensure_ascii=False))
     sys.stdout.write("]}\n")
+
+
+def fleet_object(report: Report, joined: Joined | None) -> dict[str, Any]:
+    """Return a report for programs, without the chips of each sum."""
+    return {**_object(report, joined), "findings": [_finding(report, one) for one in report.findings]}
 
 
 def _object(report: Report, joined: Joined | None) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hem.cli.common import JsonFlag, read, say, say_json, say_table
+from hem import owner
+from hem.cli.common import HERE, JsonFlag, WorkspaceOption, now_ms, read, say, say_json, say_table
 from hem.rules import Mark, Pack, find, names, pack_from
-from hem.rules.shipped import demand, pinned
+from hem.rules.shipped import demand, pinned, with_digest
+from hem.workspace import Workspace
 
-app = typer.Typer(help="List and show rule packs.")
+app = typer.Typer(help="List and show rule packs, and put them on record.")
 UNVERIFIED = "unverified"
 
 
@@ -61,6 +63,29 @@ def show(
         say_table("list", "countries", "mark", "source", "note",
                   rows=[(name, _countries(c.codes, c.unsettled, c.rest_of), _mark(c), c.source, c.note)
                         for name, c in one.lists.items()])  # fmt: skip
+
+
+@app.command()
+def add(
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="A TOML file, or the id of a pack that comes with hem.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put a rule pack on record in the log, so that licenses can rest on it and an auditor can read it there.
+
+    Packs that come with hem are put there with the first license that names them.
+    """
+    name, digest = pinned(pack)
+    path = Path(name)
+    shipped = name in names()
+    wanted = find(pack) if shipped else demand(pack_from(read(path, "rule pack"), name), digest)
+    data = with_digest(wanted.digest) if shipped else read(path, "rule pack")
+    with Workspace.open(workspace, now=now_ms()) as opened:
+        added, new = owner.add_pack(opened, data or b"", name, now=now_ms())
+    if as_json:
+        say_json({"id": added.id, "sha256": added.digest, "new": new, "unverified": _unverified(added)})
+        return
+    say(f"rule pack {added.address}{'' if new else ': on record already'}")
 
 
 def _mark(one: Mark) -> str:

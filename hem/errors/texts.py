@@ -219,6 +219,24 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.CHIP_IN_TRANSIT: ReasonText(
         _C, "evidence once the transit that the license announces is over", "hem license show: transfer"
     ),
+    Reason.BASIS_VOID: ReasonText(
+        _F, "a rule that is in force, or that the license itself says is not", "hem rules show: the pack's status"
+    ),
+    Reason.BASIS_UNKNOWN: ReasonText(
+        _C, "a rule pack on record with the digest that the license names", "hem rules add: the very file"
+    ),
+    Reason.BASIS_OTHER_PACK: ReasonText(
+        _F, "a digest of the rule pack that the license names", "who wrote the license's legal_basis"
+    ),
+    Reason.BASIS_NOT_IN_FORCE: ReasonText(
+        _C, "a rule that is law", "a what-if: the license itself rests on what is not in force"
+    ),
+    Reason.BASIS_UNPINNED: ReasonText(
+        _C, "a digest beside the name of a rule pack", "legal_basis.rule_pack_digest: a name alone could be any pack"
+    ),
+    Reason.BASIS_AUTHORIZATION: ReasonText(
+        _F, "an authorization that the rule pack has", "hem rules show: its authorizations"
+    ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(
         _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"

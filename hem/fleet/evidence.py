@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hem.core import rows_of, scan
 from hem.errors import Reason
@@ -17,7 +18,7 @@ from protocols.entries import Entry, Kind
 from protocols.messages import License
 
 _DAY_MS = 86_400_000
-_PROVEN = {Reason.MET, Reason.LOCATION_ON_LAND}
+_PROVEN = [Reason.MET, Reason.LOCATION_ON_LAND]
 
 
 class Answered(NamedTuple):
@@ -31,10 +32,11 @@ class Answered(NamedTuple):
     seen_ms: int
     place: frozenset[str] | None
     place_ms: int
+    authorization: str | None = None  # of the legal basis of its license
 
 
 def answered_by(
-    trust: Trust, state: State, logged: Iterable[Entry], wholes: Mapping[str, Sequence[str]]
+    trust: Trust, state: State, located_ms: Ints, wholes: Mapping[str, Sequence[str]]
 ) -> dict[str, Answered]:
     """Return what a log says of each enrolled chip, by UEID in hex.
 
@@ -44,42 +46,48 @@ def answered_by(
     Args:
         trust: folded from the log.
         state: folded from the log.
-        logged: the entries of the same log, in order.
+        located_ms: by row of the chip, when evidence of it last met the term `location`; 0: never.
         wholes: what else a country's code covers on the map that places are proven by.
     """
     last = state.last(np.arange(len(trust.ueids)))["time"].tolist()
-    places = _proven(trust, logged, wholes)
     found = {}
     for chip, ueid in enumerate(trust.ueids):
         license_ = trust.license_of(chip)
-        holder = None if license_ is None else license_.terms.holder
+        terms = None if license_ is None else license_.terms
         model = trust.hwmodel(chip).decode(errors="replace")
-        found[ueid.hex()] = Answered(model, holder, last[chip], *places.get(chip, (None, 0)))
+        place = _place(terms, int(located_ms[chip]), wholes)
+        law = None if terms is None or terms.legal_basis is None else terms.legal_basis.authorization
+        found[ueid.hex()] = Answered(model, None if terms is None else terms.holder, last[chip], *place, law)
     return found
 
 
-def _proven(
-    trust: Trust, logged: Iterable[Entry], wholes: Mapping[str, Sequence[str]]
-) -> dict[int, tuple[frozenset[str], int]]:
-    """Return the last proven place of each chip that has one, and when it was proven."""
-    found: dict[int, tuple[frozenset[str], int]] = {}
-    proven = (entry for entry in logged if entry.kind is Kind.EVIDENCE and _located(entry.fields[1]))
-    while part := list(islice(proven, CHUNK)):
-        chips = trust.chips_of(scan(rows_of([entry.fields[0] for entry in part])).ueid)
-        for chip, entry in zip(chips.tolist(), part, strict=True):
-            license_ = trust.license_of(chip)
-            # A verdict under an older license says nothing of the countries of this one.
-            if license_ is not None and 1000 * license_.terms.issued <= entry.time:
-                named = _countries(license_.terms, wholes)
-                if named:  # a license that only excludes places says in no country that a chip is there
-                    found[chip] = named, entry.time
+def _place(
+    terms: License | None, located_ms: int, wholes: Mapping[str, Sequence[str]]
+) -> tuple[frozenset[str] | None, int]:
+    # A verdict under an older license says nothing of the countries of this one.
+    if terms is None or not located_ms or 1000 * terms.issued > located_ms:
+        return None, 0
+    named = _countries(terms, wholes)
+    # A license that only excludes places says in no country that a chip is there.
+    return (named, located_ms) if named else (None, 0)
+
+
+def located(terms: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Return which rows of an (N, terms) table of reasons prove a place: they are fresh, and there."""
+    fresh = terms[:, Term.FRESH] == Reason.MET
+    return np.asarray(fresh & np.isin(terms[:, Term.LOCATION], _PROVEN))
+
+
+def located_ms(trust: Trust, logged: Iterable[Entry]) -> Ints:
+    """Return by row of the chip when logged evidence of it last met the term `location`, in milliseconds; 0: never."""
+    found = np.zeros(len(trust.ueids), dtype=np.int64)
+    rows = (entry for entry in logged if entry.kind is Kind.EVIDENCE)
+    while part := list(islice(rows, CHUNK)):
+        reasons = np.frombuffer(b"".join(entry.fields[1] for entry in part), ">u2").reshape(len(part), -1)
+        at = np.flatnonzero(located(reasons.astype(np.uint16)))
+        chips = trust.chips_of(scan(rows_of([part[row].fields[0] for row in at])).ueid)
+        found[chips] = [part[row].time for row in at]  # the last one stands where a chip is there more than once
     return found
-
-
-def _located(reasons: bytes) -> bool:
-    at = 2 * Term.LOCATION
-    fresh = int.from_bytes(reasons[:2], "big")
-    return fresh == Reason.MET and int.from_bytes(reasons[at : at + 2], "big") in _PROVEN and len(reasons) > at
 
 
 def _countries(terms: License, wholes: Mapping[str, Sequence[str]]) -> frozenset[str]:
@@ -148,7 +156,8 @@ def _missing(
             yield ueid, None
             continue
         place = numbering.places(one.place, "place")
-        yield ueid, (product, holder, UNKNOWN, UNKNOWN, 0, 0, NO_DAY, place, _day(one.seen_ms))
+        law = numbering.authorization(one.authorization or "")
+        yield ueid, (product, holder, law, UNKNOWN, 0, 0, NO_DAY, place, _day(one.seen_ms))
 
 
 def _day(ms: int) -> int:

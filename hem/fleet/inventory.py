@@ -95,7 +95,7 @@ class Numbering:
         self._readers: dict[str, Callable[[str], int]] = {
             "product": self.product,
             "holder": lambda cell: self.text(self._holders, cell, "holder"),
-            "authorization": self._authorization,
+            "authorization": self._known_authorization,
             "exporter": lambda cell: self.text(self._exporters, cell, "exporter") if cell else UNKNOWN,
             "exported_from": lambda cell: self.place(cell, "exported_from"),
             "destination": lambda cell: self.place(cell, "destination"),
@@ -119,11 +119,15 @@ class Numbering:
         """Return the number of a holder."""
         return self.text(self._holders, cell, "holder")
 
-    def _authorization(self, cell: str) -> int:
+    def authorization(self, word: str) -> int:
+        """Return the number of an authorization, UNKNOWN for none and for one that no pack has."""
+        return self._authorizations.get(word, UNKNOWN)
+
+    def _known_authorization(self, cell: str) -> int:
         if cell and cell not in self._authorizations:
             known = ", ".join(self._authorizations) or "none"
             raise RowError(f"authorization: {cell[:40]!r}, expected nothing, or one of {known}")
-        return self._authorizations.get(cell, UNKNOWN)
+        return self.authorization(cell)
 
     def text(self, known: dict[str, int], cell: str, what: str) -> int:
         """Return the number of a name, a new one for a new name."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hem.errors import Reason, Verdict
+from hem.errors import Reason
 from hem.location.geodesy import Floats
 from hem.location.rule import Rule
-from hem.model import VERDICTS
+from hem.model import PASS, VERDICTS
 from hem.trust import Trust
 
 
@@ -84,8 +84,8 @@ def weigh(
         trust: what licenses ask, and who operates landmarks.
         rule: what is assumed.
     """
-    asks = np.flatnonzero(standing["asks_evidence"])
-    rows = asks[VERDICTS[reasons[asks]] == Verdict.PASS]
+    asks = standing["asks_evidence"].nonzero()[0]
+    rows = asks[VERDICTS[reasons[asks]] == PASS]
     if not len(rows):
         return reasons, None
     asked = trust.asked(standing["license"][rows])

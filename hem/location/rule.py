@@ -12,6 +12,7 @@ may become a verdict. That attacker answers from two places already, so holds an
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -131,7 +132,7 @@ def judge(
         UsageError: a landmark or a region that is not in the tables.
     """
     _fit(tables, regions, ranging, region)
-    sets = _Sets.of(tables, regions)
+    sets = _sets(tables, tuple(regions))
     count = len(ranging)
     possible = np.empty((tables.width, count), dtype=np.uint64)
     land, strict, excluded = np.empty(count, np.uint8), np.empty(count, np.uint8), np.empty(count, np.bool_)
@@ -266,6 +267,7 @@ class _Sets:
 
     @classmethod
     def of(cls, tables: Tables, regions: Sequence[Region]) -> "_Sets":
+        """Return the sets of regions."""
         width, land = tables.width, frozenset(range(tables.atlas.sea))
 
         def stacked(of: Callable[[Region], frozenset[int]]) -> Bits:
@@ -326,6 +328,12 @@ def others_of(tables: Tables, one: Region) -> frozenset[int]:
     """Return what must all be excluded for `inside`, besides all that is not one of its sites, where it has any."""
     out = one.barred | tables.bits(one.zones, 0)
     return out if one.sites else frozenset(range(tables.atlas.sea)) - one.sure | out
+
+
+@lru_cache(maxsize=4)
+def _sets(tables: Tables, regions: tuple[Region, ...]) -> _Sets:
+    """Return the sets of regions, which are those of all licenses in every batch."""
+    return _Sets.of(tables, regions)
 
 
 def _meets(possible: Bits, sets: Bits, which: NDArray[np.int64]) -> NDArray[np.bool_]:

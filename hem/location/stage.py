@@ -19,7 +19,7 @@ from hem.location.quality import Timed, Weighed, weigh
 from hem.location.region import Disc, Region, Site, but, disc, region
 from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
 from hem.location.tables import Landmarks, Tables, build, radius_of
-from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs
+from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs, select
 from hem.trust import Trust
 from hem.trust.terms import limits_location
 from protocols import terms as wire
@@ -176,16 +176,19 @@ def locate(
         rule: what is assumed.
     """
     limited = standing["limits_location"]
-    reasons = np.where(limited, Reason.LOCATION_NOT_CHECKED, Reason.LOCATION_NOT_LIMITED)
-    reasons[standing["license"] < 0] = Reason.NO_TERMS
+    reasons = select(
+        [standing["license"] < 0, limited],
+        [Reason.NO_TERMS, Reason.LOCATION_NOT_CHECKED],
+        default=Reason.LOCATION_NOT_LIMITED,
+    )
     if places is None:
-        return Located(reasons.astype(np.uint16))
+        return Located(reasons)
     which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
     reasons[which >= 0] = Reason.LOCATION_NOT_RANGED
     reasons[which == UNKNOWN] = Reason.LOCATION_NOT_ON_MAP
     rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
     if not len(rows):
-        return Located(reasons.astype(np.uint16), places)
+        return Located(reasons, places)
     measured, which = _measured(timed.rtt_ns[rows] / 1e6, timed.age_ms[rows] / 1e3), which[rows]
     verdicts = judge(places.tables, places.regions, measured, rule, np.maximum(which, 0)) if places.regions else None
     if verdicts is not None:
@@ -195,7 +198,7 @@ def locate(
     false = refuted(places.tables, claim, measured, rule)
     worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION, Reason.LOCATION_EXCLUDED])
     reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
-    return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts, rule)
+    return Located(reasons, places, rows, which, measured, verdicts, rule)
 
 
 def demand(

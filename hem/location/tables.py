@@ -78,7 +78,7 @@ class Landmarks:
         return np.unique(np.array(self.operators, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # large: two are the same only if they are one
 class Tables:
     """Distances of K landmarks to T territories (atoms, sea, then each site and all that is not it), and look-ups."""
 

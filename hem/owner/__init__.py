@@ -8,15 +8,18 @@ from hem.owner.challenges import issue_challenge
 from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, enroll, read_anchor, read_signer
 from hem.owner.files import kind_of
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
-from hem.owner.review import doubts, unprovable_firmware, unprovable_places
+from hem.owner.packs import add_pack
+from hem.owner.review import doubtful_basis, doubts, unprovable_firmware, unprovable_places
 
 __all__ = [
     "Enrolled",
     "Issued",
     "add_anchor",
     "add_anchors",
+    "add_pack",
     "add_reference",
     "check_terms",
+    "doubtful_basis",
     "doubts",
     "draft",
     "enroll",

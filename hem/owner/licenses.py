@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError
+from hem.owner.packs import pack_entries
 from hem.owner.review import demand_consistent
 from hem.trust import LicenseText, Trust, device_set_digest
 from hem.trust.documents import license_message
@@ -144,6 +145,7 @@ def issue_signed(workspace: Workspace, message: bytes, chips: Mapping[bytes, int
     grants = [grant.signed(workspace.keys.issuer) for grant in _grants(workspace, terms, chips, now)]
     workspace.record(
         [
+            *pack_entries(workspace, terms, now),
             entries.encode(Kind.LICENSE, now, message),
             *_device_set(terms, sorted(chips), now),
             *(entries.encode(Kind.GRANT, now, grant) for grant in grants),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from hem.challenge import NONCE_BITS
-from hem.errors import UsageError
+from hem.errors import REASONS, Reason, UsageError
 from hem.firmware import numbered
 from hem.location import plan
 from hem.location.atlas import shipped
@@ -19,7 +19,9 @@ from hem.location.stage import landmarks_of, region_of
 from hem.location.tables import build
 from hem.model import Place
 from hem.results import utc
-from hem.trust import Trust
+from hem.rules import pack_from
+from hem.rules.shipped import with_digest
+from hem.trust import Trust, grounds
 from hem.trust.terms import limits_location
 from protocols.messages import License
 from protocols.terms import Compute, LocationEvidence, Site
@@ -45,6 +47,18 @@ def demand_consistent(terms: License) -> None:
 def doubts(terms: License, now: int) -> list[str]:
     """Return what of a license is worth a second look, each in one line; `now` in milliseconds."""
     return [f"{kind}: {text}" for kind, check in _DOUBTS for text in check(terms)] + _ended(terms, now)
+
+
+def doubtful_basis(terms: License, trust: Trust, now: int) -> list[str]:
+    """Return what keeps the legal basis of a license from holding at `now` (ms), as verdicts will have it."""
+    told = terms.legal_basis
+    if told is None:
+        return []
+    packs = dict(trust.packs)
+    if told.rule_pack_digest is not None and (data := with_digest(told.rule_pack_digest.hex())) is not None:
+        packs.setdefault(told.rule_pack_digest, pack_from(data, "rule pack"))  # it goes on record with the license
+    reason = grounds(terms, packs, now).reason
+    return [] if reason is Reason.MET else [f"legal basis: {reason.name}: expected {REASONS[reason].expected}"]
 
 
 def unprovable_places(terms: License, trust: Trust, f: int) -> list[str]:
@@ -233,6 +247,8 @@ def _evidence(terms: License) -> Iterator[str]:
         yield f"freshness.nonce_bits is {fresh.nonce_bits}, and a challenge has {NONCE_BITS} random bits"
     if basis is not None and basis.rule_pack_digest is not None and basis.rule_pack is None:
         yield "legal_basis.rule_pack_digest without rule_pack: the digest of what?"
+    if basis is not None and basis.status == "withdrawn":
+        yield "legal_basis.status: a license cannot rest on a rule that is withdrawn"
 
 
 def _of_place(terms: License, asked: LocationEvidence) -> Iterator[str]:

@@ -18,9 +18,18 @@ def names() -> list[str]:
     return sorted(one.removesuffix(".toml") for one in found if one.endswith(".toml") and one != _PRODUCTS)
 
 
+def _bytes(name: str) -> bytes:
+    return files(__package__).joinpath(f"{name}.toml").read_bytes()
+
+
 @cache
 def _shipped(name: str) -> Pack:
-    return pack_from(files(__package__).joinpath(f"{name}.toml").read_bytes(), f"{name}.toml")
+    return pack_from(_bytes(name), f"{name}.toml")
+
+
+def with_digest(digest: str) -> bytes | None:
+    """Return the file of the pack with a digest in hex; None if none that comes with this package has it."""
+    return next((_bytes(name) for name in names() if _shipped(name).digest == digest), None)
 
 
 @cache

@@ -3,12 +3,14 @@
 from hem.trust.documents import LicenseText, license_from_text
 from hem.trust.endorse import Endorsed, anchor_certificate, endorse, reference_signer
 from hem.trust.landmarks import LANDMARK, LandmarkRow, Landmarks, read_landmark
+from hem.trust.legal import Grounds, grounds
 from hem.trust.register import NO_GRANT, LicenseRow, Trust, device_set_digest
 
 __all__ = [
     "LANDMARK",
     "NO_GRANT",
     "Endorsed",
+    "Grounds",
     "LandmarkRow",
     "Landmarks",
     "LicenseRow",
@@ -17,6 +19,7 @@ __all__ = [
     "anchor_certificate",
     "device_set_digest",
     "endorse",
+    "grounds",
     "license_from_text",
     "read_landmark",
     "reference_signer",

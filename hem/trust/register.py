@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.model import ASKED, STANDING
-from hem.trust import admission
+from hem.rules import Pack
+from hem.trust import admission, legal
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.terms import (
@@ -64,7 +65,10 @@ GRANT = np.dtype([("chip", "i8"), ("license_id", "V16"), ("sequence", "u8"), ("b
 class Trust:
     """Anchors, chips, reference values, licenses and grants, each under an integer row number."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_if: Callable[[License], License] | None = None) -> None:
+        """Know nothing yet; `as_if` has the terms to judge by in place of those of each license that is taken in."""
+        self._as_if = as_if or (lambda terms: terms)
+        self.packs: dict[bytes, Pack] = {}  # on record, by digest
         self.verifier = ""
         self.policy = Policy()
         self.verifier_key: keys.PublicKey | None = None
@@ -83,6 +87,8 @@ class Trust:
         self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
         self._grant_rows: dict[bytes, int] = {}
         self._ledger: NDArray[np.void] | None = None
+        self._grant_digests = np.zeros(0, dtype="V32")
+        self._last_grant = np.zeros(0, dtype=np.int64)
         self._chips: dict[bytes, int] = {}
         self._kids: set[bytes] = set()
         self._classes: list[int] = []
@@ -90,8 +96,10 @@ class Trust:
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
         self._free_from: dict[bytes, int] = {}  # UEID: when a license last let the chip move as it likes, milliseconds
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
+        self._numbers: dict[bytes, int] | None = None  # of hardware models
         self._standing: NDArray[np.void] | None = None
         self._asked: NDArray[np.void] | None = None
+        self._grounds: tuple[object, NDArray[np.uint16]] = None, np.zeros(0, dtype=np.uint16)
 
     def use_table(self, path: str | None, *, table_bytes: int) -> None:
         """Begin with an empty key table, which knows the file at `path` if one is given (`KeyTable.open`).
@@ -108,7 +116,7 @@ class Trust:
             self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6, 9, 10 and 13.
+        """Take in one entry of kinds 0 to 6, 9, 10, 13 and 20.
 
         Signatures were checked before they were logged. Those of licenses are few, and are checked again.
 
@@ -127,6 +135,7 @@ class Trust:
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
             Kind.ISSUERS: self._issuers,
+            Kind.RULE_PACK: self._rule_pack,
         }
         actions[entry.kind](*entry.fields)
 
@@ -174,13 +183,16 @@ class Trust:
 
     def models(self) -> dict[bytes, int]:
         """Return a number for each endorsed hardware model, as in the column `hwmodel` of `standing`."""
-        return {model: number for number, model in enumerate(sorted(set(self._models)))}
+        if self._numbers is None:
+            self._numbers = {model: number for number, model in enumerate(sorted(set(self._models)))}
+        return self._numbers
 
     def standing(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return what holds for each chip row, STANDING; license -1 and zeros for row -1."""
         if self._standing is None:
             self._standing = self._build_standing()
-        return self._standing[chips]
+        # Whole records: an index would go through them field by field, at ten times the cost.
+        return np.asarray(self._standing.take(chips))
 
     def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
         """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
@@ -191,6 +203,18 @@ class Trust:
     def firmware_asked(self) -> dict[int, Firmware]:
         """Return what licenses ask of firmware beside its security version, by their row."""
         return self._firmware
+
+    def grounds(self, now: int) -> NDArray[np.uint16]:
+        """Return what the legal basis of each license comes to at `now` (ms), with one more row for "no license"."""
+        known = len(self.licenses), len(self.packs), now // _DAY_MS
+        if self._grounds[0] != known:
+            found = [legal.grounds(one.terms, self.packs, now).reason for one in self.licenses]
+            self._grounds = known, np.array([*found, Reason.MET], dtype=np.uint16)
+        return self._grounds[1]
+
+    def _rule_pack(self, data: bytes) -> None:
+        pack = legal.read_pack(data)
+        self.packs[bytes.fromhex(pack.digest)] = pack
 
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
@@ -246,11 +270,16 @@ class Trust:
         for (ueid, device_class, _, _, hwmodel, _), kid, reason in zip(chips, kids, reasons.tolist(), strict=True):
             if reason:
                 raise WorkspaceError(f"log: chip {ueid.hex()} cannot be enrolled: {Reason(reason).name.lower()}")
-            self._kids.add(kid)
-            self._chips[ueid] = len(self.ueids)
-            self.ueids.append(ueid)
-            self._classes.append(device_class)
-            self._models.append(hwmodel)
+            self.register(ueid, device_class, hwmodel, kid)
+
+    def register(self, ueid: bytes, device_class: int, hwmodel: bytes, kid: bytes) -> None:
+        """Give the next row to a chip, whose key is in that row of the key table."""
+        self._standing = self._ledger = self._numbers = None
+        self._kids.add(kid)
+        self._chips[ueid] = len(self.ueids)
+        self.ueids.append(ueid)
+        self._classes.append(device_class)
+        self._models.append(hwmodel)
 
     def _reference(self, message: bytes, certificate: bytes) -> None:
         del certificate
@@ -261,6 +290,7 @@ class Trust:
         envelope, terms = License.read(message)
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
+        terms = self._as_if(terms)
         # The same move in a renewal is no new announcement.
         row = self.license_row(terms.license_id)
         same = row != NO_LICENSE and move_of(self.licenses[row].terms) == move_of(terms)
@@ -325,18 +355,35 @@ class Trust:
 
     def _grant(self, message: bytes) -> None:
         envelope, terms = Grant.open(message)
-        digest = envelope.digest
+        self.register_grant(envelope.digest, terms)
+
+    def register_grant(self, digest: bytes, terms: Grant) -> None:
+        """Give the next row of the ledger to a grant, by the digest of what was signed."""
+        self._ledger = None
         self._grant_rows.setdefault(digest, len(self.grants))
         self.grants[digest] = terms
 
-    def claimed_grants(self, digests: NDArray[np.uint8]) -> NDArray[np.void]:
-        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
+    def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing.
+
+        Rows of `chips`, which are (N,) chip rows, are looked up quickly where the digest is of the chip's last grant.
+        """
         if self._ledger is None:
-            rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
-            self._ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
-        raw = digests.tobytes()
-        found = (self._grant_rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
-        return self._ledger[np.fromiter(found, np.int64, len(digests))]
+            self._ledger = self._build_ledger()
+        rows = self._last_grant.take(chips)
+        for row in np.flatnonzero(self._grant_digests.take(rows) != _whole(digests)).tolist():
+            rows[row] = self._grant_rows.get(digests[row].tobytes(), -1)
+        return np.asarray(self._ledger.take(rows))
+
+    def _build_ledger(self) -> NDArray[np.void]:
+        """Return all grants by row, with one more row for none; and note the last row of each chip."""
+        rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
+        ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
+        self._grant_digests = _whole(np.frombuffer(b"".join([*self.grants, bytes(32)]), np.uint8).reshape(-1, 32))
+        self._last_grant = np.full(len(self.ueids) + 1, -1, dtype=np.int64)
+        self._last_grant[ledger["chip"][:-1]] = np.arange(len(rows))
+        self._last_grant[-1] = -1  # no chip
+        return ledger
 
     def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
         """Return if `key` signed the envelope.
@@ -347,6 +394,11 @@ class Trust:
         if key is None or not sign1.verified_by(key):
             expected = "none" if key is None else keys.kid(key).hex()
             raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
+
+
+def _whole(digests: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Return an (N, 32) column of bytes as N values."""
+    return np.ascontiguousarray(digests).view("V32")[:, 0]
 
 
 def _limits(terms: License) -> tuple[int, int] | None:

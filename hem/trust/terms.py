@@ -281,7 +281,7 @@ FURTHER = (
 OPEN_OF_CHIPS = (
     "models", "caps", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
 )  # fmt: skip
-OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+OPEN_OF_PEOPLE = ("reporting.retention_days", "parties", "on_lapse", "repair", "disclosure", "notices")
 
 
 def limits_location(terms: License) -> bool:

@@ -346,6 +346,7 @@ ENTRIES: dict[str, bytes] = {
     "basis-cofactored": entries.encode(
         entries.Kind.BASIS, _MS, entries.Basis("ed25519-cofactored", 5, "vacuum", bytes(32), bytes(32))
     ),
+    "rule-pack": entries.encode(entries.Kind.RULE_PACK, _MS, b'format = 1\nid = "example"\n'),
     "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
     "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
     "issuers-most": entries.encode(

@@ -268,6 +268,7 @@ ENTRIES: dict[str, list[Place]] = {
         ("map", (2, 3), f.octets(32)),
         ("landmarks", (2, 4), f.octets(32)),
     ],
+    "rule-pack": [*_entry(("pack", f.blob)), ("pack-size", (2,), f.empty)],
     "issuers": [
         *_entry(("issuers", f.places)),
         ("issuers-needed", (2,), f.needed),
