@@ -51,6 +51,7 @@ class Kind(IntEnum):
     RANGING_REPORT = 11
     BASIS = 12
     ISSUERS = 13
+    ALERT = 17
 
 
 class Policy(NamedTuple):
@@ -127,6 +128,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
     Kind.ISSUERS: (_issuers,),
+    Kind.ALERT: (_bytes,),
 }
 
 

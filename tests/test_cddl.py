@@ -17,14 +17,15 @@ from protocols.vectors.make import ARRAYS, COSIGNED, KINDS
 
 PROTOCOLS = Path(__file__).parent.parent / "protocols"
 CDDL = (PROTOCOLS / "hem.cddl").read_text()
-ENTRY_RULES = (
+_IN_A_ROW = (
     *("genesis", "anchor", "endorsed", "reference-entry", "license-entry", "device-set", "grant-entry"),
     *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry", "basis-entry"),
     "issuers-entry",
 )
+ENTRY_RULES = {**dict(enumerate(_IN_A_ROW)), 17: "alert-entry"}
 DATAGRAM_RULES = ("hello", "commit", "probe", "reply", "close", "closed")
-# Arrays that start with the number of their rule: that of the first, and the rules.
-NUMBERED = {"log-entry": (0, ENTRY_RULES), "datagram": (1, DATAGRAM_RULES)}
+# Arrays that start with the number of their rule.
+NUMBERED = {"log-entry": ENTRY_RULES, "datagram": dict(enumerate(DATAGRAM_RULES, start=1))}
 # Faults of the encoding, which CDDL does not speak of: it describes the data model (RFC 8610, section 1).
 ENCODING = (
     *("EMPTY", "TOO_LARGE", "TRUNCATED", "TRAILING_BYTES", "NOT_SHORTEST", "INDEFINITE_LENGTH", "TOO_DEEP"),
@@ -36,11 +37,12 @@ DEAF = {
     ".size looks at the length of byte and text strings alike": (
         r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|peer|grant|kid|signature-as|reasons|certificate"
         r"|challenge|commitment|nonces|macs|landmark|landmarks|map|token|pad|mac|key|key-size|site)-text$"
-        r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
+        r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text|deadline-source)-bytes$"
+        r"|-(report-to|origin|destination)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",
     "a byte string where a literal text belongs makes it panic": (
-        r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed)-bytes$"
+        r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed|alert-kind)-bytes$"
     ),
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
         r"-(components|sites|ranging-landmarks|issuer-keys|models|exclusions-zones|parties-users)-too-many$"
@@ -94,10 +96,9 @@ def parts(kind: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         yield "sign", data
         yield from _cosigned_parts(cbor2.loads(data))
     elif kind in NUMBERED:
-        first, rules = NUMBERED[kind]
         array = cbor2.loads(data)
-        number = array[0] - first if isinstance(array, list) and array and type(array[0]) is int else -1
-        yield rules[number] if 0 <= number < len(rules) else kind, data
+        number = array[0] if isinstance(array, list) and array and type(array[0]) is int else -1
+        yield NUMBERED[kind].get(number, kind), data
     else:
         yield "sign1", data
         protected, _, payload, _ = cbor2.loads(data).value
@@ -239,9 +240,9 @@ def test_every_field_has_vectors_of_its_faults(kind: str) -> None:
 
 def test_the_log_has_a_rule_for_each_kind() -> None:
     said = re.findall(r"^([a-z-]+) = \[(\d+), milliseconds", CDDL, re.MULTILINE)
-    assert said == [(rule, str(number)) for number, rule in enumerate(ENTRY_RULES)]
+    assert said == [(rule, str(number)) for number, rule in ENTRY_RULES.items()]
     choice = CDDL[CDDL.index("log-entry =") : CDDL.index("genesis = ")].removeprefix("log-entry =")
-    assert tuple(choice.replace("/", " ").split()) == ENTRY_RULES
+    assert choice.replace("/", " ").split() == [*ENTRY_RULES.values()]
 
 
 def test_every_field_says_what_it_is() -> None:
