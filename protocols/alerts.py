@@ -28,7 +28,7 @@ class Limits(NamedTuple):
 
     speed_m_per_s: int = 250  # a jet: nothing that carries chips is faster
     share_ppm: int = 100_000  # of the chips of a license, that move from one site to one other
-    count: int = 5  # of them, at the least
+    least: int = 5  # chips, however few those are
     window_s: int = 604_800  # within which moves belong together
 
 
