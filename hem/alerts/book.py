@@ -25,15 +25,19 @@ class Book:
         """Take in the entry of a ranging report, to be read once somebody asks."""
         self._unread.append(number)
 
-    def reports(self, evidence: int) -> list[int]:
+    def reports_of(self, evidence: int) -> list[int]:
         """Return the numbers of the reports that time the chip of an evidence entry under its challenge."""
+        _, said = Evidence.open(decode(self.entries[evidence]).fields[0])
+        return self.reports(said.nonce, said.ueid)
+
+    def reports(self, nonce: bytes, ueid: bytes) -> list[int]:
+        """Return the numbers of the reports that time a chip under the challenge with this nonce."""
         for number in self._unread:
             _, report = RangingReport.open(decode(self.entries[number]).fields[0])
             for timing in report.timings:
                 self._reports.setdefault((report.nonce, timing.ueid), []).append(number)
         self._unread = []
-        _, said = Evidence.open(decode(self.entries[evidence]).fields[0])
-        return self._reports.get((said.nonce, said.ueid), [])
+        return self._reports.get((nonce, ueid), [])
 
     def license(self, row: int) -> Collection[int]:
         """Return the number of the license with this row, nothing for -1."""

@@ -135,7 +135,7 @@ class Followed:
 
 def _proof(entries: Sequence[int], book: Book) -> tuple[int, ...]:
     """Return entries of evidence with those of the reports that timed its chip."""
-    return (*entries, *(number for entry in entries for number in book.reports(entry)))
+    return (*entries, *(number for entry in entries for number in book.reports_of(entry)))
 
 
 def contradicting(reasons: NDArray[np.uint16]) -> NDArray[np.bool_]:

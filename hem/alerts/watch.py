@@ -234,8 +234,8 @@ class Watch:
         found = [[int(part.numbers[row]), *([before] if before >= 0 else [])]
                  for row, before in zip(rows.tolist(), last, strict=True)]  # fmt: skip
         if term in _BY_TIMINGS:
-            for one in found:
-                one.extend(self._book.reports(one[0]))
+            for one, row in zip(found, rows.tolist(), strict=True):
+                one.extend(self._book.reports(part.columns.nonce[row].tobytes(), part.ueid(row)))
         return found
 
     def _places(self, part: _Part, rows: NDArray[np.int64]) -> Iterator[Found]:
