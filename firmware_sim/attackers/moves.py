@@ -11,6 +11,8 @@ from firmware_sim.world import Spot
 HERE, THERE = Spot(47.38, 8.54), Spot(50.11, 8.68)  # 304 km apart
 NEARBY = Spot(47.74, 8.54)  # 40 km from the first: a way of seconds for nothing that carries a chip
 
+LATE_REPORT = "late-report"
+
 
 class Mover(NamedTuple):
     """One kind of attacker: the places of its chips, at first and then; None: it does not answer."""
@@ -28,5 +30,5 @@ MOVERS = (
     Mover("moved-together", "mass_movement", ((HERE, THERE),), least=5),
     Mover("silent-chip", "CHIP_SILENT", ((HERE, None),)),
     Mover("never-answered", "NEVER_ATTESTED", ((None, None),)),
-    Mover("late-report", "REPORT_LATE", ((HERE, HERE),)),
+    Mover(LATE_REPORT, "REPORT_LATE", ((HERE, HERE),)),
 )

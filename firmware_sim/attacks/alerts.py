@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_sim.attackers.moves import HERE, MOVERS, NEARBY, THERE, Mover
+from firmware_sim.attackers.moves import HERE, LATE_REPORT, MOVERS, NEARBY, THERE, Mover
 from firmware_sim.attackers.ranging import Stand
-from firmware_sim.attacks.chips import PROBES, RANGING_WORK_S, Size
+from firmware_sim.attacks.chips import PROBES, RANGING_WORK_S, Size, attack_of, keep
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import Desk
 from firmware_sim.chip import Chip
@@ -36,7 +36,7 @@ _GROUPS: Mapping[str, tuple[tuple[str, ...], Reporting | None, bool]] = {
     "flights": (("two-places", "too-fast"), None, True),
     "crowds": (("moved-together",), None, True),
     "silence": (("silent-chip", "never-answered"), _HOURLY, True),
-    "late": (("late-report",), _AT_ONCE, False),
+    "late": ((LATE_REPORT,), _AT_ONCE, False),
 }
 
 
@@ -86,6 +86,10 @@ def attack_moves(desk: Desk, size: Size) -> list[Outcome]:
     told = desk.hem.must("alerts", "--as-of", as_of, "-w", desk.workspace, "--json", codes=(0, 1, 3)).json["alerts"]
     kept = {"as_of": as_of, "attacks": cast.attacks, "honest": cast.honest}
     (desk.directory / "moves.json").write_text(json.dumps(kept), "utf-8")
+    late = {ueid for some in cast.attacks[LATE_REPORT] for ueid in some}
+    answering = enumerate(one.chip for one in cast.places if one.then is not None)
+    rows = ((row, chip) for row, chip in answering if chip.ueid.hex() in late)
+    keep(desk.directory, "then", (attack_of(LATE_REPORT, "REPORT_LATE", chip, row) for row, chip in rows))
     return [_outcome(one, cast, size, told) for one in MOVERS]
 
 
