@@ -30,6 +30,7 @@ from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
 from hem import challenge, firmware, license, ranging, silence, usage  # noqa: A004
 from hem.alerts import Watch, places
+from hem.alerts.kinds import KIND_OF, NONE
 from hem.alerts.moves import Moves
 from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode
@@ -341,7 +342,9 @@ def _without_sites(patch: pytest.MonkeyPatch) -> None:
 
 
 def _without_late(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(hem.alerts.watch.KIND_OF, Reason.REPORT_LATE, len(KINDS))
+    blind = KIND_OF.copy()
+    blind[Reason.REPORT_LATE] = NONE
+    patch.setattr("hem.alerts.watch.KIND_OF", blind)
 
 
 ALERTING: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
