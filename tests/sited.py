@@ -95,6 +95,24 @@ def renew(world, chips, **terms):
     world.record([entries.encode(one.kind, world.now, *one.fields) for one in map(entries.decode, new)])
 
 
+def kinds_of(numbers):
+    return [one.kind for one in numbers]
+
+
+def moved(world, *numbers, to="frankfurt"):
+    for number in numbers:
+        world.at[number] = to
+
+
+def silenced(count=3, quiet_ones=1):
+    """Return a world of which some chips have not answered the last challenge."""
+    world = Sited(count)
+    world.range()
+    world.pass_time(10)
+    world.answer(world.chips[quiet_ones:])
+    return world
+
+
 _BUILT: dict = {}
 
 

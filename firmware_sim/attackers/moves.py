@@ -9,7 +9,8 @@ from typing import NamedTuple
 from firmware_sim.world import Spot
 
 HERE, THERE = Spot(47.38, 8.54), Spot(50.11, 8.68)  # 304 km apart
-NEARBY = Spot(47.74, 8.54)  # 40 km from the first: a way of seconds for nothing that carries a chip
+NEARBY = Spot(48.01, 8.54)  # 70 km from the first: a way of seconds for nothing that carries a chip
+FAR = Spot(-26.2, 28.05)  # a way of minutes for nothing at all
 
 LATE_REPORT = "late-report"
 
@@ -25,7 +26,7 @@ class Mover(NamedTuple):
 
 MOVERS = (
     Mover("swapped-sites", "swap", ((HERE, THERE), (THERE, HERE))),
-    Mover("two-places", "clone", ((HERE, THERE),)),
+    Mover("two-places", "clone", ((HERE, FAR),)),
     Mover("too-fast", "impossible_travel", ((HERE, NEARBY),)),
     Mover("moved-together", "mass_movement", ((HERE, THERE),), least=5),
     Mover("silent-chip", "CHIP_SILENT", ((HERE, None),)),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_sim.attackers.moves import HERE, LATE_REPORT, MOVERS, NEARBY, THERE, Mover
+from firmware_sim.attackers.moves import FAR, HERE, LATE_REPORT, MOVERS, NEARBY, THERE, Mover
 from firmware_sim.attackers.ranging import Stand
 from firmware_sim.attacks.chips import PROBES, RANGING_WORK_S, Size, attack_of, keep
 from firmware_sim.attacks.outcome import Outcome
@@ -25,10 +25,11 @@ from protocols.landmarks import Window
 from protocols.terms import Reporting, Site
 
 NAME, LIFETIME_S = "moves", 600
-BETWEEN_S = 3.5  # from sweep to sweep, at the least
+BETWEEN_S = 6.0  # from sweep to sweep, at the least
 _METRO = Link(detour=1.3, fixed_ms=0.02, jitter_ms=0.05, loss=0.01)  # landmarks in the same town
 _OPERATORS = ("alpha", "beta", "gamma")
-_SITES = (Site("here", "CH", *HERE, 60_000), Site("there", "DE", *THERE, 60_000))
+_LICENSED = (("here", "CH", HERE), ("there", "DE", THERE), ("far", "ZA", FAR))
+_SITES = tuple(Site(name, country, *spot, 90_000) for name, country, spot in _LICENSED)
 _HOURLY, _AT_ONCE = Reporting(interval_s=3_600), Reporting(interval_s=1, grace_s=2)
 # What licenses there are, and whose chips are in each, with honest ones among them where there is a share.
 _GROUPS: Mapping[str, tuple[tuple[str, ...], Reporting | None, bool]] = {
@@ -44,8 +45,7 @@ class Place(NamedTuple):
     """Where a chip stands in both sweeps; None: it does not answer."""
 
     chip: Chip
-    first: Spot | None
-    then: Spot | None
+    spots: tuple[Spot | None, Spot | None]
 
 
 @dataclass
@@ -56,6 +56,10 @@ class Cast:
     places: list[Place]
     honest: list[str]
     groups: dict[str, list[str]]
+
+    def standing(self, sweep: int) -> list[tuple[Chip, Spot]]:
+        """Return who answers in a sweep, 0 or 1, and from where."""
+        return [(one.chip, spot) for one in self.places if (spot := one.spots[sweep]) is not None]
 
 
 def chips_needed(size: Size) -> int:
@@ -69,34 +73,37 @@ def _honest(size: Size) -> int:
 
 def attack_moves(desk: Desk, size: Size) -> list[Outcome]:
     """Range all chips, let attackers move or fall silent, range them again, and ask for the alerts."""
+    for chip in desk.chips:
+        chip.board = chip.board._replace(location=None)  # it says that it is where the fleet has it
     cast = _cast(desk, size)
     marks = _marks(desk)
     licenses = {group: _license(desk, group, ueids) for group, ueids in cast.groups.items()}
-    begin = time.time()
-    _sweep(desk, "first", marks, [(one.chip, one.first) for one in cast.places if one.first is not None])
+    _sweep(desk, "first", marks, cast.standing(0))
     done = time.time()
     # Those who report late let this one pass; all that is asked of others, the honest answer.
     asked = "challenge", "--out", desk.directory / "let-pass.cbor", "--license", licenses["late"]
     desk.hem.must(*asked, "-w", desk.workspace, "--json")
-    time.sleep(max(0.0, max(begin + BETWEEN_S, done + BETWEEN_S) - time.time()))
+    time.sleep(max(0.0, done + BETWEEN_S - time.time()))
     again = time.time()
-    _sweep(desk, "then", marks, [(one.chip, one.then) for one in cast.places if one.then is not None])
+    _sweep(desk, "then", marks, cast.standing(1))
     # An interval after the first answers of all and before that of the second ones: only the silent are silent then.
     as_of = datetime.fromtimestamp((done + again) / 2 + 3_600, UTC).isoformat()
     told = desk.hem.must("alerts", "--as-of", as_of, "-w", desk.workspace, "--json", codes=(0, 1, 3)).json["alerts"]
+    _keep(desk, cast, as_of)
+    return [_outcome(one, cast, size, told) for one in MOVERS]
+
+
+def _keep(desk: Desk, cast: Cast, as_of: str) -> None:
+    """Keep who played what, for whoever looks for the alerts again."""
     kept = {"as_of": as_of, "attacks": cast.attacks, "honest": cast.honest}
     (desk.directory / "moves.json").write_text(json.dumps(kept), "utf-8")
     late = {ueid for some in cast.attacks[LATE_REPORT] for ueid in some}
-    answering = enumerate(one.chip for one in cast.places if one.then is not None)
-    rows = ((row, chip) for row, chip in answering if chip.ueid.hex() in late)
+    rows = [(row, chip) for row, (chip, _) in enumerate(cast.standing(1)) if chip.ueid.hex() in late]
     keep(desk.directory, "then", (attack_of(LATE_REPORT, "REPORT_LATE", chip, row) for row, chip in rows))
-    return [_outcome(one, cast, size, told) for one in MOVERS]
 
 
 def _cast(desk: Desk, size: Size) -> Cast:
     """Return who plays what; chips are taken in order."""
-    for chip in desk.chips:
-        chip.board = chip.board._replace(location=None)  # it says that it is where the fleet has it
     left = iter(desk.chips)
     cast = Cast({}, [], [], {})
     members = {name: group for group, (names, _, _) in _GROUPS.items() for name in names}
@@ -105,19 +112,24 @@ def _cast(desk: Desk, size: Size) -> Cast:
         cast.attacks[one.name] = [_play(one, left, cast) for _ in range(count)]
         mine = [ueid for some in cast.attacks[one.name] for ueid in some]
         cast.groups.setdefault(members[one.name], []).extend(mine)
+    _cast_honest(cast, list(left)[: _honest(size)])
+    return cast
+
+
+def _cast_honest(cast: Cast, chips: Sequence[Chip]) -> None:
+    """Let chips stay where they are, some at either site, under the licenses of the attackers."""
     shared = [group for group, (_, _, has) in _GROUPS.items() if has]
-    for number, chip in enumerate(list(left)[: _honest(size)]):
+    for number, chip in enumerate(chips):
         at = (HERE, THERE)[number // len(shared) % 2]
-        cast.places.append(Place(chip, at, at))
+        cast.places.append(Place(chip, (at, at)))
         cast.honest.append(chip.ueid.hex())
         cast.groups[shared[number % len(shared)]].append(chip.ueid.hex())
-    return cast
 
 
 def _play(one: Mover, left: Iterator[Chip], cast: Cast) -> list[str]:
     """Return the UEIDs of one repetition, whose chips take their places."""
     chips = [next(left) for _ in one.places]
-    cast.places += [Place(chip, *where) for chip, where in zip(chips, one.places, strict=True)]
+    cast.places += [Place(chip, where) for chip, where in zip(chips, one.places, strict=True)]
     return [chip.ueid.hex() for chip in chips]
 
 
@@ -125,7 +137,7 @@ def _marks(desk: Desk) -> list[Beacon]:
     """Add three landmarks of three operators at each place, a kilometer from it, and return them."""
     marks = [
         Beacon(f"{name}-{operator}", operator, Spot(spot.latitude + 0.009, spot.longitude), _key(f"{name} {operator}"))
-        for name, spot in (("here", HERE), ("nearby", NEARBY), ("there", THERE))
+        for name, spot in (("here", HERE), ("nearby", NEARBY), ("there", THERE), ("far", FAR))
         for operator in _OPERATORS
     ]
     path = desk.directory / "landmarks.cbor"

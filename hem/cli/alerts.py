@@ -55,26 +55,36 @@ def alerts(
     """
     if context.invoked_subcommand is not None:
         return 0
-    if out is not None and (as_of is not None or not out.is_dir()):
-        raise UsageError(f"--out {out}: expected a directory that is there, and no --as-of: that signs nothing")
+    _demand_directory(out, signs=as_of is None)
     limits = Limits(round(1000 * speed), round(share * MILLION / 100), least, window)
     begin = 0 if since is None else milliseconds("--since", since)
-    logged = read_entries(workspace)
-    if as_of is None:
-        now = now_ms()
-        known = _raised(workspace, watch(workspace, logged, limits), now)
-    else:
-        now = milliseconds("--as-of", as_of)
-        known = watch(workspace, logged[: known_by(workspace, logged, now)], limits)
+    now = now_ms() if as_of is None else milliseconds("--as-of", as_of)
+    known = _raised(workspace, limits, now) if as_of is None else _known(workspace, limits, now)
     shown = [one for one in _all(known, now) if one.alert.found >= begin]
-    for one in shown if out is not None else ():
-        write(out / f"alert-{one.number}.cbor", one.message)  # type: ignore[operator] # out is not None here
+    _write(shown, out)
     _say(shown, now, as_json=as_json)
     return _code(shown)
 
 
-def _raised(workspace: Path, known: Watch, now: int) -> Watch:
+def _demand_directory(out: Path | None, *, signs: bool) -> None:
+    if out is not None and not (signs and out.is_dir()):
+        raise UsageError(f"--out {out}: expected a directory that is there, and no --as-of: that signs nothing")
+
+
+def _write(shown: list[Recorded], out: Path | None) -> None:
+    for one in shown if out is not None else ():
+        write(Path(out or "") / f"alert-{one.number}.cbor", one.message)
+
+
+def _known(workspace: Path, limits: Limits, time: int) -> Watch:
+    """Return what was known at a time in milliseconds."""
+    logged = read_entries(workspace)
+    return watch(workspace, logged[: known_by(workspace, logged, time)], limits)
+
+
+def _raised(workspace: Path, limits: Limits, now: int) -> Watch:
     """Return what is known once all that is new is in the log; it is opened for writing only where something is."""
+    known = watch(workspace, read_entries(workspace), limits)
     if known.found(now):
         with Workspace.open(workspace, now=now) as opened:
             raise_alerts(opened, known, now)
@@ -95,7 +105,7 @@ def _code(shown: list[Recorded]) -> int:
 
 def _object(one: Alert, now: int) -> dict[str, Any]:
     """Return an alert for programs; times in UTC."""
-    due, said = one.deadline, told_by(one.kind)
+    said = told_by(one.kind)
     return {
         "kind": one.kind,
         "chips": [ueid.hex() for ueid in one.chips],
@@ -104,16 +114,22 @@ def _object(one: Alert, now: int) -> dict[str, Any]:
         "reason": None if one.reason is None else _reason(one.reason),
         "from": one.route.origin if one.route else None,
         "to": one.route.destination if one.route else None,
-        "deadline": None if due is None else utc(due.due),
-        "deadline_set_by": None if due is None else due.source,
-        "deadline_verified": None if due is None else due.verified,
-        "deadline_passed": due is not None and now > due.due,
+        **_deadline(one, now),
         "report_to": one.report_to,
         "rule": None if said is None else {**said._asdict()},
         "entries": list(one.entries),
         "limits": one.limits._asdict(),
         "verifier": one.verifier,
     }
+
+
+def _deadline(one: Alert, now: int) -> dict[str, Any]:
+    """Return when an alert has to be reported, what says so, and whether that time is over."""
+    if one.deadline is None:
+        return dict.fromkeys(("deadline", "deadline_set_by", "deadline_verified")) | {"deadline_passed": False}
+    due, source, verified = one.deadline
+    told = {"deadline": utc(due), "deadline_set_by": source, "deadline_verified": verified}
+    return told | {"deadline_passed": now > due}
 
 
 def _reason(code: int) -> str:
