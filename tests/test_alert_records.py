@@ -73,6 +73,16 @@ def test_an_alert_is_in_the_log_once_and_an_auditor_derives_it_again():
     assert world.watched(Limits(speed_m_per_s=251)).recorded[0].derived is True
 
 
+def test_alerts_of_two_looks_side_by_side_are_each_derived_at_their_time():
+    world = silenced()
+    for seconds, kind in ((HOUR - 5, "overdue"), (GRACE + 5, "silent")):
+        assert kind in kinds_of(world.raise_all(world.watched(), seconds))
+    again = world.watched()
+    assert kinds_of(one.alert for one in again.recorded) == ["overdue", "silent", "overdue"]
+    assert [one.derived for one in again.recorded] == [True] * 3
+    assert again.found(world.now) == []
+
+
 @pytest.mark.parametrize(
     "change", [{"kind": "clone"}, {"chips": (b"\x01" + bytes(16),)}, {"entries": (1,)}, {"found": 1}]
 )

@@ -116,10 +116,11 @@ class Watch:
     def _alerts(self, part: list[bytes], first: int) -> None:
         """Take in alerts: what is in the log is not open any more."""
         expected: dict[Proof, Found] = {}
+        looked = -1
         for number, entry in enumerate(part, start=first):
             read = decode(entry)
-            if number == first:
-                expected = {one.proof: one for one in self.found(read.time)}
+            if read.time != looked:
+                looked, expected = read.time, {one.proof: one for one in self.found(read.time)}
             alert = _believed(read.fields[0], self.verifier)
             proof = proof_of(alert)
             found = expected.get(proof)
