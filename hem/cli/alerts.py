@@ -16,7 +16,7 @@ from protocols import keys
 from protocols.alerts import MILLION, Alert, Limits
 from protocols.cbor import split
 
-app = typer.Typer(help="What has to be told: alerts as signed records.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 _FAILED, _OPEN = 1, 3  # exit codes
 _MOST = 50  # alerts shown to people
 _SHOWN = ("entry", "kind", "chips", "found", "due", "report to", "license", "reason", "proven by")
