@@ -5,9 +5,9 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.core import rows_of, scan
 from protocols.entries import decode
 from protocols.landmarks import RangingReport
-from protocols.messages import Evidence
 
 
 class Book:
@@ -27,8 +27,8 @@ class Book:
 
     def reports_of(self, evidence: int) -> list[int]:
         """Return the numbers of the reports that time the chip of an evidence entry under its challenge."""
-        _, said = Evidence.open(decode(self.entries[evidence]).fields[0])
-        return self.reports(said.nonce, said.ueid)
+        said = scan(rows_of([decode(self.entries[evidence]).fields[0]]))
+        return self.reports(said.nonce[0].tobytes(), said.ueid[0].tobytes())
 
     def reports(self, nonce: bytes, ueid: bytes) -> list[int]:
         """Return the numbers of the reports that time a chip under the challenge with this nonce."""
