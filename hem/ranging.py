@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hem import core
 from hem.errors import Reason, WorkspaceError
-from hem.model import Claims, select
+from hem.model import select
 from hem.state import State
 from hem.trust import Trust
 from protocols.cbor import WireError
@@ -171,36 +171,43 @@ class _Case(NamedTuple):
     as_signed: bool
 
 
-def judge(claims: Claims, accepted: NDArray[np.bool_], reports: Reports, trust: Trust, now: int) -> Ranged:
+def judge(
+    columns: core.Columns, accepted: NDArray[np.bool_], reports: Reports, trust: Trust, now: int | NDArray[np.int64]
+) -> Ranged:
     """Return what the logged reports prove for N rows of evidence.
 
     Args:
-        claims: N rows.
+        columns: N rows, as they are verified, or as the log has them.
         accepted: (N,) authentic and fresh: no other row has anything to open.
         reports: what landmarks have seen.
         trust: the landmarks; its policy's slack makes every age longer, since two clocks are compared.
-        now: verifier's time in milliseconds.
+        now: verifier's time in milliseconds, one for all rows or (N,).
     """
     keys: list[bytes] = []
     cases: list[_Case] = []
-    for row in (accepted & (claims.columns.ranging > 0)).nonzero()[0].tolist():
-        key, signed = _opened(claims, row)
-        cases += _cases(claims, row, (len(keys), key), signed, reports, trust)
+    for row in (accepted & (columns.ranging > 0)).nonzero()[0].tolist():
+        key, signed = _opened(columns, row)
+        cases += _cases(columns, row, (len(keys), key), signed, reports, trust)
         keys.append(key)
     if not cases:
-        nothing = np.full((len(claims), len(trust.landmarks.rows)), np.nan)
+        nothing = np.full((len(columns), len(trust.landmarks.rows)), np.nan)
         return Ranged(nothing, nothing, nothing, ())
-    return _proven((len(claims), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
+    return _proven((len(columns), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
 
 
 def _proven(
-    shape: tuple[int, int], cases: Sequence[_Case], reasons: NDArray[np.uint16], trust: Trust, now: int
+    shape: tuple[int, int],
+    cases: Sequence[_Case],
+    reasons: NDArray[np.uint16],
+    trust: Trust,
+    now: int | NDArray[np.int64],
 ) -> Ranged:
     """Return what timings prove of N rows by L landmarks, and which of them count for nothing."""
     met = [case for case, reason in zip(cases, reasons.tolist(), strict=True) if reason == Reason.MET]
     at = np.array([(case.row, case.seen.landmark) for case in met], dtype=np.int64).reshape(-1, 2)
     trips = np.array([(case.seen.timing.rtt_ns, case.seen.drift_ppm) for case in met], dtype=np.float64).reshape(-1, 2)
-    ages = now - np.array([case.seen.begin for case in met], dtype=np.float64)
+    judged = np.broadcast_to(np.asarray(now, dtype=np.float64), shape[0])[at[:, 0]]
+    ages = judged - np.array([case.seen.begin for case in met], dtype=np.float64)
     return Ranged(
         _longest(shape, at, np.ceil(trips[:, 0] * (1 + trips[:, 1] / MILLION))),
         _longest(shape, at, np.maximum(ages, 0) + trust.policy.slack_ms),
@@ -220,22 +227,27 @@ def _longest(shape: tuple[int, int], at: NDArray[np.int64], values: NDArray[np.f
     return table
 
 
-def _opened(claims: Claims, row: int) -> tuple[bytes, dict[bytes, bytes]]:
+def _opened(columns: core.Columns, row: int) -> tuple[bytes, dict[bytes, bytes]]:
     """Return the session key that a row of evidence opens, and the digest that it has for each landmark's key id.
 
     The decoder has passed this claim, so each part stands where the one deterministic encoding has it.
     """
-    claim = claims.columns.strings[claims.columns.ranging[row]]
+    claim = columns.strings[columns.ranging[row]]
     body = claim[len(claim) - (len(claim) - _KEY_ENDS) // _TRANSCRIPT * _TRANSCRIPT :]
     parts = (body[at : at + _TRANSCRIPT] for at in range(0, len(body), _TRANSCRIPT))
     return claim[_KEY_ENDS - 32 : _KEY_ENDS], {part[2:18]: part[20:] for part in parts}
 
 
 def _cases(
-    claims: Claims, row: int, opened: tuple[int, bytes], signed: dict[bytes, bytes], reports: Reports, trust: Trust
+    columns: core.Columns,
+    row: int,
+    opened: tuple[int, bytes],
+    signed: dict[bytes, bytes],
+    reports: Reports,
+    trust: Trust,
 ) -> Iterator[_Case]:
     """Yield what was logged of the chip of a row; `opened` is the session key, with its row among all of them."""
-    nonce, ueid = claims.columns.nonce[row].tobytes(), claims.columns.ueid[row].tobytes()
+    nonce, ueid = columns.nonce[row].tobytes(), columns.ueid[row].tobytes()
     place, key = opened
     committed = commitment(nonce, ueid, key)
     for seen in reports.of(nonce, ueid):

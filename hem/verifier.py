@@ -106,9 +106,9 @@ class Verifier:
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
-        ranged = ranging.judge(claims, accepted, self.reports, trust, now)
+        ranged = ranging.judge(claims.columns, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
-        located = location.locate(standing, claims, timed, self._know_places(), rule)
+        located = location.locate(standing, claims, timed, self.places(), rule)
         located = location.demand(located, claims, standing, timed, trust, rule)
         located, sites = location.follow(located, standing, before, np.where(accepted, claims.chip, -1), now)
         step.place(claims.chip, sites, times)
@@ -138,14 +138,15 @@ class Verifier:
 
     def basis(self) -> Basis:
         """Return what verdicts rest on now, besides the entries of the log."""
-        places = self._know_places()
+        places = self.places()
         digests = (bytes(32), bytes(32)) if places is None else places.digests
         return Basis(*self.rules, self._rule().speed, *digests)
 
     def _rule(self) -> location.Rule:
         return _rule(self.rules.f)
 
-    def _know_places(self) -> location.Places | None:
+    def places(self) -> location.Places | None:
+        """Return what places are judged by now; None where there is no landmark."""
         known = (len(self.trust.landmarks.rows), len(self.trust.licenses))
         if known != self._placed:
             self._places, self._placed = location.Places.of(self.trust), known
@@ -187,6 +188,8 @@ class Verifier:
         if entry.kind is Kind.RANGING_REPORT:
             self.reports.admit(entry.fields[0], self.trust, self.state, entry.time)
             return
+        if entry.kind is Kind.ALERT:
+            return  # it says what the entries before it mean, and changes nothing
         if entry.kind is not Kind.CHALLENGE:
             self.trust.admit(entry)
             return

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -65,6 +65,13 @@ class Keys(NamedTuple):
     verifier: Ed25519PrivateKey
     issuer: Ed25519PrivateKey
     log: Ed25519PrivateKey
+
+
+class Folds(Protocol):
+    """What takes in entries of the log in order."""
+
+    def fold(self, entries: Iterable[bytes], /) -> None:
+        """Take in entries."""
 
 
 class Workspace:
@@ -250,8 +257,8 @@ def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys
     return verifier
 
 
-def take_in(verifier: Verifier, known: Iterable[bytes], directory: Path) -> None:
-    """Let a verifier know more entries of a workspace's log.
+def take_in(verifier: Folds, known: Iterable[bytes], directory: Path) -> None:
+    """Let a verifier, or what folds as one does, know more entries of a workspace's log.
 
     Raises:
         WorkspaceError: one of them is none that this version of hem knows.

@@ -51,6 +51,7 @@ class Kind(IntEnum):
     RANGING_REPORT = 11
     BASIS = 12
     ISSUERS = 13
+    ALERT = 17
     RULE_PACK = 20
 
 
@@ -128,6 +129,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
     Kind.ISSUERS: (_issuers,),
+    Kind.ALERT: (_bytes,),
     Kind.RULE_PACK: (octets(1, MAX_ENTRY),),
 }
 

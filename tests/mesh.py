@@ -116,7 +116,7 @@ class Mesh(World):
         """Return what the logged reports prove for evidence, each row of which is taken for fresh."""
         known = verifier or self.verifier
         claims = verify(messages(evidence), known.trust.table)
-        return stage.judge(claims, claims.authentic, known.reports, known.trust, self.now)
+        return stage.judge(claims.columns, claims.authentic, known.reports, known.trust, self.now)
 
 
 def sweep(mesh):

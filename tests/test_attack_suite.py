@@ -5,25 +5,33 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import pytest
 
+import hem.alerts.quiet
 import hem.location
 from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
 from firmware_sim.attackers.logs import LOG_FORGERS
+from firmware_sim.attackers.moves import MOVERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attackers.sites import SITE_ATTACKERS
+from firmware_sim.attacks.alerts import NAME, named
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
 from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
-from hem import challenge, firmware, license, ranging, usage  # noqa: A004
+from hem import challenge, firmware, license, ranging, silence, usage  # noqa: A004
+from hem.alerts import Watch, places
+from hem.alerts.kinds import KIND_OF, NONE
+from hem.alerts.moves import Moves
 from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode
 from hem.location import moves, stage
@@ -32,10 +40,13 @@ from hem.tally import rows_of
 from hem.verifier import Verifier
 from hem.workspace import read_entries
 from protocols import entries
+from protocols.alerts import KINDS
 from protocols.cbor import split
 from protocols.entries import Kind
 from tests.removed import without
+from tests.sited import one_build
 
+__all__ = ["one_build"]  # a fixture
 TIMES, HONEST = 2, 24
 DOCUMENT = Path(__file__).parents[1] / "firmware_sim" / "ATTACKS.md"
 KEYS = {"attack", "caught_by", "repetitions", "detected", "false_alarms", "sweeps", "honest", "believed"}
@@ -85,12 +96,13 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        assert one["caught_by"] in Reason.__members__ or one["caught_by"] in {"landmark audit", "witness"}
+        known = {*Reason.__members__, "landmark audit", "witness", *(f"alert {kind}" for kind in KINDS)}
+        assert one["caught_by"] in known
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS)
+    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS)
     named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others)}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
@@ -219,6 +231,7 @@ def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
 def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
     found |= {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+    found[NAME] = sweep_of(ran.directory / NAME, "then", 2)
     return found | {SITES: sweep_of(ran.directory / SITES, MOVED, 1)}
 
 
@@ -230,18 +243,31 @@ def failing(module: ModuleType) -> list[Reason]:
 
 REPORTS = {one.expected_reason for one in REPORT_FORGERS}
 # Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
-# anyone, and is refused only to keep it out of the log. What `moves` reads it does not give.
-UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED), (moves, Reason.LOCATION_OUTSIDE)}
-STAGES = (challenge, firmware, usage, license, stage, moves, ranging)
+# anyone, and is refused only to keep it out of the log. What `moves` reads it does not give. And no command licenses a
+# chip that is not enrolled.
+UNTRIED = {
+    (ranging, Reason.CHALLENGE_EXPIRED),
+    (moves, Reason.LOCATION_OUTSIDE),
+    (silence, Reason.NEVER_ENROLLED),
+}
+STAGES = (challenge, firmware, usage, license, stage, moves, ranging, silence)
 CHECKS = [(module, one) for module in STAGES for one in failing(module)]
-OF_ROWS = [check for check in CHECKS if check not in UNTRIED and not (check[0] is ranging and check[1].name in REPORTS)]
-SWEEP_OF = {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
-SWEEP_OF |= {Reason[one.expected_reason]: SITES for one in SITE_ATTACKERS}
+# Of chips that say nothing there is no row: these checks stand behind alerts, and are taken out below.
+OF_NOBODY = {(silence, Reason.CHIP_SILENT), (silence, Reason.NEVER_ATTESTED)}
+OF_REPORTS = {check for check in CHECKS if check[0] is ranging and check[1].name in REPORTS}
+OF_ROWS = [check for check in CHECKS if check not in UNTRIED | OF_NOBODY | OF_REPORTS]
+SWEEP_OF = {
+    Reason.REPORT_LATE: NAME,
+    Reason.CHALLENGE_AUDIENCE: "uninvited",
+    Reason.CHALLENGE_EXPIRED: LATE,
+    Reason.EVIDENCE_TOO_OLD: STALE,
+    **{Reason[one.expected_reason]: SITES for one in SITE_ATTACKERS},
+}
 # These leave a verdict open. Without them it would be for another reason, or a chip on its way would be accused.
 OPEN = [(stage, Reason.LOCATION_GNSS_ONLY), (moves, Reason.LOCATION_IN_TRANSIT)]
 
 
-def named(check: tuple[ModuleType, Reason]) -> str:
+def check_id(check: tuple[ModuleType, Reason]) -> str:
     return f"{check[0].__name__} {check[1].name}"
 
 
@@ -249,12 +275,12 @@ def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     assert len(CHECKS) >= 40
     attackers = (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)
     tried = {one.expected_reason for one in attackers}
-    tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
-    assert {one.name for _, one in CHECKS} <= tried
-    assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}
+    tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD", *(one.told for one in MOVERS)}
+    assert {one.name for module, one in CHECKS if (module, one) not in UNTRIED} <= tried
+    assert {(ranging, Reason[one]) for one in REPORTS} == OF_REPORTS
 
 
-@pytest.mark.parametrize("check", OF_ROWS + OPEN, ids=named)
+@pytest.mark.parametrize("check", OF_ROWS + OPEN, ids=check_id)
 def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
     module, reason = check
     sweep = sweeps[SWEEP_OF.get(reason, "ranging" if module in {stage, ranging} else "sweep-1")]
@@ -282,3 +308,65 @@ def test_the_suite_fails_without_this_check_of_reports(ran, forger):
     for checks, told in ((ranging, True), (without(ranging, reason), False)):
         given = [checks.check(one, verifier.trust, verifier.state, verifier.reports, now) for one in mine]
         assert [one is reason for one in given] == [told] * TIMES
+
+
+# ---------------------------------------------------------------- mutations: each check behind the alerts, taken out
+
+
+def untold(directory: Path, name: str) -> int:
+    """Return how many repetitions of an attack by moves or silence no alert names, as the suite counts them."""
+    kept = json.loads((directory / NAME / "moves.json").read_text())
+    watch = Watch()
+    watch.fold(read_entries(directory / NAME / "workspace"))
+    (mover,) = (one for one in MOVERS if one.name == name)
+    told = [
+        {"kind": one.kind, "reason": one.reason and one.reason.name, "chips": [ueid.hex() for ueid in one.chips]}
+        for one in watch.found(int(1000 * datetime.fromisoformat(kept["as_of"]).timestamp()))
+    ]
+    return sum(not named(told, mover.told).issuperset(ueids) for ueids in kept["attacks"][name])
+
+
+def _nothing(*_: object) -> list[object]:
+    return []
+
+
+def _without_silence(reason: Reason) -> Callable[[pytest.MonkeyPatch], None]:
+    def take_out(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(hem.alerts.quiet, "silence", without(silence, reason).silence)
+
+    return take_out
+
+
+def _without_sites(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(places.Followed, "_moved", _nothing)
+
+
+def _without_late(patch: pytest.MonkeyPatch) -> None:
+    blind = KIND_OF.copy()
+    blind[Reason.REPORT_LATE] = NONE
+    patch.setattr("hem.alerts.watch.KIND_OF", blind)
+
+
+ALERTING: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
+    "pairs": ("swapped-sites", lambda patch: patch.setattr(Moves, "_swaps", _nothing)),
+    "sites of before": ("swapped-sites", _without_sites),
+    "crowds": ("moved-together", lambda patch: patch.setattr(Moves, "_mass", _nothing)),
+    "speed of no vehicle": ("two-places", lambda patch: patch.setattr(places, "CLONE_KM_PER_S", 1e6)),
+    "timings of before": ("too-fast", lambda patch: patch.setattr(places.Tracks, "keep", _nothing)),
+    "silence": ("silent-chip", _without_silence(Reason.CHIP_SILENT)),
+    "no answer ever": ("never-answered", _without_silence(Reason.NEVER_ATTESTED)),
+    "lateness": ("late-report", _without_late),
+}
+
+
+def test_every_mover_has_a_check_that_is_taken_out():
+    assert {name for name, _ in ALERTING.values()} == {one.name for one in MOVERS}
+
+
+@pytest.mark.parametrize("check", ALERTING)
+def test_the_suite_fails_without_this_check_of_alerts(ran, check):
+    name, take_out = ALERTING[check]
+    assert untold(ran.directory, name) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        take_out(patch)
+        assert untold(ran.directory, name) > 0

@@ -22,7 +22,7 @@ _IN_A_ROW = (
     *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry", "basis-entry"),
     "issuers-entry",
 )
-ENTRY_RULES = {**dict(enumerate(_IN_A_ROW)), 20: "rule-pack-entry"}
+ENTRY_RULES = {**dict(enumerate(_IN_A_ROW)), 17: "alert-entry", 20: "rule-pack-entry"}
 DATAGRAM_RULES = ("hello", "commit", "probe", "reply", "close", "closed")
 # Arrays that start with the number of their rule.
 NUMBERED = {"log-entry": ENTRY_RULES, "datagram": dict(enumerate(DATAGRAM_RULES, start=1))}
@@ -37,11 +37,12 @@ DEAF = {
     ".size looks at the length of byte and text strings alike": (
         r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|peer|grant|kid|signature-as|reasons|certificate"
         r"|challenge|commitment|nonces|macs|landmark|landmarks|map|token|pad|mac|key|key-size|site|pack)-text$"
-        r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
+        r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text|deadline-source)-bytes$"
+        r"|-(report-to|origin|destination)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",
     "a byte string where a literal text belongs makes it panic": (
-        r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed)-bytes$"
+        r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed|alert-kind)-bytes$"
     ),
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
         r"-(components|sites|ranging-landmarks|issuer-keys|models|exclusions-zones|parties-users)-too-many$"

@@ -35,8 +35,8 @@ COMMANDS = [
     "check", "results export", "results keys", "license issue", "license show", "license check",
     *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
-    "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
-    "rules add", "reappraise",
+    "alerts", "alerts check", "location check", "location plan", "landmark audit", "fleet check", "fleet sample",
+    "rules list", "rules show", "rules add", "reappraise",
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 

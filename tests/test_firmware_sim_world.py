@@ -81,7 +81,7 @@ class Court:
             self.fold(entries.encode(Kind.RANGING_REPORT, MS + 2_000, report))
         claims = verify(messages(swept.evidence), known.trust.table)
         assert claims.authentic.all()
-        return ranging.judge(claims, claims.authentic, known.reports, known.trust, MS + 2_000), claims
+        return ranging.judge(claims.columns, claims.authentic, known.reports, known.trust, MS + 2_000), claims
 
 
 def radii(proven):

@@ -37,6 +37,7 @@ from hem.store import Objects
 from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.witness import AddCheckpoint, Witness
 from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
+from protocols.alerts import Alert
 from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
@@ -64,6 +65,7 @@ MESSAGES = {
     "reference": ReferenceValues.open,
     "landmark": Landmark.open,
     "ranging-report": RangingReport.open,
+    "alert": Alert.open,
     "datagram": ranging.decode,
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,

@@ -155,6 +155,6 @@ def test_the_opened_key_is_read_where_it_stands(mesh, count):
     said = Ranging(bytes(range(32)), transcripts)
     claims = verify(messages([mesh.chips[0].answer(mesh.ask(), ranging=said)]), mesh.verifier.trust.table)
     assert claims.authentic.all()
-    key, signed = ranging._opened(claims, 0)
+    key, signed = ranging._opened(claims.columns, 0)
     assert key == said.key
     assert signed == dict(transcripts)

@@ -111,7 +111,7 @@ def run(place: Place, paths: list[str], *, probes: int = 12) -> Ranged:
     (items,) = decode(place.file("evidence").read_bytes())
     claims = verify(items, known.trust.table)
     opened = [RangingReport.open(row)[1] for file in files for row in split(file.read_bytes())]
-    proven = ranging.judge(claims, claims.authentic, known.reports, known.trust, known.state.time)
+    proven = ranging.judge(claims.columns, claims.authentic, known.reports, known.trust, known.state.time)
     return Ranged([report.timings[0] for report in opened], windows, proven)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from firmware_sim.attacks import table
+from firmware_sim.attacks.alerts import LIFETIME_S, NAME, attack_moves, chips_needed
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.logs import attack_logs, staged
@@ -49,7 +50,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     Raises:
         SimulatorError: the verifier did not run as it should.
     """
-    with Hem() as hem, Hem() as other, ThreadPoolExecutor(1) as beside:
+    with Hem() as hem, Hem() as other, Hem() as third, ThreadPoolExecutor(2) as beside:
         say("make chips, licenses and grants")
         fleet = Fleet(hem, directory, seed)
         fleet.make(size)
@@ -57,6 +58,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         late, stale = Desk(other, fleet, LATE, many, PATIENCE_S), Desk(other, fleet, STALE, many)
         sites = desk_of(other, fleet, size)
         papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, sites, size)
+        moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -68,6 +70,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
             found += attack_logs(stage, size.repetitions, seed)
         say("attack with licenses")
         found += papers.result()
+        found += moves.result()
     for row in LANDSCAPE:
         found += row.untried()
     return {one.attack: one for one in found}

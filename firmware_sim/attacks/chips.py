@@ -26,6 +26,7 @@ from protocols.messages import Challenge, Grant
 
 SITES, WORK_S, RANGING_WORK_S = 8, 1.0, 0.1
 NEAREST, PROBES, LIAR = 5, 6, "frankfurt"
+_LEAST = 8  # honest chips of a fleet, however few are asked for: some attacks need several chips each
 MOST_SWEEPS = 3  # of the attack, after which who was not told is missed
 _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
@@ -49,7 +50,7 @@ class Size:
     @property
     def devices(self) -> int:
         """The chips of the fleet: honest ones of the first sweeps are attackers on places in the last."""
-        return self.repetitions * (len(EVERY) + len(RANGING_ATTACKERS)) + self.honest
+        return self.repetitions * (len(EVERY) + len(RANGING_ATTACKERS)) + max(self.honest, _LEAST)
 
 
 class Fleet:

@@ -40,7 +40,7 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("counter-rollback", ("counter-rollback", "boot-count-back"), (
         ("within-noise", "what is less than the slack that a verifier allows two clocks looks like noise"),
     )),
-    Row("cloned-key", ("clone-fork", "cloned-key", "extracted-key"), (
+    Row("cloned-key", ("clone-fork", "cloned-key", "extracted-key", "two-places", "too-fast"), (
         ("silent-clone", "a clone that never answers shows nothing; it also gets no grant and no verdict"),
     )),
     Row("key-extraction", ("lone-copy",), (
@@ -53,13 +53,12 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("license-stockpiling", (), (), (
         ("stockpiled-grants", "the ledger of grants has no cap on what is outstanding"),
     )),
-    Row("swapped-chips", ("undeclared-move", "early-move", "late-move"), (
+    Row("swapped-chips", ("swapped-sites", "moved-together", "undeclared-move", "early-move", "late-move"), (
         ("swap-within-radius", "two chips that no landmark can tell apart by place have no place to be told by"),
-        ("swap-with-leave", "where a license has sites and asks nothing of moves, a chip may be at any of them"),
     )),
-    Row("missing-chips", (), (
+    Row("missing-chips", ("silent-chip", "never-answered", "late-report"), (
         ("dark-chip", "a chip that was never enrolled is in no list to be missing from; that needs the exporter's"),
-    ), (("silent-chip", "`hem fleet silent` names chips that gave no evidence when due; the suite does not try it"),)),
+    )),
     Row("usage-hidden", ("hidden-spending", "grant-grown", "budget-overspent", "impossible-rate"), (
         ("workload-meaning", "counters say how much was computed, and never what for"),
     ), (("energy-and-links", "energy, link bytes and counts of peers are not compared with each other"),)),

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from hem.cli import (
+    alerts,
     audit,
     check,
     evidence,
@@ -63,6 +64,7 @@ app.add_typer(log.app, name="log")
 app.add_typer(witness.app, name="witness")
 app.add_typer(fleet.app, name="fleet")
 silent.add_to(fleet.app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(rules.app, name="rules")
 
 

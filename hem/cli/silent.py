@@ -1,6 +1,7 @@
 """Command: which licensed chips are silent, overdue, or were never heard of."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,7 @@ def silent(
     Evidence is due within the license's interval after the last. Then a chip is overdue; after the grace it is silent,
     if a challenge to it went unanswered. One that was never asked stays open: it could not answer.
     """
-    time = now_ms() if as_of is None else _milliseconds(as_of)
+    time = now_ms() if as_of is None else milliseconds("--as-of", as_of)
     verifier = _known(workspace, time)
     found = silence(verifier.trust, verifier.state, time)
     worst = int(VERDICTS[found.reasons].max(initial=Verdict.PASS))
@@ -63,24 +64,28 @@ def silent(
     return {Verdict.FAIL: _FAILED, Verdict.PASS: 0}.get(Verdict(worst), _OPEN)
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(flag: str, text: str) -> int:
     """Return a time in ISO 8601 in milliseconds since 1970; UTC where it names no zone."""
     try:
         time = datetime.fromisoformat(text)
         # In UTC it must be a date too, or it could not be told.
         return int((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"--as-of {text!r}: expected a date and time such as 2026-11-25T12:00:00Z") from error
+        raise UsageError(f"{flag} {text!r}: expected a date and time such as 2026-11-25T12:00:00Z") from error
 
 
 def _known(workspace: Path, time: int) -> Verifier:
     """Return what the log said at a time in milliseconds."""
-    logged = read_entries(workspace)
+    return look(workspace, stop=known_by(workspace, read_entries(workspace), time))[0]
+
+
+def known_by(workspace: Path, logged: Sequence[bytes], time: int) -> int:
+    """Return how many entries of a log there were at a time in milliseconds; raises UsageError if none."""
     known = bisect_right(logged, time, key=lambda one: entries.decode(one).time)
     if not known:
         made = utc(entries.decode(logged[0]).time)
         raise UsageError(f"{workspace}: made at {made}, and asked for what was known before: expected a later time")
-    return look(workspace, stop=known)[0]
+    return known
 
 
 def _by_license(found: Silence, trust: Trust) -> list[dict[str, Any]]:

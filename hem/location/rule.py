@@ -140,7 +140,7 @@ def judge(
         rows = slice(start, min(start + CHUNK, count))
         bins, who = ranging.bins(rule, rows)
         possible[:, rows] = _possible(tables, bins, who, rule.f)
-        cloned = _disjoint(tables, bins, who, rule.f)
+        cloned = disjoint(tables, bins, who, rule.f)
         which = None if region is None else region[rows]
         land[rows], strict[rows], excluded[rows] = sets.judge(possible[:, rows], cloned, which)
     return Verdicts(land, strict, excluded, possible, rule, tables.atlas.digest, tables.landmarks.digest)
@@ -217,7 +217,7 @@ def _count(levels: Bits, excluded: Bits) -> None:
     levels[0] |= excluded
 
 
-def _disjoint(tables: Tables, bins: NDArray[np.int64], who: NDArray[np.int64], f: int) -> NDArray[np.bool_]:
+def disjoint(tables: Tables, bins: NDArray[np.int64], who: NDArray[np.int64], f: int) -> NDArray[np.bool_]:
     """Return where two discs of a chip do not meet, whichever f operators are left out."""
     many = len(tables.landmarks)
     radius = _RADIUS.take(bins)

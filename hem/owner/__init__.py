@@ -4,6 +4,7 @@ Each function checks what it is given, makes it durable in the log, and only the
 world is always in the log.
 """
 
+from hem.owner.alerts import raise_alerts, watch
 from hem.owner.challenges import issue_challenge
 from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, enroll, read_anchor, read_signer
 from hem.owner.files import kind_of
@@ -27,10 +28,12 @@ __all__ = [
     "issue_license",
     "issue_signed",
     "kind_of",
+    "raise_alerts",
     "read_anchor",
     "read_issuers",
     "read_license",
     "read_signer",
     "unprovable_firmware",
     "unprovable_places",
+    "watch",
 ]

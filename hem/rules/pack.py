@@ -242,6 +242,7 @@ class ReportEvent(_Rule, Mark):
     kind: Literal["report_event"]
     event: Name
     deadline: Words
+    deadline_h: Annotated[int, Field(ge=0, le=87_600)] | None = Field(default=None, description="if it has a number")
 
 
 class NotCheckable(_Rule, Mark):

@@ -6,6 +6,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
+from protocols import alerts as al
 from protocols import entries, keys, ranging
 from protocols import landmarks as lm
 from protocols import messages as m
@@ -291,6 +292,39 @@ REPORTS: dict[str, lm.RangingReport] = {
     ),
 }
 
+_ALERT = al.Alert(
+    verifier="verifier.example",
+    issued=NOW,
+    kind="silent",
+    chips=tuple(sorted(map(ueid, "ab"))),
+    found=NOW * 1_000,
+    entries=(7, 1_000),
+    limits=al.Limits(),
+)
+ALERTS: dict[str, al.Alert] = {
+    "plain": _ALERT,
+    "full": replace(
+        _ALERT,
+        kind="mass_movement",
+        chips=tuple(sorted(ueid(label) for label in "abcd")),
+        license_id=fill("license", 16),
+        reason=0x0504,
+        deadline=al.Deadline(NOW * 1_000 + 86_400_000, "license", verified=True),
+        report_to="alerts@regulator.example",
+        route=al.Route("zurich-1", "oslo-2"),
+    ),
+    "largest-integers": replace(
+        _ALERT,
+        kind="other_place",
+        found=2**53 - 1,
+        entries=(0, 2**53 - 1),
+        limits=al.Limits(2**53 - 1, al.MILLION, 2**53 - 1, 2**53 - 1),
+        reason=0xFFFF,
+    ),
+    "smallest": replace(_ALERT, issued=0, found=0, entries=(0,), limits=al.Limits(1, 0, 1, 1), reason=0),
+    **{kind.replace("_", "-"): replace(_ALERT, kind=kind) for kind in al.KINDS[1:8]},
+}
+
 SIGNED: dict[str, dict[str, m.Message]] = {
     "challenge": {**CHALLENGES},
     "evidence": {"full": EVIDENCE, **EVIDENCES},
@@ -299,6 +333,7 @@ SIGNED: dict[str, dict[str, m.Message]] = {
     "reference": {**REFERENCES},
     "landmark": {**LANDMARKS},
     "ranging-report": {**REPORTS},
+    "alert": {**ALERTS},
 }
 
 _SESSION, _KID, _NONCE = fill("challenge", 16), fill("kid", 16), fill("probe", 16)
@@ -340,6 +375,7 @@ ENTRIES: dict[str, bytes] = {
     "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
     "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
     "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),
+    "alert": entries.encode(entries.Kind.ALERT, _MS, b"\xd2\x84"),
     "basis": entries.encode(
         entries.Kind.BASIS, _MS, entries.Basis("ed25519", 1, "vacuum", fill("map", 32), fill("landmarks", 32))
     ),

@@ -172,6 +172,34 @@ REPORT: list[Place] = [
     ("sent", (-80094, 0, 6), f.positive(64)),
 ]
 
+ALERT: list[Place] = [
+    ("verifier", (1,), _NAME),
+    ("issued", (6,), _SECONDS),
+    ("license-id", (-80024,), _ID),
+    ("alert-kind", (-80130,), f.one_of),
+    ("chips", (-80131,), f.few(1)),
+    ("chips-order", (-80131,), f.rising),
+    ("ueid", (-80131, 0), f.ueid),
+    ("found", (-80132,), _SECONDS),
+    ("entries", (-80133,), f.few(1)),
+    ("entries-order", (-80133,), f.rising),
+    ("entry", (-80133, 0), _SECONDS),
+    ("limits", (-80134,), f.places),
+    ("speed", (-80134, 0), f.positive(f.SAFE)),
+    ("share", (-80134, 1), f.uint(1_000_000)),
+    ("count", (-80134, 2), f.positive(f.SAFE)),
+    ("alert-window", (-80134, 3), f.positive(f.SAFE)),
+    ("reason", (-80135,), f.uint(0xFFFF)),
+    ("deadline", (-80136,), f.places),
+    ("due", (-80136, 0), _SECONDS),
+    ("deadline-source", (-80136, 1), f.text(1, 64)),
+    ("deadline-verified", (-80136, 2), f.boolean),
+    ("report-to", (-80137,), f.text(1, 128)),
+    ("route", (-80138,), f.places),
+    ("origin", (-80138, 0), _NAME),
+    ("destination", (-80138, 1), _NAME),
+]
+
 _TOKEN = f.octets(16)
 DATAGRAMS: dict[str, list[Place]] = {
     "hello": [
@@ -260,6 +288,7 @@ ENTRIES: dict[str, list[Place]] = {
     "landmark": _entry(("document", f.blob)),
     "landmark-revoked": _entry(("kid", _ID)),
     "ranging-report": _entry(("document", f.blob)),
+    "alert": _entry(("document", f.blob)),
     "basis": [
         *_entry(("basis", f.places)),
         ("signatures", (2, 0), f.one_of),
@@ -287,4 +316,5 @@ SIGNED = {
     "reference": REFERENCE,
     "landmark": LANDMARK,
     "ranging-report": REPORT,
+    "alert": ALERT,
 }
