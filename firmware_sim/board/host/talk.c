@@ -41,7 +41,19 @@ static bool verified(const uint8_t *data, size_t size) {
     return ed25519_verify(data, &text, data + KEY_BYTES);
 }
 
-/* Carry out one command on the state of the layer. */
+/* Set a part of the layer. */
+static void set(char letter, const uint8_t *data, size_t size) {
+    switch (letter) {
+        case 'P': layer.writes_left = number(data), layer.torn = number(data + 4); return;
+        case 'S': memcpy(layer.seed, data, DIGEST_BYTES), layer.counter = 0; return;
+        case 'Y': memcpy(layer.factory, data, size < FACTORY ? size : FACTORY); return;
+        case 'X': layer.worn = number(data) != 0; return;
+        case 'W': memcpy(layer.flash, data, sizeof layer.flash); return;
+        default: exit(2);
+    }
+}
+
+/* Carry out one command on the chip. */
 static void command(char letter, const uint8_t *data, size_t size) {
     switch (letter) {
         case 'B': boot(); return;
@@ -49,12 +61,7 @@ static void command(char letter, const uint8_t *data, size_t size) {
             for (size_t i = 0; i < size; i++) serial_byte(&serial, data[i]);
             return;
         case 'T': layer.us += 1000 * (uint64_t)number(data); return;
-        case 'P': layer.writes_left = number(data), layer.torn = number(data + 4); return;
-        case 'S': memcpy(layer.seed, data, DIGEST_BYTES), layer.counter = 0; return;
-        case 'Y': memcpy(layer.factory, data, size < FACTORY ? size : FACTORY); return;
-        case 'X': layer.worn = number(data) != 0; return;
-        case 'W': memcpy(layer.flash, data, sizeof layer.flash); return;
-        default: exit(2);
+        default: set(letter, data, size);
     }
 }
 

@@ -72,17 +72,21 @@ void chip_catch_up(struct chip *chip) {
 
 static bool is_ueid(struct zcbor_string string) { return string.value[0] == 1; }
 
+/* Read a grant whose form is good, into `grant` and `envelope`. */
+static bool open_grant(struct span message, struct envelope *envelope, struct grant *grant) {
+    size_t size;
+    if (!cose_open(message, typ_applicationhem_grantcbor_tstr_c, true, envelope)) return false;
+    struct span claims = envelope->payload;
+    if (cbor_decode_grant(claims.at, claims.size, grant, &size) != 0 || size != claims.size) return false;
+    return is_ueid(grant->grant_ueid_m) && utf8(span_of(grant->grant_name_m));
+}
+
 /* Read a grant, and put what the chip would hold of it into `held`. */
 static enum code read_grant(const struct chip *chip, struct span message, struct held *held) {
     struct envelope envelope;
     struct grant grant;
-    size_t size;
-    if (!cose_open(message, typ_applicationhem_grantcbor_tstr_c, true, &envelope)) return MALFORMED;
-    struct span claims = envelope.payload;
-    if (cbor_decode_grant(claims.at, claims.size, &grant, &size) != 0 || size != claims.size) return MALFORMED;
-    if (!is_ueid(grant.grant_ueid_m) || !utf8(span_of(grant.grant_name_m))) return MALFORMED;
-    uint32_t signers = 0;
-    for (uint32_t i = 0; i < chip->factory->issuers; i++) signers += cose_signed_by(&envelope, chip->factory->issuer[i]);
+    if (!open_grant(message, &envelope, &grant)) return MALFORMED;
+    unsigned signers = cose_signers(&envelope, chip->factory->issuer, chip->factory->issuers);
     if (signers == 0 || signers < chip->factory->needed) return NOT_SIGNED;
     if (!same(span_of(grant.grant_ueid_m), chip->ueid, UEID_BYTES)) return NOT_FOR_ME;
     if (chip->state.granted && grant.grant_sequence_m <= chip->state.grant.sequence) return OLD_SEQUENCE;
@@ -106,7 +110,7 @@ static bool addressed(const struct chip *chip, const struct audience_r *audience
 }
 
 /* Read a challenge whose form is good, into `challenge` and `envelope`. */
-static bool read_challenge(struct span message, struct envelope *envelope, struct challenge *challenge) {
+static bool open_challenge(struct span message, struct envelope *envelope, struct challenge *challenge) {
     size_t size;
     if (!cose_open(message, typ_applicationhem_challengecbor_tstr_c, false, envelope)) return false;
     struct span claims = envelope->payload;
@@ -116,23 +120,32 @@ static bool read_challenge(struct span message, struct envelope *envelope, struc
     return utf8(span_of(challenge->challenge_name_m));
 }
 
-/* Take a challenge once its signature, audience and sequence hold, and its grant is taken. */
-static enum code accept(struct chip *chip, struct span message, bool to_range, struct challenge *challenge) {
+static bool is_to_range(const struct challenge *challenge) {
+    return challenge->challenge_purpose_m.purpose_choice == purpose_uint1_c;
+}
+
+/* Read a challenge whose signature, audience and sequence hold. */
+static enum code read_challenge(const struct chip *chip, struct span message, bool to_range, struct challenge *challenge) {
     struct envelope envelope;
-    struct held held;
-    if (!read_challenge(message, &envelope, challenge)) return MALFORMED;
-    bool ranges = challenge->challenge_purpose_m.purpose_choice == purpose_uint1_c;
-    if (to_range && !ranges) return MALFORMED;
-    if (!cose_signed_by(&envelope, chip->factory->verifier)) return NOT_SIGNED;
+    if (!open_challenge(message, &envelope, challenge)) return MALFORMED;
+    if (to_range && !is_to_range(challenge)) return MALFORMED;
+    if (cose_signers(&envelope, &chip->factory->verifier, 1) == 0) return NOT_SIGNED;
     if (!addressed(chip, &challenge->challenge_audience_m)) return NOT_FOR_ME;
-    uint64_t sequence = challenge->challenge_sequence_m;
-    if (chip->state.challenged && sequence <= chip->state.challenge) return OLD_SEQUENCE;
+    bool old = chip->state.challenged && challenge->challenge_sequence_m <= chip->state.challenge;
+    return old ? OLD_SEQUENCE : DONE;
+}
+
+/* Take a challenge once all of it holds, with its grant. */
+static enum code accept(struct chip *chip, struct span message, bool to_range, struct challenge *challenge) {
+    struct held held;
+    enum code code = read_challenge(chip, message, to_range, challenge);
+    if (code != DONE) return code;
     bool ridden = challenge->challenge_rider_m_present;
     if (ridden && read_grant(chip, span_of(challenge->challenge_rider_m.challenge_rider_m), &held) != DONE) {
         return GRANT_REFUSED;
     }
     /* All checks are behind us: a refusal must not use up a sequence number, or noise could silence the chip. */
-    chip->state.challenge = sequence;
+    chip->state.challenge = challenge->challenge_sequence_m;
     chip->state.challenged = true;
     if (challenge->challenge_issued_m > chip->state.verifier_time) {
         chip->state.verifier_time = challenge->challenge_issued_m;
@@ -143,7 +156,10 @@ static enum code accept(struct chip *chip, struct span message, bool to_range, s
         chip->state.granted = true;
     }
     session_end(&chip->session);
-    if (ranges) session_begin(&chip->session, challenge->challenge_id_m.value, challenge->challenge_nonce_m.value, chip->ueid);
+    if (is_to_range(challenge)) {
+        const uint8_t *id = challenge->challenge_id_m.value, *nonce = challenge->challenge_nonce_m.value;
+        session_begin(&chip->session, id, nonce, chip->ueid);
+    }
     return DONE;
 }
 

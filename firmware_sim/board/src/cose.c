@@ -95,36 +95,45 @@ bool cose_open(struct span message, int typ, bool several, struct envelope *enve
     return open_one(message, typ, envelope);
 }
 
-bool cose_signed_by(const struct envelope *envelope, const uint8_t key[KEY_BYTES]) {
-    uint8_t kid[KID_BYTES];
-    cose_kid(key, kid);
-    for (unsigned i = 0; i < envelope->signers; i++) {
-        int algorithm = envelope->signer[i].algorithm;
-        struct span signature = envelope->signer[i].signature;
-        if (!same(envelope->signer[i].kid, kid, sizeof kid)) continue;
-        if (algorithm != EDDSA && algorithm != ED25519) return false;
-        struct signing signing;
-        const struct span *own = envelope->several ? &envelope->signer[i].protected : NULL;
-        sig_structure(&signing, envelope->protected, own, envelope->payload);
-        uint64_t start = board_us();
-        bool good = signature.size == SIGNATURE_BYTES && ed25519_verify(key, &signing.text, signature.at);
-        timing.verify_us = (uint32_t)(board_us() - start);
-        return good;
-    }
-    return false;
+/* Return whether signer `i` is the holder of `key`, whose id its header names. */
+static bool signed_by(const struct envelope *envelope, unsigned i, const uint8_t key[KEY_BYTES]) {
+    int algorithm = envelope->signer[i].algorithm;
+    struct span signature = envelope->signer[i].signature;
+    if ((algorithm != EDDSA && algorithm != ED25519) || signature.size != SIGNATURE_BYTES) return false;
+    struct signing signing;
+    const struct span *own = envelope->several ? &envelope->signer[i].protected : NULL;
+    sig_structure(&signing, envelope->protected, own, envelope->payload);
+    uint64_t start = board_us();
+    bool good = ed25519_verify(key, &signing.text, signature.at);
+    timing.verify_us = (uint32_t)(board_us() - start);
+    return good;
 }
 
-static void digest_of(struct span protected, struct span payload, uint8_t out[DIGEST_BYTES]) {
+unsigned cose_signers(const struct envelope *envelope, const uint8_t keys[][KEY_BYTES], uint32_t count) {
+    for (unsigned i = 0; i < envelope->signers; i++) {
+        bool good = false;
+        for (uint32_t j = 0; j < count && !good; j++) {
+            uint8_t kid[KID_BYTES];
+            cose_kid(keys[j], kid);
+            good = same(envelope->signer[i].kid, kid, sizeof kid) && signed_by(envelope, i, keys[j]);
+        }
+        if (!good) return 0;
+    }
+    return envelope->signers;
+}
+
+static void digest_of(struct span protected, const struct span *signer, struct span payload, uint8_t out[DIGEST_BYTES]) {
     struct signing signing;
     struct sha256 hash;
-    sig_structure(&signing, protected, NULL, payload);
+    sig_structure(&signing, protected, signer, payload);
     sha256_start(&hash);
     for (unsigned i = 0; i < signing.text.parts; i++) sha256_add(&hash, signing.text.part[i].at, signing.text.part[i].size);
     sha256_end(&hash, out);
 }
 
 void cose_digest(const struct envelope *envelope, uint8_t out[DIGEST_BYTES]) {
-    digest_of(envelope->protected, envelope->payload, out);
+    static const struct span empty = {(const uint8_t *)"", 0};
+    digest_of(envelope->protected, envelope->several ? &empty : NULL, envelope->payload, out);
 }
 
 void cose_kid(const uint8_t key[KEY_BYTES], uint8_t out[KID_BYTES]) {
@@ -150,7 +159,7 @@ size_t cose_seal(const struct private_key *key, const uint8_t kid[KID_BYTES], st
     uint64_t start = board_us();
     ed25519_sign(key, &signing.text, signature);
     timing.sign_us = (uint32_t)(board_us() - start);
-    digest_of(head, payload, digest);
+    digest_of(head, NULL, payload, digest);
     struct sign1 sign1 = {string_of(protected, size), string_of(payload.at, payload.size),
                           string_of(signature, sizeof signature)};
     return cbor_encode_sign1(out, room, &sign1, &size) == 0 ? size : 0;
@@ -165,17 +174,24 @@ static int following(uint8_t first, uint32_t *least) {
     return -1;
 }
 
+/* Return the size of the character that a text begins with, 0 if it begins with none. */
+static size_t character(const uint8_t *at, size_t left) {
+    uint32_t least, value = at[0];
+    int more = following(at[0], &least);
+    if (more < 0 || (size_t)more >= left) return 0;
+    if (more > 0) value &= 0x3fu >> more;
+    for (int i = 1; i <= more; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0;
+        value = value << 6 | (at[i] & 0x3f);
+    }
+    bool surrogate = value >= 0xd800 && value < 0xe000;
+    return value < least || value > 0x10ffff || surrogate ? 0 : (size_t)more + 1;
+}
+
 bool utf8(struct span text) {
-    for (size_t i = 0; i < text.size;) {
-        uint32_t least, value = text.at[i++];
-        int more = following((uint8_t)value, &least);
-        if (more < 0 || (size_t)more > text.size - i) return false;
-        if (more > 0) value &= 0x3fu >> more;
-        for (; more > 0; more--, i++) {
-            if ((text.at[i] & 0xc0) != 0x80) return false;
-            value = value << 6 | (text.at[i] & 0x3f);
-        }
-        if (value < least || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) return false;
+    for (size_t i = 0, size; i < text.size; i += size) {
+        size = character(text.at + i, text.size - i);
+        if (size == 0) return false;
     }
     return true;
 }

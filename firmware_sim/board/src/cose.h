@@ -31,10 +31,12 @@ static inline struct zcbor_string string_of(const void *at, size_t size) { retur
 /* Read an envelope of kind `typ`, of one signer or, if `several` may sign, of several; false if its form is not good. */
 bool cose_open(struct span message, int typ, bool several, struct envelope *envelope);
 
-/* Return whether the holder of `key` is a signer, with the algorithm and the key id that its header names. */
-bool cose_signed_by(const struct envelope *envelope, const uint8_t key[KEY_BYTES]);
+/* Return how many have signed: each of them must hold one of these keys, under the algorithm and the key id that its
+   header names, and its signature must be good. 0 if that is not so of one, with all good ones beside it. */
+unsigned cose_signers(const struct envelope *envelope, const uint8_t keys[][KEY_BYTES], uint32_t count);
 
-/* Put the SHA-256 of what is signed into `out`: the name of a message in chains and grants. */
+/* Put the SHA-256 of what is signed into `out`, of several signers with an empty header in place of a signer's: the name
+   of a message in chains and grants, the same whoever has signed it. */
 void cose_digest(const struct envelope *envelope, uint8_t out[DIGEST_BYTES]);
 
 /* Put the id of a key into `out`: of its COSE Key Thumbprint (RFC 9679). */

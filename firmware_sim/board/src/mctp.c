@@ -26,19 +26,25 @@ static int unescape(const uint8_t *raw, size_t held, size_t at, uint8_t count, u
     return (int)at;
 }
 
+/* Whether the two bytes of a checksum are that of a packet. */
+static bool checked(const uint8_t *packet, uint8_t count, const uint8_t *found) {
+    uint16_t sum = checksum(checksum(0xffff, REVISION), count);
+    for (uint8_t i = 0; i < count; i++) sum = checksum(sum, packet[i]);
+    return found[0] == sum >> 8 && found[1] == (sum & 0xff);
+}
+
+static bool possible(uint8_t count) { return count > MCTP_HEADER && count <= MCTP_HEADER + MCTP_BODY; }
+
 /* Read the frame that starts at raw[0]; return where its closing 7E is, MORE or BROKEN. */
 static int read_frame(const uint8_t *raw, size_t held, uint8_t *packet) {
     if (held > 1 && raw[1] != REVISION) return BROKEN;
     if (held < 3) return MORE;
     uint8_t count = raw[2];
-    if (count <= MCTP_HEADER || count > MCTP_HEADER + MCTP_BODY) return BROKEN;
+    if (!possible(count)) return BROKEN;
     int end = unescape(raw, held, 3, count, packet);
-    if (end == BROKEN) return BROKEN;
-    if (end == MORE || held < (size_t)end + 3) return MORE;
-    if (raw[end + 2] != FLAG) return BROKEN;
-    uint16_t sum = checksum(checksum(0xffff, REVISION), count);
-    for (uint8_t i = 0; i < count; i++) sum = checksum(sum, packet[i]);
-    return raw[end] == sum >> 8 && raw[end + 1] == (sum & 0xff) ? end + 2 : BROKEN;
+    if (end == BROKEN || end == MORE) return end;
+    if (held < (size_t)end + 3) return MORE;
+    return raw[end + 2] == FLAG && checked(packet, count, raw + end) ? end + 2 : BROKEN;
 }
 
 /* Drop bytes from the front, and then all up to the next 7E. */
@@ -69,21 +75,25 @@ static void append(struct receiver *receiver, const uint8_t *body, size_t size) 
     receiver->sequence = (receiver->sequence + 1) & 3;
 }
 
+/* Whether this is the packet that must come next, and the message stays within its cap. */
+static bool fits(const struct receiver *receiver, uint8_t flags, uint8_t size) {
+    bool full = size == receiver->unit || (flags & EOM && size < receiver->unit);
+    return full && (flags >> 4 & 3) == receiver->sequence && receiver->message.size + size <= MCTP_MOST;
+}
+
 /* Take in a packet; return whether it ends a message. */
 static bool assemble(struct receiver *receiver, const uint8_t *packet, uint8_t count) {
     uint8_t flags = packet[3], size = count - MCTP_HEADER;
-    bool last = flags & EOM;
     if ((packet[0] & 0x0f) != VERSION) return false;
     if (flags & SOM) begin(receiver, packet, size);
     uint8_t way[3] = {packet[1], packet[2], flags & 0x0f};
     if (!receiver->begun || memcmp(receiver->way, way, sizeof way) != 0) return false;
-    bool fits = size == receiver->unit || (last && size < receiver->unit);
-    if (!fits || (flags >> 4 & 3) != receiver->sequence || receiver->message.size + size > MCTP_MOST) {
+    if (!fits(receiver, flags, size)) {
         receiver->begun = false;
         return false;
     }
     append(receiver, packet + MCTP_HEADER, size);
-    if (!last) return false;
+    if (!(flags & EOM)) return false;
     receiver->begun = false;
     receiver->message.destination = packet[1];
     receiver->message.source = packet[2];
