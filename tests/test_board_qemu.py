@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import serial
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_sim.board.factory import make
 from firmware_sim.board.image import MICROBIT, Trust, factory_page, read_elf
@@ -15,11 +16,11 @@ from hem.board import Board, ChipRefused, Identity
 from hem.errors import LinkError
 from protocols import keys, mctp, spdm
 from protocols import serial_messages as app
-from protocols.messages import ONE_CHIP, Audience, Evidence
+from protocols.messages import ONE_CHIP, Audience, Evidence, Grant
 from tests import qemu
 from tests.boards import ENDORSEMENT, IDENTITY, PAGE, WORDS, page, trust
 from tests.qemu import COUNTED, IMAGE, NEEDS_QEMU, emulated
-from tests.sim_world import STRANGER, challenge, grant
+from tests.sim_world import ISSUER, LICENSE, NOW, STRANGER, VERIFIER, challenge, grant
 from tests.simulated import TERMS, hem
 
 pytestmark = NEEDS_QEMU
@@ -48,6 +49,15 @@ def test_the_whole_talk(line):
         assert port.endorsement() == ENDORSEMENT
         assert port.spdm(bytes((spdm.TYPE, 0x10, spdm.GET_VERSION, 0, 0))) == b"\x05\x10\x7f\x07\x84"
         assert board.stack_used() < qemu.STACK_BYTES
+
+
+def test_the_stack_is_deep_enough_for_the_longest_way():
+    """A challenge with a grant that four issuers have signed, into evidence with all that a board can say."""
+    issuers = (ISSUER, STRANGER, VERIFIER, Ed25519PrivateKey.from_private_bytes(b"o" * 32))
+    terms = Grant("issuer", NOW + 86_400, NOW, IDENTITY.ueid, LICENSE, 1, 10**12)
+    with attached(page(trust(VERIFIER, *issuers, needed=4))) as (board, port):
+        port.attest(challenge(1, grant=terms.signed_by(*issuers)))
+        assert 2_048 < board.stack_used() < qemu.STACK_BYTES
 
 
 def test_a_hundred_attestations_in_a_row():
@@ -115,7 +125,7 @@ def test_noise_and_overflow_on_the_line():
                 while not came:
                     came = answers.feed(raw.read(1) + raw.read(raw.in_waiting))
                 assert came[0].body == app.encode_answer(app.Op.ENDORSEMENT, ENDORSEMENT)
-            # 40 requests of 500 bytes, not one of which waits for an answer: some are lost, and none harms the next.
+            # 40 requests of 500 bytes, none of which waits for an answer: whatever is lost of them harms nothing after it.
             grants = mctp.Message(app.encode_request(app.Op.GRANT, bytes(494)), 8, 9, 3, owner=True)
             raw.write(b"".join(mctp.frames(grants)) * 40)
             raw.flush()

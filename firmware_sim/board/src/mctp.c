@@ -54,9 +54,19 @@ static void drop(struct receiver *receiver, size_t count) {
     memmove(receiver->raw, receiver->raw + count, receiver->held);
 }
 
+/* Most bytes are in the middle of a packet and decide nothing: to read the frame anew at each of them would be slower
+   than the line brings them. */
+static bool decides(const struct receiver *receiver) {
+    const uint8_t *raw = receiver->raw;
+    size_t held = receiver->held;
+    enum { AROUND = 6 }; /* bytes of a frame besides its packet */
+    return held < AROUND || raw[held - 1] == FLAG || raw[held - 2] == ESCAPE || held >= (size_t)raw[2] + AROUND;
+}
+
 void mctp_feed(struct receiver *receiver, uint8_t byte) {
     /* A frame is whole or broken before this is full: `mctp_next` has made room. */
     if (receiver->held < sizeof receiver->raw) receiver->raw[receiver->held++] = byte;
+    receiver->decisive = receiver->decisive || decides(receiver);
 }
 
 /* Begin a message, or forget the one that was begun: one at a time, whatever a peer starts and never ends. */
@@ -104,16 +114,18 @@ static bool assemble(struct receiver *receiver, const uint8_t *packet, uint8_t c
 
 bool mctp_next(struct receiver *receiver) {
     uint8_t packet[MCTP_HEADER + MCTP_BODY];
+    if (!receiver->decisive) return false;
     drop(receiver, 0);
     while (receiver->held > 0) {
         int end = read_frame(receiver->raw, receiver->held, packet);
-        if (end == MORE) return false;
+        if (end == MORE) break;
         /* Of a broken frame only the 7E is given up: noise that looks like the start of a frame must not swallow the
            real one behind it. Of a good frame the closing 7E stays: some senders let it open the next one as well. */
         uint8_t count = receiver->raw[2];
         drop(receiver, end == BROKEN ? 1 : (size_t)end);
         if (end != BROKEN && assemble(receiver, packet, count)) return true;
     }
+    receiver->decisive = false;
     return false;
 }
 

@@ -22,6 +22,7 @@ struct message {
 struct receiver {
     uint8_t raw[MCTP_FRAME];
     size_t held;
+    bool decisive; /* whether the last byte can have completed a frame, or broken it */
     bool begun;
     uint8_t way[3], unit, sequence;
     struct message message;

@@ -24,7 +24,8 @@ enum { RING = 512, BAUD_115200 = 0x01d7e000, UART_IRQ = 2 };
 
 enum { UART_STARTRX = 0x000, UART_STARTTX = 0x008, UART_RXDRDY = 0x108, UART_TXDRDY = 0x11c, UART_INTENSET = 0x304 };
 enum { UART_ENABLE = 0x500, UART_PSELTXD = 0x50c, UART_PSELRXD = 0x514, UART_RXD = 0x518, UART_TXD = 0x51c };
-enum { UART_BAUDRATE = 0x524, UART_ERROR = 0x124, UART_ERRORSRC = 0x480 };
+enum { UART_BAUDRATE = 0x524, UART_ERROR = 0x124, UART_ERRORSRC = 0x480, UART_INTENCLR = 0x308 };
+enum { RXDRDY_INTERRUPT = 1 << 2 };
 enum { TIMER_START = 0x000, TIMER_CAPTURE = 0x040, TIMER_BITMODE = 0x508, TIMER_PRESCALER = 0x510, TIMER_CC = 0x540 };
 enum { RNG_START = 0x000, RNG_STOP = 0x004, RNG_VALRDY = 0x100, RNG_CONFIG = 0x504, RNG_VALUE = 0x508 };
 enum { NVMC_READY = 0x400, NVMC_CONFIG = 0x504, NVMC_ERASEPAGE = 0x508, READ = 0, WRITE = 1, ERASE = 2 };
@@ -33,19 +34,19 @@ enum { CLOCK_HFCLKSTART = 0x000, CLOCK_HFCLKSTARTED = 0x100 };
 /* From the linker script. */
 extern uint8_t image_start[], image_end[], state_pages[], factory_page[];
 
-/* Filled by the interrupt, so that nothing is lost while a signature is made; what does not fit is dropped, and the
-   checksum of its frame then says so. */
+/* Filled by the interrupt, so that nothing is lost while a signature is made. When it is full, bytes wait in the UART, and
+   after six of them the line loses some: the checksum of their frame then says so. */
 static struct {
     volatile uint32_t in, out;
     uint8_t bytes[RING];
 } ring;
 
 void uart_interrupt(void) {
-    while (UART(UART_RXDRDY)) {
+    while (UART(UART_RXDRDY) && ring.in - ring.out < RING) {
         UART(UART_RXDRDY) = 0;
-        uint8_t byte = (uint8_t)UART(UART_RXD);
-        if (ring.in - ring.out < RING) ring.bytes[ring.in++ % RING] = byte;
+        ring.bytes[ring.in++ % RING] = (uint8_t)UART(UART_RXD);
     }
+    if (ring.in - ring.out == RING) UART(UART_INTENCLR) = RXDRDY_INTERRUPT;
     UART(UART_ERROR) = 0;
     UART(UART_ERRORSRC) = UART(UART_ERRORSRC);
 }
@@ -62,7 +63,7 @@ void board_start(void) {
     UART(UART_ENABLE) = 4;
     UART(UART_STARTTX) = 1;
     UART(UART_STARTRX) = 1;
-    UART(UART_INTENSET) = 1 << 2; /* RXDRDY */
+    UART(UART_INTENSET) = RXDRDY_INTERRUPT;
     NVIC_ENABLE = 1 << UART_IRQ;
 }
 
@@ -119,6 +120,7 @@ bool board_get(uint8_t *byte) {
     if (ring.in == ring.out) return false;
     *byte = ring.bytes[ring.out % RING];
     ring.out++;
+    UART(UART_INTENSET) = RXDRDY_INTERRUPT;
     return true;
 }
 
