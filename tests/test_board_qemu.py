@@ -125,7 +125,7 @@ def test_noise_and_overflow_on_the_line():
                 while not came:
                     came = answers.feed(raw.read(1) + raw.read(raw.in_waiting))
                 assert came[0].body == app.encode_answer(app.Op.ENDORSEMENT, ENDORSEMENT)
-            # 40 requests of 500 bytes, none of which waits for an answer: whatever is lost of them harms nothing after it.
+            # 40 requests of 500 bytes, none of which waits for an answer: what is lost of them harms nothing after it.
             grants = mctp.Message(app.encode_request(app.Op.GRANT, bytes(494)), 8, 9, 3, owner=True)
             raw.write(b"".join(mctp.frames(grants)) * 40)
             raw.flush()
