@@ -10,7 +10,10 @@ import pytest
 
 from firmware_sim.board import build
 from firmware_sim.board.build import CHIPS, HERE, TARGET
-from firmware_sim.board.image import Sizes, read_elf, to_elf, to_hex
+from firmware_sim.board.image import MICROBIT, Sizes, Trust, pieces, read_elf, to_elf, to_hex
+from protocols.vectors.good import KEYS
+from tests.boards import page, trust
+from tests.sim_world import ISSUER, VERIFIER
 
 HEM = (Path(__file__).parent.parent / "protocols" / "hem.cddl").read_text()
 BOARD = (HERE / "board.cddl").read_text()
@@ -147,5 +150,20 @@ def test_images_are_what_was_put_in():
             upper = int.from_bytes(data, "big") << 16
         memory.update({at + i: byte for i, byte in enumerate(data)} if kind == 0 else {})
     assert memory == {start + i: byte for start, data in found for i, byte in enumerate(data)}
-    with pytest.raises(ValueError, match="ELF"):
-        read_elf(b"\x7fELF\x02\x01")
+
+
+def test_what_is_no_image_is_refused():
+    whole = to_elf([(0, bytes(40)), (0x3F000, b"abc")])
+    for size in range(len(whole)):
+        with pytest.raises(ValueError, match="ELF file"):
+            read_elf(whole[:size])
+    for found in ([(1 << 20, b"a")], [(0xFFFFFFFF, b"a")]):
+        with pytest.raises(ValueError, match="not in flash"):
+            read_elf(to_elf(found))
+    for obeyed, match in ((trust(needed=2), "2 of 1 issuers"), (trust(VERIFIER, *[ISSUER] * 5), "1 of 5 issuers")):
+        with pytest.raises(ValueError, match=match):
+            page(obeyed)
+    with pytest.raises(ValueError, match="there is room for 4096"):
+        pieces(b"", MICROBIT, page(endorsement=bytes(4_000)))
+    with pytest.raises(ValueError, match="Ed25519 keys only"):
+        page(Trust(KEYS["p256"].public_key(), (ISSUER.public_key(),)))

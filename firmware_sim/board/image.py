@@ -13,6 +13,7 @@ HWMODEL = b"DEV-1"
 MAGIC = b"hem-dev1"
 MAX_ISSUERS = 4
 _RAM = 0x20000000
+_MOST_FLASH = 1 << 20
 _HEADER, _SEGMENT = struct.Struct("<16s2H5I6H"), struct.Struct("<8I")  # of ELF, 32 bits
 _LOAD, _EXECUTABLE, _ARM, _READ_EXECUTE = 1, 2, 40, 5
 _HEX_ROW = 16
@@ -47,22 +48,34 @@ class Trust(NamedTuple):
 
 
 def read_elf(data: bytes) -> tuple[bytes, Sizes]:
-    """Return the image of a 32-bit little-endian ELF file, from address 0, and its sizes; ValueError if it is none."""
+    """Return the image of a 32-bit little-endian ELF file, from address 0, and its sizes.
+
+    Raises:
+        ValueError: it is none, it is cut short, or it loads something above the flash of any board.
+    """
     if data[:6] != b"\x7fELF\x01\x01":
         raise ValueError("not a 32-bit little-endian ELF file")
-    (start,) = struct.unpack_from("<I", data, 28)
-    (count,) = struct.unpack_from("<H", data, 44)
     image, ram = bytearray(), 0
-    for number in range(count):
-        kind, offset, virtual, physical, stored, size, _, _ = _SEGMENT.unpack_from(data, start + number * _SEGMENT.size)
-        if kind != _LOAD:
-            continue
+    for _, offset, virtual, physical, stored, size, _, _ in _loaded(data):
+        if physical + stored > _MOST_FLASH or offset + stored > len(data):
+            raise ValueError(f"ELF file: {stored} bytes at 0x{physical:x}: cut short, or not in flash")
         if stored:
             image.extend(b"\xff" * (physical + stored - len(image)))
             image[physical : physical + stored] = data[offset : offset + stored]
         if virtual >= _RAM:
             ram += size
     return bytes(image), Sizes(len(image), ram)
+
+
+def _loaded(data: bytes) -> list[tuple[int, ...]]:
+    """Return the program headers of an ELF file that are loaded; nothing stored lies at no address."""
+    try:
+        (start,) = struct.unpack_from("<I", data, 28)
+        (count,) = struct.unpack_from("<H", data, 44)
+        rows = [_SEGMENT.unpack_from(data, start + number * _SEGMENT.size) for number in range(count)]
+    except struct.error as error:
+        raise ValueError("ELF file: cut short") from error
+    return [(*row[:3], row[3] if row[4] else 0, *row[4:]) for row in rows if row[0] == _LOAD]
 
 
 def factory_page(identity: Identity, trust: Trust, utilization: int, endorsement: bytes) -> bytes:
@@ -72,7 +85,9 @@ def factory_page(identity: Identity, trust: Trust, utilization: int, endorsement
         ValueError: too many issuers, more of them needed than there are, or a key that is not Ed25519.
     """
     if not 1 <= trust.needed <= len(trust.issuers) <= MAX_ISSUERS:
-        raise ValueError(f"{trust.needed} of {len(trust.issuers)} issuers: expected 1 of 1 to 4 of {MAX_ISSUERS}")
+        raise ValueError(
+            f"{trust.needed} of {len(trust.issuers)} issuers: expected 1 to {MAX_ISSUERS}, and no more needed"
+        )
     issuers = b"".join(map(_raw, trust.issuers)).ljust(32 * MAX_ISSUERS, b"\0")
     numbers = struct.pack("<4I", len(trust.issuers), trust.needed, utilization, len(endorsement))
     return MAGIC + identity.uds + identity.rom + _raw(trust.verifier) + issuers + numbers + endorsement
