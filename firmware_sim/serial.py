@@ -104,21 +104,24 @@ class SerialFirmware:
                 return encode_answer(Op.ENDORSEMENT, self._chip.endorsement())
             case Op.DATAGRAM:
                 return encode_answer(Op.DATAGRAM, self._chip.answer(body) or b"")
-            case Op.ATTEST:
-                answer = encode_answer(Op.ATTEST, self._chip.attest(body))
-            case Op.GRANT:
-                self._chip.take_grant(body)
-                answer = encode_answer(Op.GRANT)
-            case Op.RANGE:
-                self._chip.open(body)
-                answer = encode_answer(Op.RANGE)
-            case Op.CONCLUDE:
-                answer = encode_answer(Op.CONCLUDE, self._chip.conclude(body))
-            case _:
-                raise Refused(Code.UNKNOWN_OP, f"op 0x{op:02x}: {', '.join(one.name.lower() for one in Op)} are 1 to 7")
+        answer = self._change(op, body)
         # Only a success is kept: a refusal has changed nothing, and may be another one the next time.
         self._last = (request, answer)
         return answer
+
+    def _change(self, op: int, body: bytes) -> bytes:
+        match op:
+            case Op.ATTEST:
+                return encode_answer(Op.ATTEST, self._chip.attest(body))
+            case Op.GRANT:
+                self._chip.take_grant(body)
+                return encode_answer(Op.GRANT)
+            case Op.RANGE:
+                self._chip.open(body)
+                return encode_answer(Op.RANGE)
+            case Op.CONCLUDE:
+                return encode_answer(Op.CONCLUDE, self._chip.conclude(body))
+        raise Refused(Code.UNKNOWN_OP, f"op 0x{op:02x}: {', '.join(one.name.lower() for one in Op)} are 1 to 7")
 
 
 def serve(chip: Chip, *, ready: Callable[[str], None], stop: threading.Event | None = None) -> None:
