@@ -23,11 +23,11 @@ _UNTIL = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)  # "no end" (RFC 5
 class Maker:
     """The maker of one simulated class. Its keys follow from the seed, so nobody may trust it for more than that."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, root: str = ROOT_NAME) -> None:
         secret = hashlib.sha256(b"hem simulated maker" + seed.encode()).digest()
         self._root_key = _key(secret, "class root")
         self._signer_key = _key(secret, "reference values")
-        self._name = _name((NameOID.COMMON_NAME, ROOT_NAME), (NameOID.ORGANIZATION_NAME, VENDOR))
+        self._name = _name((NameOID.COMMON_NAME, root), (NameOID.ORGANIZATION_NAME, VENDOR))
         self.root = self._certificate(self._name, self._root_key.public_key(), x509.BasicConstraints(True, 1))
 
     def root_pem(self) -> bytes:

@@ -17,6 +17,7 @@ from protocols.entries import encode_endorsement
 from protocols.messages import Component
 
 SVN = 1
+ROOT_NAME = "hem development board root"
 UTILIZATION = 500  # thousandths of the peak
 # There is no mask ROM to measure: every board of this model has the same digest in its place.
 ROM = hashlib.sha256(b"hem development board, no ROM").digest()
@@ -37,7 +38,7 @@ def make(directory: Path, name: str, seed: str, trust: Trust) -> Identity:
     built = TARGET / f"{name}.bin"
     if not built.is_file():
         raise SimulatorError(f"{built}: not built yet: run `make board` first")
-    image, layout, board, maker = built.read_bytes(), _LAYOUTS[name], identity(seed), Maker(seed)
+    image, layout, board, maker = built.read_bytes(), _LAYOUTS[name], identity(seed), Maker(seed, ROOT_NAME)
     endorsement = encode_endorsement(list(maker.endorse(board, HWMODEL)))
     try:
         page = factory_page(board, trust, UTILIZATION, endorsement)
