@@ -11,6 +11,8 @@ import pytest
 from firmware_sim.board import build
 from firmware_sim.board.build import CHIPS, HERE, TARGET
 from firmware_sim.board.image import MICROBIT, Sizes, Trust, pieces, read_elf, to_elf, to_hex
+from firmware_sim.cli import main
+from protocols.keys import cose_key
 from protocols.vectors.good import KEYS
 from tests.boards import page, trust
 from tests.sim_world import ISSUER, VERIFIER
@@ -150,6 +152,25 @@ def test_images_are_what_was_put_in():
             upper = int.from_bytes(data, "big") << 16
         memory.update({at + i: byte for i, byte in enumerate(data)} if kind == 0 else {})
     assert memory == {start + i: byte for start, data in found for i, byte in enumerate(data)}
+
+
+@NEEDS_BUILD
+def test_the_factory_on_the_command_line(tmp_path, capsys):
+    flags = {}
+    for name, key in (("v", VERIFIER), ("i", ISSUER), ("p", KEYS["p256"])):
+        flags[name] = tmp_path / name
+        flags[name].write_bytes(cose_key(key.public_key()))
+    made = ("board", "--dir", tmp_path / "b", "--seed", "s", "--verifier-key", flags["v"], "--issuer-key")
+    assert main(list(map(str, (*made, flags["i"], "--issuer-key", flags["v"], "--quorum", 1)))) == 0
+    image, _ = read_elf((tmp_path / "b" / "board.elf").read_bytes())
+    assert image.startswith((TARGET / "board.bin").read_bytes())
+    assert image[MICROBIT.factory :].startswith(b"hem-dev1")
+    capsys.readouterr()
+    for more, said in (((flags["p"],), "Ed25519 keys only"), ((flags["i"], "--quorum", 2), "2 of 1 issuers")):
+        assert main(list(map(str, (*made, *more)))) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
 
 
 def test_what_is_no_image_is_refused():
