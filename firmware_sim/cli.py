@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     udp.add_argument("--chips", type=_count, default=1, metavar="N", help="the first N of the fleet (default: 1)")
     udp.add_argument("--host", default="127.0.0.1", help="address to answer on (default: 127.0.0.1)")
     udp.add_argument("--seconds", type=_seconds, default=_MAX_SECONDS, help="answer the challenge after this long")
+    _board_flags(command("board", _board, "write the image of a development board, and its maker's files"))
     forward = command("forward", _forward, "forward UDP datagrams, with delay, until SIGTERM or end of stdin")
     forward.add_argument("--to", type=_address, required=True, metavar="HOST:PORT", help="where to, IPv4")
     forward.add_argument("--path", type=_path, action="append", required=True, metavar="MS[,MS[,LOSS]]", help=_PATH)
@@ -106,6 +107,20 @@ def _parser() -> argparse.ArgumentParser:
     for one in (answer, serial, udp, sweep):
         one.add_argument("--work", type=_seconds, default=1.0, metavar="SECONDS", help="work after boot (default: 1.0)")
     return parser
+
+
+def _board_flags(board: argparse.ArgumentParser) -> None:
+    board.add_argument("--seed", required=True, help="any text; who knows it is that board")
+    board.add_argument("--verifier-key", type=Path, required=True, help="COSE_Key of the verifier it obeys, Ed25519")
+    board.add_argument(
+        "--issuer-key",
+        type=Path,
+        required=True,
+        action="append",
+        help="COSE_Key of an issuer of its grants; once for each",
+    )
+    board.add_argument("--quorum", type=_count, metavar="K", help="how many issuers must sign a grant; else all")
+    board.add_argument("--v2", action="store_true", help="for the micro:bit v2 (default: v1, which QEMU has, too)")
 
 
 def _count(text: str) -> int:
@@ -217,6 +232,17 @@ def _serial(options: argparse.Namespace) -> None:
         chip.boot()
         chip.work(options.work)
         serve(chip, ready=lambda port: _print({"port": port, "ueid": chip.ueid.hex()}))
+
+
+def _board(options: argparse.Namespace) -> None:
+    from firmware_sim.board import factory as boards  # noqa: PLC0415 - as above
+    from firmware_sim.board.image import Trust as BoardTrust  # noqa: PLC0415
+
+    issuers = tuple(_key("--issuer-key", path) for path in options.issuer_key)
+    trust = BoardTrust(_key("--verifier-key", options.verifier_key), issuers, options.quorum or len(issuers))
+    name = "board-v2" if options.v2 else "board"
+    made = boards.make(options.dir, name, options.seed, trust)
+    _print({"image": str(options.dir / f"{name}.hex"), "ueid": made.ueid.hex()})
 
 
 def _udp(options: argparse.Namespace) -> None:

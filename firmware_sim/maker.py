@@ -12,7 +12,7 @@ from firmware_sim import boot, meter
 from firmware_sim.chip import HWMODEL, OEMID, VENDOR
 from firmware_sim.identity import Identity, derive
 from protocols import keys
-from protocols.messages import ReferenceValues
+from protocols.messages import Component, Meter, ReferenceValues
 
 ROOT_NAME = "hem simulated class root"
 SIGNER_NAME = "reference values"
@@ -23,11 +23,11 @@ _UNTIL = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)  # "no end" (RFC 5
 class Maker:
     """The maker of one simulated class. Its keys follow from the seed, so nobody may trust it for more than that."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, root: str = ROOT_NAME) -> None:
         secret = hashlib.sha256(b"hem simulated maker" + seed.encode()).digest()
         self._root_key = _key(secret, "class root")
         self._signer_key = _key(secret, "reference values")
-        self._name = _name((NameOID.COMMON_NAME, ROOT_NAME), (NameOID.ORGANIZATION_NAME, VENDOR))
+        self._name = _name((NameOID.COMMON_NAME, root), (NameOID.ORGANIZATION_NAME, VENDOR))
         self.root = self._certificate(self._name, self._root_key.public_key(), x509.BasicConstraints(True, 1))
 
     def root_pem(self) -> bytes:
@@ -40,7 +40,7 @@ class Maker:
         end = x509.BasicConstraints(False, None)
         return self._certificate(name, self._signer_key.public_key(), end).public_bytes(Encoding.PEM)
 
-    def endorse(self, chip: Identity) -> tuple[bytes, ...]:
+    def endorse(self, chip: Identity, model: bytes = HWMODEL) -> tuple[bytes, ...]:
         """Return the chip's chain in DER: its attestation key under its DeviceID key, and that under the root.
 
         The leaf names the vendor (O), the hardware model (OU), the UEID (serialNumber) and the OEM id
@@ -49,11 +49,11 @@ class Maker:
         device = _name(
             (NameOID.COMMON_NAME, f"DeviceID {chip.ueid.hex()}"),
             (NameOID.ORGANIZATION_NAME, VENDOR),
-            (NameOID.ORGANIZATIONAL_UNIT_NAME, HWMODEL.decode()),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, model.decode()),
         )
         leaf = _name(
             (NameOID.ORGANIZATION_NAME, VENDOR),
-            (NameOID.ORGANIZATIONAL_UNIT_NAME, HWMODEL.decode()),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, model.decode()),
             (NameOID.ORGANIZATION_IDENTIFIER, OEMID.hex()),
             (NameOID.SERIAL_NUMBER, chip.ueid.hex()),
         )
@@ -67,10 +67,16 @@ class Maker:
         )
         return tuple(one.public_bytes(Encoding.DER) for one in (end, middle))
 
-    def reference_values(self, now: int) -> bytes:
-        """Return the signed reference values of the model: every released image, and the peak rates."""
-        known = boot.measure(boot.RELEASED)
-        return ReferenceValues(VENDOR, now, HWMODEL, meter.PEAKS, known).signed(self._signer_key)
+    def reference_values(
+        self,
+        now: int,
+        model: bytes = HWMODEL,
+        known: tuple[Component, ...] | None = None,
+        peaks: Meter = meter.PEAKS,
+    ) -> bytes:
+        """Return the signed reference values of a model: what is known good (every released image), the peak rates."""
+        good = boot.measure(boot.RELEASED) if known is None else known
+        return ReferenceValues(VENDOR, now, model, peaks, good).signed(self._signer_key)
 
     def _certificate(
         self, subject: x509.Name, public: keys.PublicKey, basic: x509.BasicConstraints

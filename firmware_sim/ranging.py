@@ -16,6 +16,7 @@ class Session:
 
     def __init__(self, challenge: Challenge, ueid: bytes, key: bytes | None = None) -> None:
         """Draw the key, unless a test brings one."""
+        self.challenge = challenge
         self._id, self._nonce, self._ueid = challenge.id, challenge.nonce, ueid
         self.key = secrets.token_bytes(ranging.KEY_BYTES) if key is None else key
         self.commitment = ranging.commitment(challenge.nonce, ueid, self.key)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from firmware_sim.chip import Refused
-from protocols import mctp
+from protocols import mctp, spdm
 from protocols.cbor import WireError
 from protocols.serial_messages import (
     Code,
@@ -55,6 +55,15 @@ class Chip(Protocol):
     def take_grant(self, grant: bytes, /) -> None:
         """Run under this grant."""
 
+    def open(self, challenge: bytes, /) -> None:
+        """Take a challenge to range."""
+
+    def answer(self, datagram: bytes, /) -> bytes | None:
+        """Return the answer to a landmark's datagram, or None."""
+
+    def conclude(self, challenge_id: bytes, /) -> bytes:
+        """Return signed evidence of the session under this challenge."""
+
 
 class SerialFirmware:
     """Requests in, answers out. Repeats its last answer as the module says."""
@@ -64,9 +73,14 @@ class SerialFirmware:
         self._last: tuple[bytes, bytes] | None = None
 
     def answer(self, request: mctp.Message) -> mctp.Message | None:
-        """Return the answer, or None for a message that is not for this chip or not of this protocol."""
-        if request.destination != mctp.CHIP or not request.owner or not is_ours(request.body):
+        """Return the answer, or None for a message that is not for this chip or of no protocol that it knows."""
+        if request.destination != mctp.CHIP or not request.owner:
             return None
+        if spdm.is_spdm(request.body):
+            return request.reply(spdm.refusal(request.body))
+        return self._ours(request) if is_ours(request.body) else None
+
+    def _ours(self, request: mctp.Message) -> mctp.Message:
         if self._last is not None and self._last[0] == request.body:
             return request.reply(self._last[1])
         try:
@@ -88,16 +102,26 @@ class SerialFirmware:
                 return encode_answer(Op.HELLO, encode_identity(Identity(self._chip.ueid, self._chip.kid)))
             case Op.ENDORSEMENT:
                 return encode_answer(Op.ENDORSEMENT, self._chip.endorsement())
-            case Op.ATTEST:
-                answer = encode_answer(Op.ATTEST, self._chip.attest(body))
-            case Op.GRANT:
-                self._chip.take_grant(body)
-                answer = encode_answer(Op.GRANT)
-            case _:
-                raise Refused(Code.UNKNOWN_OP, f"op 0x{op:02x}: hello, attest, endorsement, grant are 1 to 4")
+            case Op.DATAGRAM:
+                return encode_answer(Op.DATAGRAM, self._chip.answer(body) or b"")
+        answer = self._change(op, body)
         # Only a success is kept: a refusal has changed nothing, and may be another one the next time.
         self._last = (request, answer)
         return answer
+
+    def _change(self, op: int, body: bytes) -> bytes:
+        match op:
+            case Op.ATTEST:
+                return encode_answer(Op.ATTEST, self._chip.attest(body))
+            case Op.GRANT:
+                self._chip.take_grant(body)
+                return encode_answer(Op.GRANT)
+            case Op.RANGE:
+                self._chip.open(body)
+                return encode_answer(Op.RANGE)
+            case Op.CONCLUDE:
+                return encode_answer(Op.CONCLUDE, self._chip.conclude(body))
+        raise Refused(Code.UNKNOWN_OP, f"op 0x{op:02x}: {', '.join(one.name.lower() for one in Op)} are 1 to 7")
 
 
 def serve(chip: Chip, *, ready: Callable[[str], None], stop: threading.Event | None = None) -> None:

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import serial
 
 from hem.errors import LinkError, UsageError
-from protocols import mctp
+from protocols import mctp, spdm
 from protocols.cbor import WireError
 from protocols.serial_messages import (
     Code,
@@ -28,10 +28,11 @@ from protocols.serial_messages import (
     answers,
     decode_answer,
     decode_identity,
+    encode_answer,
     encode_request,
 )
 
-__all__ = ["Board", "ChipRefused", "Identity"]
+__all__ = ["Board", "ChipRefused", "Identity", "Timed"]
 
 _T = TypeVar("_T")
 _TRIES = 5
@@ -39,7 +40,15 @@ _HELLO_PAUSE_S = 0.25  # a chip that boots drops what comes too early: say hello
 _REOPEN_PAUSE_S = 0.1
 _READ_S = 0.02
 _BITS_A_BYTE = 10
-_NAMES = {Op.HELLO: "hello", Op.ATTEST: "challenge", Op.ENDORSEMENT: "endorsement request", Op.GRANT: "grant"}
+_NAMES = {
+    Op.HELLO: "hello",
+    Op.ATTEST: "challenge",
+    Op.ENDORSEMENT: "endorsement request",
+    Op.GRANT: "grant",
+    Op.RANGE: "challenge to range",
+    Op.DATAGRAM: "datagram",
+    Op.CONCLUDE: "end of the session",
+}
 
 
 class ChipRefused(LinkError):  # noqa: N818 - the chip did answer
@@ -50,6 +59,14 @@ class ChipRefused(LinkError):  # noqa: N818 - the chip did answer
         # The chip is not trusted: escape sequences in its words must not reach a terminal.
         self.text = "".join(char if char.isprintable() else "?" for char in refusal.text)
         super().__init__(f"{url}: the chip refused the {_NAMES[op]}, code {int(self.code)}: {self.text}")
+
+
+class Timed(NamedTuple):
+    """An answer to a datagram: nanoseconds from before it was sent, and what the line itself takes of them."""
+
+    answer: bytes
+    elapsed_ns: int
+    line_ns: int  # for the bits of both ways at the baud rate of the port
 
 
 class Board:
@@ -113,6 +130,32 @@ class Board:
         """Hand over a signed grant; the chip runs under it from now on."""
         self._request(Op.GRANT, grant)
 
+    def open_session(self, challenge: bytes) -> None:
+        """Hand over a signed challenge to range: the chip answers landmarks until `conclude`."""
+        self._request(Op.RANGE, challenge)
+
+    def time(self, datagram: bytes) -> Timed:
+        """Hand over a landmark's datagram and time its answer, which is empty if the chip has none to give.
+
+        Tries that got lost, and our own delays, only add to the time.
+        """
+        start = time.monotonic_ns()
+        answer = self._request(Op.DATAGRAM, datagram)
+        elapsed = time.monotonic_ns() - start
+        sent = mctp.Message(encode_request(Op.DATAGRAM, datagram), mctp.HOST, mctp.CHIP, self._tag, owner=True)
+        both = (sent, sent.reply(encode_answer(Op.DATAGRAM, answer)))
+        count = len(mctp.DELIMITER) + sum(len(frame) for message in both for frame in mctp.frames(message))
+        return Timed(answer, elapsed, count * _BITS_A_BYTE * 1_000_000_000 // self._port.baudrate)
+
+    def conclude(self, challenge_id: bytes) -> bytes:
+        """End the session under this challenge and return the signed evidence, not verified."""
+        return self._request(Op.CONCLUDE, challenge_id)
+
+    def spdm(self, request: bytes) -> bytes:
+        """Send an SPDM message, its MCTP type included, and return the answer, not judged: the door for a requester."""
+        deadline = time.monotonic() + self._timeout_s
+        return self._linked(deadline, lambda _: self._raw(None, request, deadline))
+
     def _request(self, op: Op, body: bytes = b"") -> bytes:
         try:
             message = encode_request(op, body)
@@ -151,29 +194,39 @@ class Board:
         return found
 
     def _exchange(self, op: Op, request: bytes, deadline: float) -> bytes:
+        reply = self._raw(op, request, deadline)
+        try:
+            answer = decode_answer(reply, op)
+        except WireError as error:
+            raise LinkError(f"{self._url}: {error}") from error
+        if isinstance(answer, Refusal):
+            raise ChipRefused(self._url, op, answer)
+        return answer
+
+    def _raw(self, op: Op | None, request: bytes, deadline: float) -> bytes:
+        """Return the message that answers `request`, of an `op` of ours or of SPDM."""
         # A new tag for each request: a late second answer to the former one is not taken for the answer to this.
         self._tag = (self._tag + 1) % 8
         pause = self._timeout_s / _TRIES
         exchange = _Exchange(self._port, op, mctp.Message(request, mctp.HOST, mctp.CHIP, self._tag, owner=True))
         try:
             reply = exchange.run(deadline, min(pause, _HELLO_PAUSE_S) if op is Op.HELLO else pause)
-            answer = None if reply is None else decode_answer(reply, op)
         except serial.SerialTimeoutException as error:
-            text = f"{self._url}: the line takes no bytes: the {_NAMES[op]} was not sent within {self._timeout_s:g} s"
+            text = f"{self._url}: the line takes no bytes: the {_name(op)} was not sent within {self._timeout_s:g} s"
             raise LinkError(text) from error
-        except WireError as error:
-            raise LinkError(f"{self._url}: {error}") from error
-        if answer is None:
+        if reply is None:
             raise LinkError(f"{self._url}: {exchange.silence()}")
-        if isinstance(answer, Refusal):
-            raise ChipRefused(self._url, op, answer)
-        return answer
+        return reply
+
+
+def _name(op: Op | None) -> str:
+    return "SPDM request" if op is None else _NAMES[op]
 
 
 class _Exchange:
-    """One request on the way, with its tries, and all that came meanwhile."""
+    """One request on the way, with its tries, and all that came meanwhile; without an op it is one of SPDM."""
 
-    def __init__(self, port: serial.Serial, op: Op, request: mctp.Message) -> None:
+    def __init__(self, port: serial.Serial, op: Op | None, request: mctp.Message) -> None:
         self._port = port
         self._op = op
         self._request = request
@@ -215,8 +268,12 @@ class _Exchange:
 
     def _answers(self, message: mctp.Message) -> bool:
         to_us = message.destination == mctp.HOST and not message.owner and message.tag == self._request.tag
-        if to_us and answers(message.body, self._op):
+        ours = spdm.is_spdm(message.body) if self._op is None else answers(message.body, self._op)
+        if to_us and ours:
             return True
+        if message.owner and message.destination == mctp.HOST and spdm.is_spdm(message.body):
+            # The door to SPDM is here, too: a chip that asks hears that nobody answers, or it would wait for it.
+            self._port.write(b"".join(mctp.frames(message.reply(spdm.refusal(message.body)))))
         echo = message == self._request
         self._echoes += echo
         self._others += not echo
@@ -238,7 +295,7 @@ class _Exchange:
         sent = f"{len(self._request.body)} bytes, sent {self._tries} times"
         waited = f"{time.monotonic() - self._began:.1f} s"
         advice = "check wiring, baud rate, and that the chip is powered and no other program reads this port"
-        return f"no answer to the {_NAMES[self._op]} ({sent}) within {waited}; came: {came or 'nothing'}; {advice}"
+        return f"no answer to the {_name(self._op)} ({sent}) within {waited}; came: {came or 'nothing'}; {advice}"
 
 
 def _open(url: str, baudrate: int, timeout_s: float) -> serial.Serial:

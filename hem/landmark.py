@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -195,6 +195,49 @@ class Landmark(asyncio.DatagramProtocol):
     def _send(self, data: bytes, session: _Session) -> None:
         if self._transport is not None:
             self._transport.sendto(data, session.target.address)
+
+
+class OnLine(NamedTuple):
+    """What came of ranging a chip over a line of our own: signed reports, the least time, the line's part of that."""
+
+    reports: list[bytes]
+    least_ns: int
+    line_ns: int
+
+
+def range_line(
+    ask: Callable[[bytes], tuple[bytes, int, int]], challenge: Challenge, ueid: bytes, key: keys.PrivateKey, plan: Plan
+) -> OnLine:
+    """Range one chip that has accepted `challenge`. `ask` returns an answer, the nanoseconds it took, and the line's.
+
+    Raises:
+        LinkError: the chip does not take part in the session: no commitment, or no reply at all.
+    """
+    kid, begin, lines = keys.kid(key.public_key()), _now_ms(), []
+    session = _Session(challenge, Target(("", 0), ueid))
+    _take(session, ask(ranging.encode(ranging.Hello(challenge.id, kid, session.token))), 0)
+    for number in range(plan.probes if session.commit is not None else 0):
+        nonce = secrets.token_bytes(ranging.NONCE_BYTES)
+        session.sent = number + 1
+        session.pending[nonce] = (number, 0)
+        timed = ask(ranging.encode(ranging.Probe(challenge.id, kid, number, nonce)))
+        _take(session, timed, timed[1])
+        lines.append(timed[2])
+    session.freeze(kid)
+    end = _now_ms()
+    if session.timing is None:
+        raise LinkError("the chip answers no landmark under this challenge")
+    _take(session, ask(ranging.encode(ranging.Close(challenge.id, kid, session.timing.mask, session.digest))), 0)
+    asked = (challenge.id, challenge.nonce)
+    reports = signed_pieces(asked, Window(begin, end), plan.drift_ppm, [session.timing], key)
+    return OnLine(reports, session.timing.rtt_ns, min(lines))
+
+
+def _take(session: _Session, timed: tuple[bytes, int, int], now: int) -> None:
+    try:
+        session.take(ranging.decode(timed[0]), now)
+    except WireError:
+        return
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

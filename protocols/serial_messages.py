@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from protocols.cbor import MAX_MESSAGE, WireError, dumps, loads
 from protocols.fields import octets, read_ueid, text, tuple_of, uint
 from protocols.keys import KID_BYTES
+from protocols.ranging import MAX_DATAGRAM
 
 TYPE = 0x7F
 ENTERPRISE = 32473
@@ -26,6 +27,9 @@ class Op(IntEnum):
     ATTEST = 2
     ENDORSEMENT = 3
     GRANT = 4
+    RANGE = 5  # take a challenge, and answer landmarks until its session is concluded
+    DATAGRAM = 6  # one of `protocols.ranging`; an empty answer is what silence is on a network
+    CONCLUDE = 7  # the session of this challenge id: end it, and sign
 
 
 class Code(IntEnum):
@@ -37,6 +41,8 @@ class Code(IntEnum):
     OLD_SEQUENCE = 4
     GRANT_REFUSED = 5
     UNKNOWN_OP = 6
+    NO_SESSION = 7
+    FAILED = 8
 
 
 class Identity(NamedTuple):
@@ -65,17 +71,24 @@ class Refusal(NamedTuple):
 
 _NOTHING = (0, 0)
 _MESSAGE = (1, MAX_MESSAGE)
+_CHALLENGE_ID = (16, 16)
 _REQUEST_BYTES: Mapping[int, tuple[int, int]] = {
     Op.HELLO: _NOTHING,
     Op.ATTEST: _MESSAGE,
     Op.ENDORSEMENT: _NOTHING,
     Op.GRANT: _MESSAGE,
+    Op.RANGE: _MESSAGE,
+    Op.DATAGRAM: (1, MAX_DATAGRAM),
+    Op.CONCLUDE: _CHALLENGE_ID,
 }
 _ANSWER_BYTES: Mapping[int, tuple[int, int]] = {
     Op.HELLO: _MESSAGE,
     Op.ATTEST: _MESSAGE,
     Op.ENDORSEMENT: _MESSAGE,
     Op.GRANT: _NOTHING,
+    Op.RANGE: _NOTHING,
+    Op.DATAGRAM: (0, MAX_DATAGRAM),
+    Op.CONCLUDE: _MESSAGE,
 }
 
 
@@ -160,7 +173,7 @@ def _check_size(body: bytes, allowed: tuple[int, int], where: str) -> None:
         reason = "TOO_LARGE" if high else "TRAILING_BYTES"
         raise WireError(reason, f"{where}: {len(body)} bytes, at most {high}")
     if len(body) < low:
-        raise WireError("EMPTY", where)
+        raise WireError("WRONG_VALUE" if body else "EMPTY", f"{where}: {len(body)} bytes, at least {low}")
 
 
 def _version(value: Any, where: str) -> int:
@@ -171,7 +184,7 @@ def _version(value: Any, where: str) -> int:
 
 
 def _code(value: Any, where: str) -> Code:
-    number = uint(Code.UNKNOWN_OP)(value, where)
+    number = uint(max(Code))(value, where)
     if number not in Code.__members__.values():
         raise WireError("WRONG_VALUE", f"{where}: {number}")
     return Code(number)

@@ -296,7 +296,7 @@ def test_the_firmware_is_silent_to_what_is_not_for_it():
     for message in (
         mctp.Message(hello, mctp.HOST, 77, 0, owner=True),
         mctp.Message(hello, mctp.HOST, mctp.CHIP, 0, owner=False),
-        mctp.Message(b"\x05\x10\x84\x00\x00", mctp.HOST, mctp.CHIP, 0, owner=True),
+        mctp.Message(b"\x00\x80\x02", mctp.HOST, mctp.CHIP, 0, owner=True),
     ):
         assert firmware.answer(message) is None
 

@@ -36,7 +36,7 @@ from hem.rules import pack_from, products_from
 from hem.store import Objects
 from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.witness import AddCheckpoint, Witness
-from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
+from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages, spdm
 from protocols.alerts import Alert
 from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
@@ -166,6 +166,7 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "log-proof": LogProof.parse,
     "log-bundle": lambda data: bundle_rows(data, 2),
     "add-checkpoint": AddCheckpoint.parse,
+    "spdm": spdm.refusal,
     "serial-request": serial_messages.decode_request,
     "serial-identity": serial_messages.decode_identity,
     "serial-answer": lambda data: serial_messages.decode_answer(data, serial_messages.Op.HELLO),

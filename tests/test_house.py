@@ -15,6 +15,7 @@ TOP = {
 }  # fmt: skip
 REFUSED_NAME = re.compile(r"Manager|Handler|Helper|Utils|Context|^process_|^_process_|^(utils?|helpers?|common_utils)$")
 RUST_NAME = re.compile(r"\b(?:struct|enum|trait|union|fn|mod|type)\s+(\w+)")
+C_NAME = re.compile(r"\b(?:struct|enum|union)\s+(\w+)|^\w[\w *]*?(\w+)\(", re.MULTILINE)
 WORDS = {
     "unfinished": re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"),
     "spelling": re.compile(r"licen" + r"c(?:e|ing)", re.IGNORECASE),
@@ -46,6 +47,8 @@ def misnamed(path):
     if path.suffix in {".py", ".pyi"}:
         kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         names = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    elif path.suffix in {".c", ".h"}:
+        names = [one or other for one, other in C_NAME.findall(text)]
     else:
         names = RUST_NAME.findall(text)
     return [f"{name(path)}: {one}" for one in [*names, path.stem] if REFUSED_NAME.search(one)]
@@ -124,22 +127,26 @@ def test_caps_see_a_fault(tmp_path):
     (tmp_path / "branches.py").write_text(f"def many(x):\n{body}")
     (tmp_path / "long.rs").write_text("fn long() {\n" + "    step();\n" * FUNCTION_LINES + "}\n")
     (tmp_path / "long.c").write_text("int x;\n" * LINES)
+    (tmp_path / "steep.c").write_text("int f(int x) {\n" + "    if (x) x++;\n" * PATHS + "    return x;\n}\n")
     assert [fault.rpartition(":")[2] for path in sorted(tmp_path.iterdir()) for fault in too_large(path)] == [
         " cyclomatic number 12",
         f" {LINES} lines",
         f" {FUNCTION_LINES + 2} lines",
+        f" cyclomatic number {PATHS + 1}",
     ]
 
 
 def test_names():
-    assert [fault for path in files(*CODE, suffixes={".py", ".pyi", ".rs"}) for fault in misnamed(path)] == []
+    paths = files(*CODE, suffixes={".py", ".pyi", ".rs", ".c", ".h"})
+    assert [fault for path in paths for fault in misnamed(path)] == []
 
 
 def test_names_see_a_fault(tmp_path):
     (tmp_path / "utils.py").write_text("class KeyManager:\n    def process_row(self): ...\n")
     (tmp_path / "good.rs").write_text("pub struct RowHandler;\nfn process_all() {}\n")
+    (tmp_path / "some.c").write_text("struct line_Context { int x; };\nstatic bool process_line(int x) { return x; }\n")
     faults = [fault.rpartition(" ")[2] for path in sorted(tmp_path.iterdir()) for fault in misnamed(path)]
-    assert faults == ["RowHandler", "process_all", "KeyManager", "process_row", "utils"]
+    assert faults == ["RowHandler", "process_all", "line_Context", "process_line", "KeyManager", "process_row", "utils"]
 
 
 def test_words():

@@ -244,7 +244,7 @@ def test_bad_requests_have_a_reason(message, reason):
         (HEAD + b"\xff", "EMPTY"),
         (HEAD + b"\xff" + dumps([1]), "WRONG_VALUE"),
         (HEAD + b"\xff" + dumps([0, "x"]), "WRONG_VALUE"),
-        (HEAD + b"\xff" + dumps([7, "x"]), "WRONG_VALUE"),
+        (HEAD + b"\xff" + dumps([9, "x"]), "WRONG_VALUE"),
         (HEAD + b"\xff" + dumps(["1", "x"]), "WRONG_TYPE"),
         (HEAD + b"\xff" + dumps([1, b"x"]), "WRONG_TYPE"),
         (HEAD + b"\xff" + dumps([1, "x" * 513]), "WRONG_VALUE"),
@@ -281,8 +281,13 @@ def test_bodies_are_checked_on_the_way_out_too():
         lambda: app.encode_request(app.Op.HELLO, b"x"),
         lambda: app.encode_request(app.Op.GRANT, bytes(61_441)),
         lambda: app.encode_answer(app.Op.GRANT, b"x"),
+        lambda: app.encode_request(app.Op.DATAGRAM),
+        lambda: app.encode_request(app.Op.DATAGRAM, bytes(129)),
+        lambda: app.encode_request(app.Op.CONCLUDE, bytes(15)),
+        lambda: app.encode_answer(app.Op.RANGE, b"x"),
+        lambda: app.encode_answer(app.Op.CONCLUDE),
     ):
         with pytest.raises(WireError):
             wrong()
-    with pytest.raises(ValueError, match="7 is not a valid Code"):
-        app.encode_refusal(7, "no such code")
+    with pytest.raises(ValueError, match="9 is not a valid Code"):
+        app.encode_refusal(9, "no such code")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hem import owner
 from hem.board import Board
+from hem.cli import colocated
 from hem.cli.common import (
     HERE,
     STREAM,
@@ -121,23 +122,34 @@ def attest(
     port: Annotated[str, typer.Argument(help="A serial port or URL: /dev/ttyACM0, socket://host:port, ...")],
     baudrate: Annotated[int, typer.Option(help="Bits per second.", min=300)] = 115_200,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the chip.", min=0.1, max=3600)] = 10.0,
+    to_range: Annotated[bool, typer.Option("--range", help="Range it first, as a landmark that stands here.")] = False,
+    key: Annotated[Path | None, typer.Option(help="With --range: the private key of that landmark, PEM.")] = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> int:
     """Challenge one chip on a serial port, judge its evidence, and log the verdict."""
+    if to_range != (key is not None):
+        raise UsageError("give --range and --key together: the key of a landmark that stands beside the chip")
     with (
         Workspace.open(workspace, now=now_ms()) as opened,
         Board.open(port, baudrate=baudrate, timeout_s=timeout) as board,
     ):
-        ueid = board.hello().ueid
-        message = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms())
-        (judged,) = opened.appraise([messages([board.attest(message)])], now=now_ms())
+        landmark = None if key is None else colocated.read_landmark_key(opened, key)
+        ueid, ranged = board.hello().ueid, None
+        if landmark is None:
+            evidence = board.attest(owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms()))
+        else:
+            evidence, ranged = colocated.attest_ranged(opened, board, ueid, baudrate, landmark)
+        (judged,) = opened.appraise([messages([evidence])], now=now_ms())
         why = explain(judged, 0, opened.verifier.trust)
         checkpoint = opened.log.checkpoint.decode()
     if as_json:
         (row,) = _each(judged, 0, _bases(judged, opened.verifier.trust))
-        say_json({**row, "terms": [one._asdict() for one in why], "checkpoint": checkpoint})
+        terms = [one._asdict() for one in why]
+        say_json({**row, "terms": terms, **colocated.values(ranged), "checkpoint": checkpoint})
     else:
+        if ranged is not None:
+            say(ranged.text())
         print_outcomes(outcomes([judged]))
         print_explained(f"chip {ueid.hex()}", why)
     return exit_code(judged.tier.tolist())

@@ -1,0 +1,2 @@
+/* zcbor asks for it, and uses only the types. */
+#include <stdint.h>

@@ -1,0 +1,1 @@
+/* zcbor asks for it, and prints nothing. */
