@@ -79,6 +79,11 @@ class Sign:
     signatures: tuple[Signature, ...]  # by rising key id, no one twice
 
     @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the Sig_structure with an empty signer header: the same whoever has signed."""
+        return cosigned_digest(self.protected, self.payload)
+
+    @property
     def kids(self) -> tuple[bytes, ...]:
         """Return the key ids of those who are said to have signed, rising."""
         return tuple(one.kid for one in self.signatures)
@@ -146,10 +151,16 @@ def signed_digest(protected: bytes, payload: bytes) -> bytes:
     return hashlib.sha256(sig_structure(protected, payload)).digest()
 
 
+def cosigned_digest(protected: bytes, payload: bytes) -> bytes:
+    """Return the digest of a message that several sign (see `Sign.digest`)."""
+    return hashlib.sha256(signers_structure(protected, b"", payload)).digest()
+
+
 def digest(message: bytes) -> bytes:
-    """Return `Sign1.digest` of a well-formed message, whatever its kind."""
-    protected, _, payload, _ = loads(message).value
-    return signed_digest(protected, payload)
+    """Return the digest of a well-formed message, whatever its kind and whoever has signed it."""
+    several = message.startswith(SIGN_HEAD)
+    protected, _, payload, _ = loads(message, tag=98 if several else 18).value
+    return cosigned_digest(protected, payload) if several else signed_digest(protected, payload)
 
 
 def envelope(protected: bytes, payload: bytes, signature: bytes) -> bytes:

@@ -69,7 +69,7 @@ class Basis(NamedTuple):
 
 
 class IssuerKeys(NamedTuple):
-    """Who issues licenses: how many of these keys (COSE_Key, sorted) must sign one."""
+    """Who issues licenses and grants: how many of these keys (COSE_Key, sorted) must sign one."""
 
     needed: int
     keys: tuple[bytes, ...]

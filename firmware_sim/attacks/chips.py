@@ -65,7 +65,7 @@ class Fleet:
         self._run("init", self.workspace, "--lifetime", _DAY)
         public = [keys.from_cose_key((self.workspace / "keys" / f"{one}.pub").read_bytes()) for one in _OBEYED]
         plan = factory.Plan(size.devices, SITES, self.seed, suite=size.repetitions)
-        factory.make(self.home, plan, Trust(*public))
+        factory.make(self.home, plan, Trust(public[0], public[1]))
         enroll(self.hem, self.home, self.workspace, self.home / "endorsements.cbor")
         with Store.open(self.home / factory.FLEET_STORE) as store:
             self.rows = store.rows()
@@ -111,7 +111,7 @@ class Fleet:
 
 
 def _ueid(grant: bytes) -> bytes:
-    return Grant.open(grant)[1].ueid
+    return Grant.read(grant)[1].ueid
 
 
 def enroll(hem: Hem, home: Path, workspace: Path, endorsements: Path) -> None:

@@ -14,6 +14,7 @@ from hem.cli import (
     check,
     evidence,
     fleet,
+    grants,
     landmark,
     license_files,
     licenses,
@@ -48,6 +49,7 @@ app.command()(demo)
 setup.add_to(app)
 app.add_typer(licenses.app, name="license")
 license_files.add_to(licenses.app)
+app.add_typer(grants.app, name="grant")
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)

@@ -111,9 +111,9 @@ def _rider(path: Path, ueid: bytes) -> bytes:
     """Return the grant of a file; of the many grants of a license, the one for the chip that is asked."""
     data = read(path, "grant")
     with reading(path, data, "a signed grant, or a CBOR sequence of them"):
-        found = [one for one in split(data) if Grant.open(one)[1].ueid == ueid]
+        found = [one for one in split(data) if Grant.read(one)[1].ueid == ueid]
         if len(found) != 1:
-            raise UsageError(f"{len(found)} grants for the chip that --ueid names")
+            raise UsageError(f"{len(found)} grants for the chip that is asked, by --ueid or on the port")
     return found[0]
 
 
@@ -121,6 +121,7 @@ def attest(
     port: Annotated[str, typer.Argument(help="A serial port or URL: /dev/ttyACM0, socket://host:port, ...")],
     baudrate: Annotated[int, typer.Option(help="Bits per second.", min=300)] = 115_200,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the chip.", min=0.1, max=3600)] = 10.0,
+    grant: Annotated[Path | None, typer.Option(help="Signed grants: that of this chip rides along.")] = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> int:
@@ -130,7 +131,8 @@ def attest(
         Board.open(port, baudrate=baudrate, timeout_s=timeout) as board,
     ):
         ueid = board.hello().ueid
-        message = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms())
+        rider = None if grant is None else _rider(grant, ueid)
+        message = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms(), grant=rider)
         (judged,) = opened.appraise([messages([board.attest(message)])], now=now_ms())
         why = explain(judged, 0, opened.verifier.trust)
         checkpoint = opened.log.checkpoint.decode()

@@ -114,6 +114,7 @@ class Reason(IntEnum):
     CHIP_SILENT = 0x071A
     NEVER_ATTESTED = 0x071B
     NEVER_ENROLLED = 0x071C
+    GRANT_SEQUENCE = 0x071D
     # 0x08: ranging reports and their timings
     LANDMARK_UNKNOWN = 0x0801
     LANDMARK_REVOKED = 0x0802

@@ -136,14 +136,12 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.SPENDING_HIDDEN: ReasonText(_F, "spending that follows the cycle counter", "cycles run outside the grant"),
     Reason.NO_TERMS: ReasonText(_N, "a license that sets this term", "the term `license`"),
-    Reason.ISSUER_UNKNOWN: ReasonText(
-        _F, "signatures by this workspace's issuers alone", "who else signed the license"
-    ),
+    Reason.ISSUER_UNKNOWN: ReasonText(_F, "signatures by this workspace's issuers alone", "who else signed the paper"),
     Reason.ISSUER_SIGNATURE: ReasonText(
         _F, "signatures that are all good", "a forgery, or terms changed after one had signed"
     ),
     Reason.ISSUERS_TOO_FEW: ReasonText(
-        _F, "the signatures of k of n issuers", "hem license sign: another issuer's signature"
+        _F, "the signatures of k of n issuers", "hem license sign, hem grant sign: another issuer"
     ),
     Reason.LICENSE_SEQUENCE: ReasonText(_F, "a higher sequence than that in force", "an old license, or one replayed"),
     Reason.LICENSE_SUPERSEDED: ReasonText(
@@ -173,6 +171,9 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.NEVER_ENROLLED: ReasonText(
         _F, "every licensed chip enrolled and heard of, in interval and grace", "hem enroll, or a chip that is missing"
+    ),
+    Reason.GRANT_SEQUENCE: ReasonText(
+        _F, "a grant above all that its chip was granted before", "hem grant ledger: an old grant, or one replayed"
     ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(

@@ -7,11 +7,13 @@ world is always in the log.
 from hem.owner.challenges import issue_challenge
 from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, enroll, read_anchor, read_signer
 from hem.owner.files import kind_of
+from hem.owner.grants import Granted, draft_grants, issue_grants, sign_grants
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
 from hem.owner.review import doubts, unprovable_places
 
 __all__ = [
     "Enrolled",
+    "Granted",
     "Issued",
     "add_anchor",
     "add_anchors",
@@ -19,8 +21,10 @@ __all__ = [
     "check_terms",
     "doubts",
     "draft",
+    "draft_grants",
     "enroll",
     "issue_challenge",
+    "issue_grants",
     "issue_license",
     "issue_signed",
     "kind_of",
@@ -28,5 +32,6 @@ __all__ = [
     "read_issuers",
     "read_license",
     "read_signer",
+    "sign_grants",
     "unprovable_places",
 ]

@@ -3,9 +3,11 @@
 from hem.trust.documents import LicenseText, license_from_text
 from hem.trust.endorse import Endorsed, anchor_certificate, endorse, reference_signer
 from hem.trust.landmarks import LANDMARK, LandmarkRow, Landmarks, read_landmark
-from hem.trust.register import NO_GRANT, LicenseRow, Trust, device_set_digest
+from hem.trust.ledger import GRANT, NO_GRANT
+from hem.trust.register import LicenseRow, Trust, device_set_digest
 
 __all__ = [
+    "GRANT",
     "LANDMARK",
     "NO_GRANT",
     "Endorsed",

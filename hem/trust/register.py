@@ -1,7 +1,7 @@
 """The register of everything that may be believed: a fold over the entries that owners signed."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from hem.model import ASKED, STANDING
 from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
+from hem.trust.ledger import Ledger
 from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
 from protocols import keys
 from protocols.cose import Envelope, Sign1
@@ -23,7 +24,6 @@ from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 
 NO_LICENSE = -1
-NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
 
 
 def device_set_digest(ueids: list[bytes]) -> bytes:
@@ -45,10 +45,6 @@ class LicenseRow:
         return len(self.ueids) == count and device_set_digest(self.ueids) == digest
 
 
-# The ledger of grants in columns; chip is -1 where it is not enrolled.
-GRANT = np.dtype([("chip", "i8"), ("license_id", "V16"), ("sequence", "u8"), ("budget", "u8")])
-
-
 class Trust:
     """Anchors, chips, reference values, licenses and grants, each under an integer row number."""
 
@@ -56,10 +52,11 @@ class Trust:
         self.verifier = ""
         self.policy = Policy()
         self.verifier_key: keys.PublicKey | None = None
-        self.issuer_key: keys.PublicKey | None = None  # of grants
-        self.issuers = admission.Issuers(1, {})  # of licenses
+        self.issuer_key: keys.PublicKey | None = None  # this workspace's own
+        self.issuers = admission.Issuers(1, {})  # of licenses and grants
         self._issuers_told = False
         self._newest: dict[bytes, int] = {}  # license id: the highest sequence
+        self._newest_row: dict[bytes, int] = {}  # license id: row of the license with it
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
         self.table = KeyTable()
@@ -67,9 +64,7 @@ class Trust:
         self.references: dict[bytes, ReferenceValues] = {}
         self.licenses: list[LicenseRow] = []
         self.landmarks = Landmarks()
-        self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
-        self._grant_rows: dict[bytes, int] = {}
-        self._ledger: NDArray[np.void] | None = None
+        self.ledger = Ledger()
         self._chips: dict[bytes, int] = {}
         self._kids: set[bytes] = set()
         self._classes: list[int] = []
@@ -96,12 +91,12 @@ class Trust:
     def admit(self, entry: Entry) -> None:
         """Take in one entry of kinds 0 to 6, 9, 10 and 13.
 
-        Signatures were checked before they were logged. Those of licenses are few, and are checked again.
+        Signatures were checked before they were logged. Those of licenses and grants are checked again.
 
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
         """
-        self._standing = self._ledger = None
+        self._standing = None
         actions: dict[Kind, Callable[..., None]] = {
             Kind.GENESIS: self._genesis,
             Kind.ANCHOR: self._anchor,
@@ -132,13 +127,20 @@ class Trust:
 
     def license_of(self, chip: int) -> LicenseRow | None:
         """Return the license that a chip runs under: the newest that lists it."""
-        row = self._listed.get(self.ueids[chip], NO_LICENSE) if chip >= 0 else NO_LICENSE
+        return self.listed_under(self.ueids[chip]) if chip >= 0 else None
+
+    def listed_under(self, ueid: bytes) -> LicenseRow | None:
+        """Return the newest license that lists a chip, enrolled or not."""
+        row = self._listed.get(ueid, NO_LICENSE)
         return self.licenses[row] if row != NO_LICENSE else None
+
+    def listed(self, row: int) -> list[bytes]:
+        """Return the UEIDs of the chips that run under a license now."""
+        return [ueid for ueid, under in self._listed.items() if under == row]
 
     def license_row(self, license_id: bytes) -> int:
         """Return the row of the newest license with this id, -1 if there is none."""
-        rows = [row for row, one in enumerate(self.licenses) if one.terms.license_id == license_id]
-        return rows[-1] if rows else NO_LICENSE
+        return self._newest_row.get(license_id, NO_LICENSE)
 
     def ended(self, row: int) -> str:
         """Return in words what ended a license, empty if it is in force (which does not say that its time has come)."""
@@ -215,7 +217,8 @@ class Trust:
         Raises:
             WorkspaceError: a chip or a key is there already, or the key is none; the chips before it are taken in.
         """
-        self._standing = self._ledger = None
+        self._standing = None
+        self.ledger.forget_chips()
         found = [keys.from_cose_key(chip[2]) for chip in chips]
         kids = [keys.kid(key) for key in found]
         ueids = [chip[0] for chip in chips]
@@ -240,6 +243,7 @@ class Trust:
         envelope, terms = License.read(message)
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
+        self._newest_row[terms.license_id] = len(self.licenses)
         self.licenses.append(LicenseRow(terms))
         self._newest[terms.license_id] = terms.sequence
 
@@ -248,7 +252,7 @@ class Trust:
         return self.unsigned(envelope) or admission.succession(terms, self._newest, self.superseded)
 
     def unsigned(self, envelope: Envelope) -> admission.Refused | None:
-        """Return why a license is not signed as its issuers must sign it, or None."""
+        """Return why a license or a grant is not signed as its issuers must sign it, or None."""
         return admission.signatures(envelope, self.issuers)
 
     def _device_set(self, time: int, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
@@ -292,19 +296,27 @@ class Trust:
         return ueids, rows
 
     def _grant(self, message: bytes) -> None:
-        envelope, terms = Grant.open(message)
-        digest = envelope.digest
-        self._grant_rows.setdefault(digest, len(self.grants))
-        self.grants[digest] = terms
+        envelope, terms = Grant.read(message)
+        if refused := self.refusal_of_grant(envelope, terms):
+            raise WorkspaceError(f"log: grant {terms.sequence} of chip {terms.ueid.hex()}: {refused}")
+        self.ledger.add(envelope.digest, terms, self.license_row(terms.license_id))
+
+    def refusal_of_grant(self, envelope: Envelope, terms: Grant) -> admission.Refused | None:
+        """Return why a grant cannot be taken in now, or None."""
+        return self.unsigned(envelope) or self.following(terms, self.ledger.last)
+
+    def following(self, terms: Grant, last: Mapping[bytes, int]) -> admission.Refused | None:
+        """Return why a grant cannot follow on those with the sequences `last`, by UEID, or None."""
+        return admission.grant(terms, last)
+
+    @property
+    def grants(self) -> dict[bytes, Grant]:
+        """Return all grants, by the digest of what was signed."""
+        return self.ledger.grants
 
     def claimed_grants(self, digests: NDArray[np.uint8]) -> NDArray[np.void]:
         """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
-        if self._ledger is None:
-            rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
-            self._ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
-        raw = digests.tobytes()
-        found = (self._grant_rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
-        return self._ledger[np.fromiter(found, np.int64, len(digests))]
+        return self.ledger.claimed(digests, self.chip)
 
     def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
         """Return if `key` signed the envelope.

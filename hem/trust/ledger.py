@@ -1,0 +1,79 @@
+"""The ledger of grants: what was granted to each chip, what it may still take, and what nobody can spend any more.
+
+A chip takes grants in rising sequence and forgets the one before. So once it has named a grant in evidence, no older
+one can be spent, and all that are newer can, until they expire.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.messages import Grant
+
+NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
+
+# The ledger in columns, by rising chip and then as logged, which is by rising sequence; chip is -1 where not enrolled.
+GRANT = np.dtype(
+    [
+        ("chip", "i8"),
+        ("license_id", "V16"),
+        ("sequence", "u8"),
+        ("budget", "u8"),
+        ("expires", "u8"),  # milliseconds
+        ("license", "i8"),  # row of the license that it was issued under
+        ("place", "i8"),  # of this grant in the ledger
+    ]
+)
+
+
+class Ledger:
+    """Grants in the order of the log, by the digest of what was signed, and the last sequence of each chip."""
+
+    def __init__(self) -> None:
+        self.grants: dict[bytes, Grant] = {}
+        self.last: dict[bytes, int] = {}  # UEID: its highest sequence
+        self._rows: dict[bytes, int] = {}
+        self._granted: dict[int, int] = {}  # row of the license: cycles
+        self._licenses: list[int] = []
+        self._columns: NDArray[np.void] | None = None
+        self._place: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def add(self, digest: bytes, terms: Grant, license_row: int) -> None:
+        """Take in one grant, which `admission.grant` has nothing against."""
+        self._columns = None
+        self._rows[digest] = len(self.grants)
+        self.grants[digest] = terms
+        self._licenses.append(license_row)
+        self.last[terms.ueid] = terms.sequence
+        self._granted[license_row] = self.granted(license_row) + terms.budget
+
+    def granted(self, license_row: int) -> int:
+        """Return the cycles of all grants under a license, from the row that it had when they were logged."""
+        return self._granted.get(license_row, 0)
+
+    def forget_chips(self) -> None:
+        """Look up which chip is which row again: there are more of them."""
+        self._columns = None
+
+    def columns(self, chip_of: Callable[[bytes], int]) -> NDArray[np.void]:
+        """Return the ledger, GRANT, and one row more that stands for a grant that it does not have."""
+        if self._columns is None:
+            told = zip(self.grants.values(), self._licenses, strict=True)
+            rows = [(chip_of(g.ueid), g.license_id, g.sequence, g.budget, 1000 * g.expires, row, 0) for g, row in told]
+            made = np.array(rows, dtype=GRANT)
+            order = np.argsort(made["chip"], kind="stable")
+            self._place = np.empty(len(order) + 1, dtype=np.int64)
+            self._place[order], self._place[-1] = np.arange(len(order)), len(order)
+            none = np.array([(NO_GRANT, bytes(16), 0, 0, 0, -1, 0)], dtype=GRANT)
+            self._columns = np.concatenate([made[order], none])
+            self._columns["place"] = np.arange(len(self._columns))
+        return self._columns
+
+    def claimed(self, digests: NDArray[np.uint8], chip_of: Callable[[bytes], int]) -> NDArray[np.void]:
+        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
+        columns = self.columns(chip_of)
+        raw = digests.tobytes()
+        found = (self._rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
+        claimed: NDArray[np.void] = columns[self._place[np.fromiter(found, np.int64, len(digests))]]
+        return claimed
