@@ -28,6 +28,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
     failed = [VERDICTS[found] == Verdict.FAIL for found in further]
     return np.select(
         [
+            standing["retired"],
             standing["license"] < 0,
             now < standing["not_before"],
             now >= standing["expires"],
@@ -37,6 +38,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
             standing["open_terms"],
         ],
         [
+            Reason.CHIP_RETIRED,
             Reason.NO_LICENSE,
             Reason.LICENSE_NOT_YET,
             Reason.LICENSE_EXPIRED,
@@ -83,6 +85,7 @@ def granted(
             ~as_issued | ~_same(columns.grant_license, standing["license_id"]),
             spent > ledger["budget"],
             remaining != ledger["budget"] - np.minimum(spent, ledger["budget"]),
+            ~same_grant & (columns.grant_sequence <= before["grant_sequence"]) & (before["grant_sequence"] > 0),
             same_grant & (spent < before["grant_spent"]),
             same_grant & _hidden(columns, standing, before, now, policy),
         ],
@@ -95,6 +98,7 @@ def granted(
             Reason.GRANT_LICENSE,
             Reason.BUDGET_OVERSPENT,
             Reason.GRANT_SUM,
+            Reason.GRANT_OLDER,
             Reason.GRANT_SPENT_BACK,
             Reason.SPENDING_HIDDEN,
         ],

@@ -51,6 +51,7 @@ LAST = np.dtype(
         ("joules", "u8"),
         ("link_kib", "u8"),
         ("grant_digest", "u1", 32),
+        ("grant_sequence", "u8"),
         ("grant_spent", "u8"),
     ]
 )
@@ -80,6 +81,7 @@ STANDING = np.dtype(
         ("due_from", "u8"),  # when the first interval began
         ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
         ("nonce_bits", "u2"),  # of a challenge, at the least
+        ("retired", "?"),
         ("asks_evidence", "?"),  # how good evidence of a place must be
         ("device_class", "u1"),
         ("hwmodel", "i8"),

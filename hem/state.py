@@ -160,6 +160,12 @@ class State:
             seen[chips] = True
             self._answered[row] = seen
 
+    def rebase(self, chip: int, record: np.void, time: int) -> None:
+        """Let a chip count anew: its next evidence is compared with `record`, LAST, whatever it was before."""
+        self._grow(chip + 1)
+        self._last[chip] = record
+        self.time = max(self.time, time)
+
     def _grow(self, size: int) -> None:
         if size > len(self._last):
             spare = np.zeros(max(size, 2 * len(self._last)) - len(self._last), dtype=LAST)
@@ -177,13 +183,20 @@ def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]
 
 
 def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the new records: the newest evidence, but high-water marks of the counters and the boot count.
+    """Return the new records: the newest evidence, but high-water marks of counters, boot count, grant and spending.
 
     A rolled-back chip stays below its mark at every later challenge, however often it answers.
     """
     merged = values.copy()
     for name in (*METERS, "bootcount", "sequence"):
         merged[name] = np.maximum(known[name], values[name])
+    # Or a row without its grant would make a chip's spending forgotten, and a rolled-back one make it new.
+    same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
+    spent = np.maximum(known["grant_spent"], values["grant_spent"])
+    merged["grant_spent"] = np.where(same, spent, values["grant_spent"])
+    older = ~same & (values["grant_sequence"] <= known["grant_sequence"])
+    for name in ("grant_digest", "grant_sequence", "grant_spent"):
+        merged[name][older] = known[name][older]
     return merged
 
 

@@ -19,6 +19,7 @@ from hem.state import State, Step
 from hem.trust import Trust
 from protocols.entries import Basis, Entry, Kind, decode, encode
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
+from protocols.service import ServiceOrder
 
 
 class Ledger(Protocol):
@@ -162,11 +163,22 @@ class Verifier:
         if entry.kind is Kind.RANGING_REPORT:
             self.reports.admit(entry.fields[0], self.trust, self.state, entry.time)
             return
+        if entry.kind is Kind.REBASED:
+            self._rebase(entry)
+            return
         if entry.kind is not Kind.CHALLENGE:
             self.trust.admit(entry)
             return
         _, issued = Challenge.open(entry.fields[0])
         self.state.admit_challenge(issued, self._audience_row(issued), entry.time)
+
+    def _rebase(self, entry: Entry) -> None:
+        message, certificate = entry.fields
+        _, terms = ServiceOrder.read(message)
+        chip = self.trust.chip(terms.ueid)
+        (known,) = self.state.last(np.array([chip]))
+        record = self.trust.rebase(entry.time, message, certificate, known)
+        self.state.rebase(chip, record, entry.time)
 
     def _fold_chips(self, entries: Iterator[Entry]) -> None:
         while part := list(islice(entries, CHUNK)):

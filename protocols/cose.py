@@ -18,6 +18,7 @@ LICENSE = "application/hem-license+cbor"
 REFERENCE = "application/hem-reference+cbor"
 LANDMARK = "application/hem-landmark+cbor"
 RANGING = "application/hem-ranging+cbor"
+SERVICE = "application/hem-service+cbor"
 
 SIGN_HEAD = b"\xd8\x62"  # tag 98: how a message that several sign begins
 MOST_SIGNERS = 16

@@ -48,6 +48,9 @@ class Kind(IntEnum):
     RANGING_REPORT = 11
     BASIS = 12
     ISSUERS = 13
+    RETIRED = 14
+    REBASED = 15
+    REPAIRED = 16
 
 
 class Policy(NamedTuple):
@@ -124,6 +127,9 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
     Kind.ISSUERS: (_issuers,),
+    Kind.RETIRED: (_bytes, _bytes),
+    Kind.REBASED: (_bytes, _bytes),
+    Kind.REPAIRED: (_bytes, _bytes),
 }
 
 

@@ -20,7 +20,7 @@ CDDL = (PROTOCOLS / "hem.cddl").read_text()
 ENTRY_RULES = (
     *("genesis", "anchor", "endorsed", "reference-entry", "license-entry", "device-set", "grant-entry"),
     *("challenge-entry", "evidence-entry", "landmark-entry", "landmark-revoked", "report-entry", "basis-entry"),
-    "issuers-entry",
+    *("issuers-entry", "retired", "rebased", "repaired"),
 )
 DATAGRAM_RULES = ("hello", "commit", "probe", "reply", "close", "closed")
 # Arrays that start with the number of their rule: that of the first, and the rules.

@@ -37,6 +37,7 @@ COMMANDS = [
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
     "grant new", "grant sign", "grant issue",
+    *(f"chip {one}" for one in ("retire", "repair", "rebase", "sign", "issue", "list")),
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 

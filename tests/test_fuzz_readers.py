@@ -41,6 +41,7 @@ from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+from protocols.service import ServiceOrder
 from protocols.vectors import results
 from tests.fleets import csv, numbering
 from tests.witnesses import ED, KNOWN, LOG, ML, SIGNER, request
@@ -64,6 +65,7 @@ MESSAGES = {
     "reference": ReferenceValues.open,
     "landmark": Landmark.open,
     "ranging-report": RangingReport.open,
+    "service-order": ServiceOrder.open,
     "datagram": ranging.decode,
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,

@@ -71,6 +71,7 @@ def test_every_term_of_a_license_is_checked_or_said_not_to_be():
     }  # fmt: skip
     weighed = ("min_landmarks", "min_operators", "faulty", "max_radius_m", "max_rtt_us", "min_probes")
     members = {"reporting.interval_s", "reporting.grace_s", "freshness.max_age_s", "freshness.nonce_bits"}
+    members |= {"repair.flows", "repair.signatures", "repair.holders"}
     members |= {f"location_evidence.{name}" for name in weighed}
     assert {field.name for field in License.FIELDS} == checked | {*FURTHER}
     parted = {name.partition(".")[0] for name in members}

@@ -12,6 +12,7 @@ import typer
 from hem.cli import (
     audit,
     check,
+    chips,
     evidence,
     fleet,
     grants,
@@ -50,6 +51,7 @@ setup.add_to(app)
 app.add_typer(licenses.app, name="license")
 license_files.add_to(licenses.app)
 app.add_typer(grants.app, name="grant")
+app.add_typer(chips.app, name="chip")
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)

@@ -175,6 +175,34 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.GRANT_SEQUENCE: ReasonText(
         _F, "a grant above all that its chip was granted before", "hem grant ledger: an old grant, or one replayed"
     ),
+    Reason.GRANT_OLDER: ReasonText(
+        _F, "no grant from before one that the chip has reported", "the grant store was rolled back"
+    ),
+    Reason.CHIP_RETIRED: ReasonText(
+        _F, "a chip that is not retired", "a chip that was declared dead runs: find it, and who retired it"
+    ),
+    Reason.UEID_RETIRED: ReasonText(_F, "chips that are not retired", "hem chip list: a retired UEID never comes back"),
+    Reason.SERVICE_CLOSED: ReasonText(
+        _F, "what the license of the chip opens to its holder", "hem license show: repair"
+    ),
+    Reason.PARTY_UNKNOWN: ReasonText(
+        _F, "signatures by the chip's maker and by the holder's keys alone", "who else signed the order"
+    ),
+    Reason.PARTY_SIGNATURE: ReasonText(
+        _F, "signatures that are all good", "a forgery, or an order changed after one had signed"
+    ),
+    Reason.PARTIES_TOO_FEW: ReasonText(
+        _F, "the signatures of maker and holder, as many as the license asks", "hem chip sign: the other's signature"
+    ),
+    Reason.SERVICE_SEQUENCE: ReasonText(
+        _F, "an order above all that there were for its chip", "an old order, or one replayed"
+    ),
+    Reason.REPLACEMENT_TAKEN: ReasonText(
+        _F, "a replacement that no license lists", "whether the right UEID stands in the order"
+    ),
+    Reason.REBASE_HIDES: ReasonText(
+        _F, "counters and grant read out as no less than was reported", "what the chip did before its repair"
+    ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(
         _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"

@@ -10,6 +10,7 @@ from hem.owner.files import kind_of
 from hem.owner.grants import Granted, draft_grants, issue_grants, sign_grants
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
 from hem.owner.review import doubts, unprovable_places
+from hem.owner.service import draft_order, issue_order, sign_order
 
 __all__ = [
     "Enrolled",
@@ -22,10 +23,12 @@ __all__ = [
     "doubts",
     "draft",
     "draft_grants",
+    "draft_order",
     "enroll",
     "issue_challenge",
     "issue_grants",
     "issue_license",
+    "issue_order",
     "issue_signed",
     "kind_of",
     "read_anchor",
@@ -33,5 +36,6 @@ __all__ = [
     "read_license",
     "read_signer",
     "sign_grants",
+    "sign_order",
     "unprovable_places",
 ]

@@ -13,6 +13,7 @@ _KINDS = {
     cose.REFERENCE: "reference values",
     cose.LANDMARK: "a landmark",
     cose.RANGING: "a ranging report",
+    cose.SERVICE: "a service order",
 }
 
 

@@ -8,7 +8,7 @@ from hem.core import KeyTable
 from hem.errors import Reason, UsageError
 from hem.owner.grants import demand_alone, numbered
 from hem.owner.review import demand_consistent
-from hem.trust import LicenseText, Trust, device_set_digest
+from hem.trust import LicenseText, Trust, admission, device_set_digest
 from hem.trust.documents import license_message
 from hem.workspace import Workspace
 from protocols import entries, keys
@@ -137,6 +137,8 @@ def issue_signed(workspace: Workspace, message: bytes, chips: Mapping[bytes, int
         _demand_signed(trust, envelope, terms, again=True)
         return Issued(terms.license_id, message, [], new=False)
     _demand_signed(trust, envelope, terms)
+    if refused := admission.barred(chips, trust.retired):
+        raise UsageError(f"license {terms.license_id.hex()}: {refused}")
     if any(chips.values()):
         demand_alone(workspace, "grants", "issue the license without them, then see `hem grant new`")
     grants = [grant.signed(workspace.keys.issuer) for grant in numbered(trust, terms, chips, now=now)]

@@ -5,7 +5,7 @@ signed has a log that cannot be opened. One bad signature refuses the whole docu
 is damaged, or was put there by a stranger, is looked at by people and not counted around (ADR 0016).
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from hem.errors import REASONS, Reason
@@ -72,6 +72,14 @@ def succession(terms: License, newest: Mapping[bytes, int], ended: Mapping[bytes
     if terms.sequence <= newest.get(mine, -1):
         return Refused(Reason.LICENSE_SEQUENCE, f"{terms.sequence} after {newest[mine]} of license {mine.hex()}")
     return None if old is None else _supersession(terms, old, newest, ended)
+
+
+def barred(ueids: Iterable[bytes], retired: Container[bytes]) -> Refused | None:
+    """Return why chips cannot be enrolled, licensed or granted to: one of them is retired; or None."""
+    gone = sorted(ueid for ueid in ueids if ueid in retired)
+    if gone:
+        return Refused(Reason.UEID_RETIRED, f"chip {gone[0].hex()}, retired")
+    return None
 
 
 def grant(terms: Grant, last: Mapping[bytes, int]) -> Refused | None:

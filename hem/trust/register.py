@@ -1,8 +1,6 @@
 """The register of everything that may be believed: a fold over the entries that owners signed."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,39 +8,21 @@ from cryptography import x509
 from numpy.typing import NDArray
 
 from hem.core import KeyTable
-from hem.errors import Reason, UsageError, WorkspaceError
+from hem.errors import Reason, WorkspaceError
 from hem.model import ASKED, STANDING
-from hem.trust import admission
+from hem.trust import admission, service
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.ledger import Ledger
+from hem.trust.listing import LicenseRow, split_ueids
 from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
 from protocols import keys
-from protocols.cose import Envelope, Sign1
+from protocols.cose import Envelope
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
 from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 
 NO_LICENSE = -1
-
-
-def device_set_digest(ueids: list[bytes]) -> bytes:
-    """Return what a license says of its chips: SHA-256 of their sorted UEIDs end to end."""
-    return hashlib.sha256(b"".join(sorted(ueids))).digest()
-
-
-@dataclass
-class LicenseRow:
-    """A license and the chips it lists, as far as they are known."""
-
-    terms: License
-    ueids: list[bytes] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Return whether the chips are all there and are those that the issuer signed."""
-        count, digest = self.terms.chips
-        return len(self.ueids) == count and device_set_digest(self.ueids) == digest
 
 
 class Trust:
@@ -65,6 +45,8 @@ class Trust:
         self.licenses: list[LicenseRow] = []
         self.landmarks = Landmarks()
         self.ledger = Ledger()
+        self.retired: dict[bytes, service.Retired] = {}  # by UEID
+        self.orders: dict[bytes, int] = {}  # UEID: sequence of its last service order
         self._chips: dict[bytes, int] = {}
         self._kids: set[bytes] = set()
         self._classes: list[int] = []
@@ -89,7 +71,7 @@ class Trust:
             self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6, 9, 10 and 13.
+        """Take in one entry of kinds 0 to 6, 9, 10, 13, 14 and 16; of kind 15 see `rebase`.
 
         Signatures were checked before they were logged. Those of licenses and grants are checked again.
 
@@ -108,6 +90,8 @@ class Trust:
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
             Kind.ISSUERS: self._issuers,
+            Kind.RETIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
+            Kind.REPAIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
         }
         actions[entry.kind](*entry.fields)
 
@@ -188,6 +172,8 @@ class Trust:
             rows[listed >= 0] = table[listed[listed >= 0]]
         if self._due_from:
             rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
+        if self.retired:
+            rows["retired"][:-1] = [ueid in self.retired for ueid in self.ueids]
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
@@ -225,6 +211,8 @@ class Trust:
         reasons = self.table.enroll_many(
             [keys.algorithm_of(key) for key in found], [keys.raw_public(key) for key in found], kids, ueids
         )
+        if refused := admission.barred(ueids, self.retired):
+            raise WorkspaceError(f"log: chips cannot be enrolled: {refused}")
         for (ueid, device_class, _, _, hwmodel, _), kid, reason in zip(chips, kids, reasons.tolist(), strict=True):
             if reason:
                 raise WorkspaceError(f"log: chip {ueid.hex()} cannot be enrolled: {Reason(reason).name.lower()}")
@@ -261,7 +249,9 @@ class Trust:
         if row == NO_LICENSE or self.licenses[row].terms.sequence != sequence:
             raise WorkspaceError(f"log: chips for license {license_id.hex()}, which is not the one in force")
         one = self.licenses[row]
-        one.ueids += [ueids[at : at + UEID_BYTES] for at in range(0, len(ueids), UEID_BYTES)]
+        if refused := admission.barred(split_ueids(ueids), self.retired):
+            raise WorkspaceError(f"log: chips for license {license_id.hex()}: {refused}")
+        one.ueids += split_ueids(ueids)
         if one.complete:
             gone = {license_id, one.terms.supersedes}
             if one.terms.supersedes is not None:
@@ -307,7 +297,26 @@ class Trust:
 
     def following(self, terms: Grant, last: Mapping[bytes, int]) -> admission.Refused | None:
         """Return why a grant cannot follow on those with the sequences `last`, by UEID, or None."""
-        return admission.grant(terms, last)
+        return admission.barred([terms.ueid], self.retired) or admission.grant(terms, last)
+
+    def _retire(self, kind: Kind, time: int, message: bytes, certificate: bytes) -> None:
+        order = service.take(self, kind, time, message, certificate)
+        old, new = order.ueid, order.replacement
+        row = self._listed.pop(old)
+        self._due_from.pop(old, None)
+        self.retired[old] = service.Retired(time, new)
+        if new is not None:
+            self._listed[new] = row
+            if _limits(self.licenses[row].terms) is not None:
+                self._due_from[new] = time
+
+    def rebase(self, time: int, message: bytes, certificate: bytes, known: np.void) -> np.void:
+        """Take in an entry of kind 15, and return LAST as it is known of its chip from then on; `known`: as before.
+
+        Raises:
+            WorkspaceError: the order cannot be carried out.
+        """
+        return service.record_of(service.take(self, Kind.REBASED, time, message, certificate, known), known, time)
 
     @property
     def grants(self) -> dict[bytes, Grant]:
@@ -317,16 +326,6 @@ class Trust:
     def claimed_grants(self, digests: NDArray[np.uint8]) -> NDArray[np.void]:
         """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
         return self.ledger.claimed(digests, self.chip)
-
-    def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
-        """Return if `key` signed the envelope.
-
-        Raises:
-            UsageError: naming the document and the key ids.
-        """
-        if key is None or not sign1.verified_by(key):
-            expected = "none" if key is None else keys.kid(key).hex()
-            raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
 
 
 def _limits(terms: License) -> tuple[int, int] | None:

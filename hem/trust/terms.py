@@ -26,6 +26,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Count = Annotated[int, Field(ge=0, le=U64)]
 Span = Annotated[int, Field(ge=0, le=SAFE)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+CoseKey = Annotated[str, Field(pattern="^([0-9a-f]{2}){1,4096}$")]
 Names = Annotated[list[Name], Field(min_length=1, max_length=32)]
 
 
@@ -99,7 +100,7 @@ def _signed(name: str, value: Any) -> Any:
             return tuple(sorted({_signed(name, one) for one in value}))
         case Text():
             return value.signed()  # type: ignore[attr-defined] # those within a list have it
-        case str() if name in ("measurements", "rule_pack_digest"):
+        case str() if name in ("measurements", "rule_pack_digest", "holders"):
             return bytes.fromhex(value)
     return value
 
@@ -248,6 +249,7 @@ class RepairText(GroupText):
 
     flows: Annotated[list[Literal["rma", "counter_rebase", "retire"]], Field(min_length=1)] | None = None
     signatures: Annotated[int, Field(ge=2, le=16)] | None = None
+    holders: Annotated[list[CoseKey], Field(min_length=1, max_length=15)] | None = None
 
 
 class DisclosureText(GroupText):
@@ -280,7 +282,7 @@ OPEN_OF_CHIPS = (
     "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
     "firmware", "location_evidence.methods",
 )  # fmt: skip
-OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "disclosure", "notices")
 
 
 def asks_evidence(terms: License) -> bool:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from protocols import entries, keys, ranging
 from protocols import landmarks as lm
 from protocols import messages as m
+from protocols import service as sv
 from protocols import terms as t
 
 DAY = 86_400
@@ -186,6 +187,7 @@ LICENSES: dict[str, m.License] = {
 }
 _U64, _SAFE = 2**64 - 1, 2**53 - 1
 # One license a group, then all of them at once, at their lower and at their upper limits.
+_HOLDERS = tuple(sorted(keys.cose_key(KEYS[name].public_key()) for name in ("ed25519", "p256")))
 TERMS: dict[str, dict[str, Any]] = {
     "legal-basis": {"legal_basis": t.LegalBasis("us-diffusion-2025", fill("pack", 32), "NVEU", "not_enforced")},
     "parties": {"parties": t.Parties("MY", "Parent", "US", (t.EndUser("One", "MY"), t.EndUser("Two", "SG")), NOW)},
@@ -203,7 +205,7 @@ TERMS: dict[str, dict[str, Any]] = {
     },
     "freshness": {"freshness": t.Freshness(600, 256)},
     "lapse": {"on_lapse": t.Lapse(("no_renewal", "report", "throttle"), 1)},
-    "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2)},
+    "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2, _HOLDERS)},
     "disclosure": {"disclosure": t.Disclosure(("country", "site"))},
     "notices": {"notices": t.Notices("https://regulator.example/events", 24)},
 }
@@ -291,6 +293,18 @@ REPORTS: dict[str, lm.RangingReport] = {
     ),
 }
 
+_ORDER = sv.ServiceOrder("maker.example", NOW, ueid("a"), fill("license", 16), sv.RETIRE, 1)
+ORDERS: dict[str, sv.ServiceOrder] = {
+    "retire": _ORDER,
+    "rma": replace(_ORDER, flow=sv.RMA, sequence=2**64 - 1, replacement=ueid("b")),
+    "rebase": replace(
+        _ORDER,
+        flow=sv.REBASE,
+        read_out=m.Meter(2**64 - 1, 2, 3, 4),
+        read_grant=m.GrantState(fill("license", 16), 1, fill("grant", 32), 10, 90),
+        marks=sv.Marks(0, bytes(32), 1, m.Meter(0, 0, 0, 0)),
+    ),
+}
 SIGNED: dict[str, dict[str, m.Message]] = {
     "challenge": {**CHALLENGES},
     "evidence": {"full": EVIDENCE, **EVIDENCES},
@@ -299,6 +313,7 @@ SIGNED: dict[str, dict[str, m.Message]] = {
     "reference": {**REFERENCES},
     "landmark": {**LANDMARKS},
     "ranging-report": {**REPORTS},
+    "service-order": {**ORDERS},
 }
 
 _SESSION, _KID, _NONCE = fill("challenge", 16), fill("kid", 16), fill("probe", 16)
@@ -347,6 +362,9 @@ ENTRIES: dict[str, bytes] = {
     ),
     "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
     "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
+    "retired": entries.encode(entries.Kind.RETIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
+    "rebased": entries.encode(entries.Kind.REBASED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
+    "repaired": entries.encode(entries.Kind.REPAIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
     "issuers-most": entries.encode(
         entries.Kind.ISSUERS,
         _MS,
