@@ -53,6 +53,7 @@ LAST = np.dtype(
         ("grant_digest", "u1", 32),
         ("grant_sequence", "u8"),
         ("grant_spent", "u8"),
+        ("grant_settled", "u8"),  # what was spent of the grants before that one
     ]
 )
 METERS = ("cycles", "mflop", "joules", "link_kib")
@@ -82,6 +83,7 @@ STANDING = np.dtype(
         ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
         ("nonce_bits", "u2"),  # of a challenge, at the least
         ("retired", "?"),
+        ("outstanding", "u8"),  # cycles that the chip may have been granted and not spent; 0: the license does not say
         ("asks_evidence", "?"),  # how good evidence of a place must be
         ("device_class", "u1"),
         ("hwmodel", "i8"),

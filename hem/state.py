@@ -177,7 +177,7 @@ def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]
     records = np.zeros(len(rows), dtype=LAST)
     records["time"] = time[rows]
     for name in LAST.names or ():
-        if name != "time":
+        if name not in ("time", "grant_settled"):
             records[name] = getattr(columns, name)[rows]
     return records
 
@@ -194,7 +194,11 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
     spent = np.maximum(known["grant_spent"], values["grant_spent"])
     merged["grant_spent"] = np.where(same, spent, values["grant_spent"])
+    # Of a grant that is left behind, nothing more can be spent: what it came to is settled.
+    settled = known["grant_settled"] + known["grant_spent"]
+    settled[settled < known["grant_spent"]] = np.iinfo(np.uint64).max
     older = ~same & (values["grant_sequence"] <= known["grant_sequence"])
+    merged["grant_settled"] = np.where(same | older, known["grant_settled"], settled)
     for name in ("grant_digest", "grant_sequence", "grant_spent"):
         merged[name][older] = known[name][older]
     return merged

@@ -86,6 +86,8 @@ class Verifier:
         before = step.before
         self.trace("terms")
         ledger = trust.claimed_grants(claims.columns.grant_digest)
+        if standing["outstanding"].any():
+            ledger["outstanding"] = trust.outstanding(claims.chip, *_marks(claims, before), now)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self._know_places(), rule)
@@ -201,6 +203,14 @@ class Verifier:
             answered = self.state.challenge_rows(columns.nonce)
             step = self.state.advance(columns, chips, answered, fresh == Reason.MET, times)
             self.state.commit(step, int(times.max()))
+
+
+def _marks(claims: Claims, before: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return sequence and spending of the grant that each row names, or that its chip has named before."""
+    columns = claims.columns
+    named = columns.has_grant
+    sequence = np.where(named, columns.grant_sequence, before["grant_sequence"])
+    return sequence, np.where(named, columns.grant_spent, before["grant_spent"])
 
 
 def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDArray[np.bool_]) -> NDArray[np.uint16]:

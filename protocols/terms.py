@@ -234,6 +234,17 @@ class Repair(Group):
 
 
 @dataclass(frozen=True)
+class Grants(Group):
+    """How many cycles may be granted and not yet spent, by one chip and by all, and how long a grant may last."""
+
+    chip_cycles: int | None = None
+    cycles: int | None = None
+    life_s: int | None = None
+
+    READERS = (uint(low=1), uint(low=1), uint(SAFE, 1))
+
+
+@dataclass(frozen=True)
 class Disclosure(Group):
     """What a regulator may see of the holder's chips."""
 

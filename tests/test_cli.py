@@ -36,7 +36,7 @@ COMMANDS = [
     *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
-    "grant new", "grant sign", "grant issue",
+    "grant new", "grant sign", "grant issue", "grant ledger",
     *(f"chip {one}" for one in ("retire", "repair", "rebase", "sign", "issue", "list")),
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip

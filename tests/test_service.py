@@ -255,6 +255,19 @@ def test_a_repaired_chip_that_lost_its_grant_takes_a_new_one_and_no_old_one(reba
     assert results[0].terms[Term.GRANT] == (Verdict.FAIL, Reason.GRANT_OLDER)
 
 
+def test_without_its_check_an_old_grant_is_spent_again(rebased, monkeypatch):
+    shop, chip, spent = rebased
+    first = chip.grant
+    newer = Grant("test", START // 1000 + 10**6, START // 1000, chip.ueid, LICENSE_ID, 2, BUDGET).signed(shop.issuer)
+    shop.record([entries.encode(Kind.GRANT, shop.now, newer)])
+    state = GrantState(LICENSE_ID, 2, cose.digest(newer), 0, BUDGET)
+    assert reasons(shop.judge([after_rebase(shop, chip, spent, grant=state)])) == ["MET"]
+    state = GrantState(LICENSE_ID, 1, cose.digest(first), 0, BUDGET)
+    monkeypatch.setattr("hem.verifier.license", without(license, Reason.GRANT_OLDER))
+    results = shop.judge([after_rebase(shop, chip, spent, grant=state)])
+    assert results[0].terms[Term.GRANT] == (Verdict.PASS, Reason.MET)
+
+
 def test_a_silent_moment_does_not_refill_a_grant():
     shop = Shop()
     shop.sweep()

@@ -105,6 +105,14 @@ class EarlyStart(Attacker):
     group = "future"
 
 
+class StockpiledGrants(Attacker):
+    """Has had itself granted far more than it spends, before its license said how much may be outstanding."""
+
+    name = "stockpiled-grants"
+    expected_reason = "GRANT_STOCKPILED"
+    group = "stockpiled"
+
+
 class OldGrantAgain(licenses.Forger):
     """Hands in a grant that its chip has taken and spent, to spend it once more."""
 

@@ -31,6 +31,7 @@ _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 COUNTRIES = sorted([*_EUROPE.split(), "CA", "CH", "GB", "IS", "LI", "NO", "US"])
 SVN_FLOOR = 5
+CAPS = (factory.HONEST_BUDGET, factory.HONEST_BUDGET // 100)  # of what is outstanding: of honest chips, of a pile
 AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
 UNINVITED = "uninvited-answer"
 STRANGERS = "low-device-class"  # whose chips answer uninvited: they are under another license
@@ -71,18 +72,21 @@ class Fleet:
             self.rows = store.rows()
         chips = json.loads((self.home / factory.FLEET_JSON).read_text("utf-8"))["chips"]
         grants: list[bytes] = []
-        for group in ("main", "expired", "future", "production"):
+        for group in ("main", "expired", "future", "production", "stockpiled"):
             grants += self._license(group, {one["ueid"]: one["grant"] for one in chips if one["group"] == group})
+        # Its chips have their grants; from now on their license says that so much may not be outstanding.
+        piled = {one["ueid"]: 0 for one in chips if one["group"] == "stockpiled"}
+        self._license("stockpiled", piled, "--license-id", self.licenses["stockpiled"])
         own = {row.chip.ueid for row in self.rows}
         if refused := hand_out(self.rows, [one for one in grants if _ueid(one) in own]):
             raise SimulatorError(f"{len(refused)} grants refused, the first: {refused[0]}")
 
-    def _license(self, group: str, chips: Mapping[str, int]) -> list[bytes]:
+    def _license(self, group: str, chips: Mapping[str, int], *more: object) -> list[bytes]:
         """Issue the license of a group and return its grants."""
         text, listed, out = (self.directory / f"{group}{ending}" for ending in (".toml", ".chips", ".grants"))
-        text.write_text(terms(group, sum(chips.values())), "utf-8")
+        text.write_text(terms(group, max(CAPS[bool(more)], sum(chips.values())), CAPS[bool(more)]), "utf-8")
         listed.write_text("".join(f"{ueid} {cycles}\n" for ueid, cycles in chips.items()), "utf-8")
-        said = self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace)
+        said = self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace, *more)
         self.licenses[group] = said["license"]
         return split(out.read_bytes())
 
@@ -131,8 +135,8 @@ def judged(hem: Hem, workspace: Path, path: Path, evidence: Sequence[bytes]) -> 
     return results
 
 
-def terms(group: str, budget: int) -> str:
-    """Return the terms of one group of chips in TOML."""
+def terms(group: str, budget: int, cap: int) -> str:
+    """Return the terms of one group of chips in TOML; `cap` is what may be outstanding of a chip, clock cycles."""
     now = datetime.now(UTC)
     begins, ends = {
         "expired": (now - timedelta(days=2), now - timedelta(days=1)),
@@ -145,6 +149,7 @@ device_class = "{"production" if group == "production" else "simulated"}"
 countries = {json.dumps(COUNTRIES)}
 budget_cycles = {budget}
 svn_floor = {SVN_FLOOR}
+grants = {{ chip_cycles = {cap} }}
 """
 
 

@@ -1,7 +1,7 @@
-"""Commands around grants: new, sign, issue."""
+"""Commands around grants: new, sign, issue, ledger."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,11 +18,14 @@ from hem.cli.common import (
     reading,
     say,
     say_json,
+    say_table,
     warn,
     write,
 )
 from hem.cli.license_files import private_key
 from hem.cli.licenses import ALL, listed
+from hem.errors import Reason
+from hem.holdings import Account, accounts
 from hem.workspace import Workspace, look
 from protocols.cbor import join, split
 
@@ -44,11 +47,12 @@ def new(
 ) -> None:
     """Draft the next grant of each chip, for issuers to sign. Nothing is logged, and drafts are worth nothing yet."""
     demand_outputs(out, as_json=as_json)
-    trust = look(workspace)[0].trust
+    verifier, _ = look(workspace)
+    trust = verifier.trust
     wanted = license_id_from(license_id)
     every = dict.fromkeys(trust.listed(trust.license_row(wanted)), grant_cycles) if chips == ALL else None
     cycles = listed(Path(chips), grant_cycles) if every is None else every
-    drafts = owner.draft_grants(trust, wanted, cycles, now=now_ms(), life_s=life)
+    drafts = owner.draft_grants(verifier, wanted, cycles, now=now_ms(), life_s=life)
     write(out, join(drafts))
     if as_json:
         say_json({"license": wanted.hex(), "drafts": len(drafts), "needed": trust.issuers.needed})
@@ -105,3 +109,54 @@ def issue(
     if out != STREAM:
         say(f"issued {len(done) - len(refused)} grants, refused {len(refused)}")
     return 1 if refused else 0
+
+
+_NUMBERS = ("granted", "spent", "remaining", "outstanding", "unreconciled")
+
+
+@app.command()
+def ledger(
+    chips: Annotated[
+        bool, typer.Option("--chips", help="Show each chip too, and not only those with a fault.")
+    ] = False,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonFlag = False,
+) -> int:
+    """Reconcile the ledger of grants with what chips have reported: for each license in force, and each of its chips.
+
+    Granted is spent + outstanding + unreconciled: what ended, or was left behind, before it was reported as spent.
+    Remaining is what is left of the grant that a chip named last. Exit code 1: something is not as it should be.
+    """
+    verifier, _ = look(workspace)
+    found = [*accounts(verifier.trust, verifier.state, now_ms())]
+    bad = any(one.faults or any(chip.faults for chip in one.holdings) for one in found)
+    if as_json:
+        say_json({"reconciled": not bad, "licenses": [_account(one) for one in found]})
+        return 1 if bad else 0
+    rows = [(one.license_id.hex(), *(one.total(name) for name in _NUMBERS), _names(one.faults)) for one in found]
+    say_table("license", *_NUMBERS, "fault", rows=rows)
+    shown = [chip for one in found for chip in one.holdings if chips or chip.faults]
+    if shown:
+        each = [(chip.ueid.hex(), *(getattr(chip, name) for name in _NUMBERS), _names(chip.faults)) for chip in shown]
+        say_table("chip", *_NUMBERS, "fault", rows=each)
+    say("not reconciled" if bad else "reconciled")
+    return 1 if bad else 0
+
+
+def _names(faults: list[Reason]) -> str:
+    return ", ".join(one.name for one in faults) or "-"
+
+
+def _account(one: Account) -> dict[str, Any]:
+    """Return the account of a license for programs, clock cycles."""
+    chips = [
+        {
+            "ueid": chip.ueid.hex(),
+            **{name: getattr(chip, name) for name in _NUMBERS},
+            "faults": [fault.name for fault in chip.faults],
+        }
+        for chip in one.holdings
+    ]
+    told = {"license": one.license_id.hex(), "sequence": one.sequence, "budget": one.budget}
+    totals = {name: one.total(name) for name in _NUMBERS}
+    return {**told, **totals, "faults": [fault.name for fault in one.faults], "chips": chips}

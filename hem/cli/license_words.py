@@ -315,6 +315,14 @@ def _repair(one: t.Repair) -> str:
     )
 
 
+def _grants(one: t.Grants) -> str:
+    return _said(
+        _if(one.chip_cycles, lambda count: f"A chip may have {count} cycles that are granted and not spent."),
+        _if(one.cycles, lambda count: f"All chips together may have {count} such cycles."),
+        _if(one.life_s, lambda seconds: f"A grant lasts {span(seconds)} at most."),
+    )
+
+
 def _disclosure(one: t.Disclosure) -> str:
     return f"A regulator sees the {_some(one.regulator_sees or ('license',), 'and')} of each chip, and no more."
 
@@ -331,4 +339,5 @@ _FURTHER: dict[str, Callable[[Any], str]] = {
     "transfer": _transfer, "compute": _compute, "purpose": _purpose, "interconnect": _interconnect,
     "reporting": _reporting, "firmware": _firmware_terms, "location_evidence": _location_evidence,
     "freshness": _freshness, "on_lapse": _lapse, "repair": _repair, "disclosure": _disclosure, "notices": _notices,
+    "grants": _grants,
 }  # fmt: skip

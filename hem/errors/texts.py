@@ -178,6 +178,11 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.GRANT_OLDER: ReasonText(
         _F, "no grant from before one that the chip has reported", "the grant store was rolled back"
     ),
+    Reason.GRANT_STOCKPILED: ReasonText(
+        _F,
+        "no more granted and unspent than the license allows a chip",
+        "hem grant ledger: what the chip can still use",
+    ),
     Reason.CHIP_RETIRED: ReasonText(
         _F, "a chip that is not retired", "a chip that was declared dead runs: find it, and who retired it"
     ),
@@ -202,6 +207,15 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.REBASE_HIDES: ReasonText(
         _F, "counters and grant read out as no less than was reported", "what the chip did before its repair"
+    ),
+    Reason.GRANTS_STOCKPILED: ReasonText(
+        _F, "no more granted and unspent than the license allows all chips", "hem grant ledger: what they can still use"
+    ),
+    Reason.GRANT_TOO_LONG: ReasonText(
+        _F, "a grant that lasts no longer than the license allows", "hem grant new --life"
+    ),
+    Reason.GRANT_EXPIRED: ReasonText(
+        _F, "nothing spent of a grant once it has ended", "firmware that does not throttle, or a clock that was held"
     ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hem.errors import UsageError
+from hem.errors import Reason, UsageError
+from hem.holdings import caps, holdings
 from hem.trust import LicenseRow, Trust
+from hem.trust.admission import Refused
+from hem.verifier import Verifier
 from hem.workspace import Workspace
 from protocols import cose, entries, keys
 from protocols.cbor import WireError
@@ -29,9 +32,10 @@ def numbered(
 ) -> Iterator[Grant]:
     """Yield the next grant of each chip whose number of cycles is not 0, not signed.
 
-    It ends with the license, or after `life_s` seconds if that is sooner; `now` in milliseconds.
+    It ends with the license, or as soon as the license or `life_s` (seconds) says; `now` in milliseconds.
     """
-    expires = terms.expires if life_s is None else min(terms.expires, now // 1000 + life_s)
+    longest = [one for one in (life_s, terms.grants.life_s if terms.grants else None) if one is not None]
+    expires = min([terms.expires, *(now // 1000 + one for one in longest)])
     for ueid, cycles in chips.items():
         if cycles:
             sequence = trust.ledger.last.get(ueid, 0) + 1
@@ -47,24 +51,25 @@ def demand_alone(workspace: Workspace, what: str, instead: str) -> None:
 
 
 def draft_grants(
-    trust: Trust, license_id: bytes, chips: Mapping[bytes, int], *, now: int, life_s: int | None = None
+    verifier: Verifier, license_id: bytes, chips: Mapping[bytes, int], *, now: int, life_s: int | None = None
 ) -> list[bytes]:
     """Return the next grants of these chips under a license, a claims map each, to be signed by its issuers.
 
     Args:
-        trust: which knows the license and the grants so far.
+        verifier: which knows the license, the grants so far, and what was spent of them.
         license_id: of a license in force.
         chips: cycles to grant, by UEID.
         now: milliseconds.
         life_s: seconds after which they end, if the license does not end before.
 
     Raises:
-        UsageError: no such license in force, or a chip that it does not list, or more than its budget leaves.
+        UsageError: no such license in force, a chip that it does not list, or more than its budget or its caps leave.
     """
+    trust = verifier.trust
     made = [*numbered(trust, _in_force(trust, license_id, now).terms, chips, now=now, life_s=life_s)]
     if not made:
         raise UsageError("grants: no cycles to grant: give --grant-cycles, or cycles beside the UEIDs")
-    new = _NewGrants(trust, now)
+    new = _NewGrants(verifier, now)
     for one in made:
         if fault := new.fault(one):
             raise UsageError(f"grant to chip {one.ueid.hex()}: {fault}")
@@ -104,7 +109,7 @@ def issue_grants(workspace: Workspace, rows: Sequence[bytes], *, now: int) -> li
 
     Returns what became of each row, in order; a bad one harms no other, and all good ones are durable then.
     """
-    new = _NewGrants(workspace.verifier.trust, now)
+    new = _NewGrants(workspace.verifier, now)
     found = [_granted(workspace, new, row) for row in rows]
     workspace.record([entries.encode(Kind.GRANT, now, one.message) for one in found if not one.fault])
     return found
@@ -142,11 +147,14 @@ def _in_force(trust: Trust, license_id: bytes, now: int) -> LicenseRow:
 class _NewGrants:
     """The grants of one run, against those of the ledger: what passes here must pass when the log is folded."""
 
-    def __init__(self, trust: Trust, now: int) -> None:
-        self._trust = trust
+    def __init__(self, verifier: Verifier, now: int) -> None:
+        self._trust = trust = verifier.trust
         self._now = now
         self._last = dict(trust.ledger.last)
         self._granted: dict[int, int] = {}  # by row of the license, in this run
+        held = holdings(trust, verifier.state, now)
+        self._outstanding = {ueid: one.outstanding for ueid, one in held.items()}
+        self._together: dict[int, int] = {}  # by row of the license
 
     def fault(self, terms: Grant) -> str:
         """Return why a grant cannot be issued, empty if it can."""
@@ -165,10 +173,48 @@ class _NewGrants:
         left = one.terms.budget - trust.ledger.granted(row) - self._granted.get(row, 0)
         if terms.budget > left:
             return f"{terms.budget} cycles, and {left} are left of the license's budget of {one.terms.budget}"
-        return ""
+        return str(self._capped(terms, one.terms, row) or "")
+
+    def _capped(self, terms: Grant, under: License, row: int) -> Refused | None:
+        """Return why a grant would be more than may be outstanding, or None."""
+        life, life_cap = terms.expires - terms.issued, under.grants.life_s if under.grants else None
+        if life_cap is not None and life > life_cap:
+            return Refused(Reason.GRANT_TOO_LONG, f"{life} s, where {life_cap} s are allowed")
+        (chip_cap, cap), cycles = caps(under), terms.budget
+        mine = self._outstanding.get(terms.ueid, 0) + cycles
+        if chip_cap is not None and mine > chip_cap:
+            return Refused(Reason.GRANT_STOCKPILED, f"{mine} cycles with this one, where {chip_cap} are allowed")
+        if cap is not None and self._of_all(row) + cycles > cap:
+            got = f"{self._of_all(row) + cycles} cycles with this one, where {cap} are allowed"
+            return Refused(Reason.GRANTS_STOCKPILED, got)
+        return None
+
+    def _of_all(self, row: int) -> int:
+        if row not in self._together:
+            self._together[row] = sum(self._outstanding.get(ueid, 0) for ueid in self._trust.listed(row))
+        return self._together[row]
 
     def keep(self, terms: Grant) -> None:
         """Count a grant that has no fault."""
         row = self._trust.license_row(terms.license_id)
+        self._together[row] = self._of_all(row) + terms.budget
+        self._outstanding[terms.ueid] = self._outstanding.get(terms.ueid, 0) + terms.budget
         self._last[terms.ueid] = terms.sequence
         self._granted[row] = self._granted.get(row, 0) + terms.budget
+
+
+def demand_caps(verifier: Verifier, terms: License, chips: Mapping[bytes, int], now: int) -> None:
+    """Return if so many cycles may be granted with a license that is about to come into force; `now` in milliseconds.
+
+    Raises:
+        UsageError: more would be outstanding, of one chip or of all, than it allows.
+    """
+    held = holdings(verifier.trust, verifier.state, now)
+    outstanding = {u: cycles + (held[u].outstanding if u in held else 0) for u, cycles in chips.items()}
+    (chip_cap, cap), most = caps(terms), max(outstanding.values())
+    for reason, count, limit in (
+        (Reason.GRANT_STOCKPILED, most, chip_cap),
+        (Reason.GRANTS_STOCKPILED, sum(outstanding.values()), cap),
+    ):
+        if limit is not None and count > limit:
+            raise UsageError(f"grants: {Refused(reason, f'{count} cycles, where {limit} are allowed')}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError
-from hem.owner.grants import demand_alone, numbered
+from hem.owner.grants import demand_alone, demand_caps, numbered
 from hem.owner.review import demand_consistent
 from hem.trust import LicenseText, Trust, admission, device_set_digest
 from hem.trust.documents import license_message
@@ -140,6 +140,7 @@ def issue_signed(workspace: Workspace, message: bytes, chips: Mapping[bytes, int
     if refused := admission.barred(chips, trust.retired):
         raise UsageError(f"license {terms.license_id.hex()}: {refused}")
     if any(chips.values()):
+        demand_caps(workspace.verifier, terms, chips, now)
         demand_alone(workspace, "grants", "issue the license without them, then see `hem grant new`")
     grants = [grant.signed(workspace.keys.issuer) for grant in numbered(trust, terms, chips, now=now)]
     workspace.record(

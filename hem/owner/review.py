@@ -219,6 +219,16 @@ def _of_place(terms: License, asked: LocationEvidence) -> Iterator[str]:
         yield f"location_evidence: all of {operators} operators may lie, with faulty = {faulty}"
 
 
+def _grants(terms: License) -> Iterator[str]:
+    told = terms.grants
+    if told is None:
+        return
+    if not terms.budget:
+        yield "grants limits what is granted, but budget_cycles is 0: no grant is asked for"
+    if told.cycles is not None and (told.chip_cycles or 0) > told.cycles:
+        yield f"grants.chip_cycles is {told.chip_cycles}, above grants.cycles of all chips, {told.cycles}"
+
+
 def _repair(terms: License) -> Iterator[str]:
     told = terms.repair
     for number, key in enumerate((told.holders or ()) if told else ()):
@@ -232,7 +242,7 @@ def _repair(terms: License) -> Iterator[str]:
 
 _CONTRADICTIONS: tuple[Check, ...] = (
     _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _reporting, _evidence,
-    _repair,
+    _repair, _grants,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ GRANT = np.dtype(
         ("expires", "u8"),  # milliseconds
         ("license", "i8"),  # row of the license that it was issued under
         ("place", "i8"),  # of this grant in the ledger
+        ("outstanding", "u8"),  # of the chip that names it: whoever asks fills it in
     ]
 )
 
@@ -60,12 +61,14 @@ class Ledger:
         """Return the ledger, GRANT, and one row more that stands for a grant that it does not have."""
         if self._columns is None:
             told = zip(self.grants.values(), self._licenses, strict=True)
-            rows = [(chip_of(g.ueid), g.license_id, g.sequence, g.budget, 1000 * g.expires, row, 0) for g, row in told]
+            rows = [
+                (chip_of(g.ueid), g.license_id, g.sequence, g.budget, 1000 * g.expires, row, 0, 0) for g, row in told
+            ]
             made = np.array(rows, dtype=GRANT)
             order = np.argsort(made["chip"], kind="stable")
             self._place = np.empty(len(order) + 1, dtype=np.int64)
             self._place[order], self._place[-1] = np.arange(len(order)), len(order)
-            none = np.array([(NO_GRANT, bytes(16), 0, 0, 0, -1, 0)], dtype=GRANT)
+            none = np.array([(NO_GRANT, bytes(16), 0, 0, 0, -1, 0, 0)], dtype=GRANT)
             self._columns = np.concatenate([made[order], none])
             self._columns["place"] = np.arange(len(self._columns))
         return self._columns
@@ -77,3 +80,34 @@ class Ledger:
         found = (self._rows.get(raw[at : at + 32], -1) for at in range(0, len(raw), 32))
         claimed: NDArray[np.void] = columns[self._place[np.fromiter(found, np.int64, len(digests))]]
         return claimed
+
+    @staticmethod
+    def outstanding(
+        columns: NDArray[np.void],
+        chips: NDArray[np.int64],
+        sequence: NDArray[np.uint64],
+        spent: NDArray[np.uint64],
+        now: int,
+    ) -> NDArray[np.uint64]:
+        """Return the cycles that N chips can still spend: what is left of their grants, and all newer ones.
+
+        Exact as long as it is less than 2^64, which the grants of one license always are together.
+
+        Args:
+            columns: the ledger, of `columns`.
+            chips: (N,) chip rows; nothing is outstanding for -1.
+            sequence: (N,) of the grant that each chip has named last, 0 for none.
+            spent: (N,) cycles, of that grant.
+            now: milliseconds; what has expired is spent by nobody.
+        """
+        first, end = (np.searchsorted(columns["chip"][:-1], chips, side) for side in ("left", "right"))
+        count = np.where(chips < 0, 0, end - first)
+        ends = np.cumsum(count)
+        owner = np.repeat(np.arange(len(chips)), count)
+        mine = columns[np.arange(len(owner)) - np.repeat(ends - count, count) + first[owner]]
+        used = np.minimum(spent[owner], mine["budget"])
+        left = np.where(mine["sequence"] == sequence[owner], mine["budget"] - used, mine["budget"])
+        left[(mine["sequence"] < sequence[owner]) | (mine["expires"] <= now)] = 0
+        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(left, dtype=np.uint64)])
+        found: NDArray[np.uint64] = total[ends] - total[ends - count]
+        return found

@@ -327,6 +327,12 @@ class Trust:
         """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing."""
         return self.ledger.claimed(digests, self.chip)
 
+    def outstanding(
+        self, chips: NDArray[np.int64], sequence: NDArray[np.uint64], spent: NDArray[np.uint64], now: int
+    ) -> NDArray[np.uint64]:
+        """Return what N chips can still spend, see `Ledger.outstanding`."""
+        return self.ledger.outstanding(self.ledger.columns(self.chip), chips, sequence, spent, now)
+
 
 def _limits(terms: License) -> tuple[int, int] | None:
     """Return the interval within which evidence is due, and that with its grace, in milliseconds; None: no interval."""
@@ -353,6 +359,8 @@ def _license_standing(row: int, terms: License) -> NDArray[np.void]:
     if terms.freshness is not None:
         one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
         one["nonce_bits"] = terms.freshness.nonce_bits or 0
+    if terms.grants is not None:
+        one["outstanding"] = terms.grants.chip_cycles or 0
     one["asks_evidence"] = asks_evidence(terms)
     one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
     return one

@@ -200,6 +200,8 @@ def record_of(terms: ServiceOrder, known: np.void, time: int) -> np.void:
     for name, value in marks.meter._asdict().items():
         record[name] = value
     if grant is not None:
+        if grant.sequence != int(known["grant_sequence"]):
+            record["grant_settled"] = known["grant_settled"] + known["grant_spent"]
         record["grant_digest"] = np.frombuffer(grant.digest, np.uint8)
         record["grant_sequence"], record["grant_spent"] = grant.sequence, grant.spent
     return record

@@ -252,6 +252,16 @@ class RepairText(GroupText):
     holders: Annotated[list[CoseKey], Field(min_length=1, max_length=15)] | None = None
 
 
+class GrantsText(GroupText):
+    """How much may be granted and not yet spent."""
+
+    GROUP = wire.Grants
+
+    chip_cycles: Annotated[int, Field(ge=1, le=U64)] | None = None
+    cycles: Annotated[int, Field(ge=1, le=U64)] | None = None
+    life_s: Annotated[int, Field(ge=1, le=SAFE)] | None = None
+
+
 class DisclosureText(GroupText):
     """What a regulator may see."""
 
@@ -273,6 +283,7 @@ class NoticesText(GroupText):
 FURTHER = (
     "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting", "firmware",
     "location_evidence", "freshness", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices",
+    "grants",
 )  # fmt: skip
 
 # Carried and shown, and checked by nothing in this version. Of the first a chip's evidence is to show that they are

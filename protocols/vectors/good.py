@@ -208,6 +208,7 @@ TERMS: dict[str, dict[str, Any]] = {
     "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2, _HOLDERS)},
     "disclosure": {"disclosure": t.Disclosure(("country", "site"))},
     "notices": {"notices": t.Notices("https://regulator.example/events", 24)},
+    "outstanding": {"grants": t.Grants(10**13, 10**15, 86_400)},
 }
 LICENSES |= {f"with-{label}": replace(_LICENSE, **changes) for label, changes in TERMS.items()}
 LICENSES["with-all-terms"] = replace(

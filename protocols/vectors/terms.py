@@ -99,5 +99,6 @@ PLACES: list[Place] = [
     *_group("disclosure", -80116, ("seen", f.many(1, 3, more=lambda i: t.DISCLOSED[i % 3]))),
     ("disclosure-order", (-80116, 1), f.rising),
     ("disclosed", (-80116, 1, 0), f.one_of),
+    *_group("outstanding", -80140, ("chip", f.positive()), ("all", f.positive()), ("life", _SPAN)),
     *_group("notices", -80117, ("address-name", f.text(1, 128)), ("deadline", f.uint(87_600))),
 ]  # fmt: skip
