@@ -10,7 +10,7 @@ from hem.workspace import read_key
 from protocols import keys
 from protocols.cbor import join, split
 from protocols.messages import Grant
-from tests.simulated import Done, Site, built, hem, site
+from tests.simulated import Done, Site, built, hem, simulator, site
 from tests.test_cli_issuers import Office
 
 __all__ = ["built", "site"]  # fixtures
@@ -128,3 +128,38 @@ def test_wrong_use_of_grants_is_one_line(counter: Counter):
     hem("grant", "sign", site.grants, "--key", counter.keys[0], "--out", "-").refused("leaves no room for more")
     hem("grant", "sign", drafts, "--key", counter.chips, "--out", "-").refused("not a private key")
     assert not (counter.directory / "x").exists()
+
+
+def test_the_ledger_is_reconciled_with_what_chips_have_reported(site: Site):
+    found = site.must("grant", "ledger", "--json").json
+    (license_,) = found["licenses"]
+    assert found["reconciled"] is True
+    assert license_["granted"] == 900_000_000_000 * len(site.ueids)
+    assert 0 < license_["spent"] < license_["granted"]
+    assert license_["outstanding"] == license_["remaining"] + 900_000_000_000  # the serial chip has reported nothing
+    assert license_["granted"] == license_["spent"] + license_["outstanding"] + license_["unreconciled"]
+    shown = site.must("grant", "ledger", "--chips").text
+    assert all(ueid in shown for ueid in site.ueids)
+    assert shown.endswith("reconciled\n")
+    # A lower cap finds what was granted before it, and lets nobody grant more.
+    cap = "budget_cycles = 90_000_000_000_000\ngrants = { chip_cycles = 800_000_000_000, life_s = 60 }\n"
+    site.issue(cap, license_id=license_["license"])
+    over = site.hem("grant", "ledger", "--json")
+    assert (over.code, over.json["reconciled"]) == (1, False)
+    faults = [chip["faults"] for chip in over.json["licenses"][0]["chips"]]
+    assert ["GRANT_STOCKPILED"] in faults
+    assert "GRANT_STOCKPILED" in site.hem("grant", "ledger").text
+    draft = ("grant", "new", "--license", license_["license"], "--chips", "all", "--out", site.directory / "x")
+    site.hem(*draft, "--grant-cycles", 1).refused("GRANT_STOCKPILED", "where 800000000000 are allowed")
+
+
+def test_a_fleet_is_made_for_several_issuers(counter: Counter):
+    keys_ = [part for key in counter.keys for part in ("--issuer-key", key.with_suffix(".pub"))]
+    where = ("--devices", 2, "--sites", 1, "--seed", 1, "--verifier-key", counter.site.workspace / "keys/verifier.pub")
+    fleet = counter.directory / "fleet of several"
+    simulator("make", fleet, *where, *keys_, "--quorum", 2)
+    with Store.open(fleet / factory.FLEET_STORE) as store:
+        trust = store.rows()[0].chip.trust
+    assert (trust.needed, len(trust.issuers)) == (2, 3)
+    with pytest.raises(AssertionError, match="--quorum 4: there are 3 issuers"):
+        simulator("make", counter.directory / "another", *where, *keys_, "--quorum", 4)
