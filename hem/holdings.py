@@ -42,6 +42,11 @@ class Account:
     holdings: list[Holding]
     faults: list[Reason]
 
+    @property
+    def reconciled(self) -> bool:
+        """Whether neither the license nor one of its chips has a fault."""
+        return not self.faults and not any(one.faults for one in self.holdings)
+
     def total(self, name: str) -> int:
         """Return the sum of a number of all chips."""
         return sum(getattr(one, name) for one in self.holdings)
@@ -69,27 +74,33 @@ def _holding(ueid: bytes, grants: Iterable[Grant], known: np.void, now: int, kno
             found.outstanding += left
         if one is known_grant:
             found.remaining = left
-    if sequence and (known_grant is None or known_grant.ueid != ueid):
-        found.faults.append(Reason.GRANT_UNKNOWN)
-    elif known_grant is not None and spent > known_grant.budget:
-        found.faults.append(Reason.BUDGET_OVERSPENT)
+    found.faults = _faults(known, known_grant, ueid)
     return found
+
+
+def _faults(known: np.void, grant: Grant | None, ueid: bytes) -> list[Reason]:
+    """Return what is wrong with the grant that a chip has named last."""
+    if grant is None or grant.ueid != ueid:
+        return [Reason.GRANT_UNKNOWN] if known["grant_sequence"] else []
+    return [Reason.BUDGET_OVERSPENT] if int(known["grant_spent"]) > grant.budget else []
 
 
 def accounts(trust: Trust, state: State, now: int) -> Iterator[Account]:
     """Yield what the chips of each license in force hold, and where that is more than the license allows."""
     held = holdings(trust, state, now)
     for row, one in enumerate(trust.licenses):
-        if trust.ended(row):
-            continue
-        mine = [held.get(ueid) or Holding(ueid) for ueid in sorted(trust.listed(row))]
-        chip_cap, cap = caps(one.terms)
-        for holding in mine:
-            if chip_cap is not None and holding.outstanding > chip_cap:
-                holding.faults.append(Reason.GRANT_STOCKPILED)
-        over = cap is not None and sum(holding.outstanding for holding in mine) > cap
-        faults = [Reason.GRANTS_STOCKPILED] if over else []
-        yield Account(one.terms.license_id, one.terms.sequence, one.terms.budget, mine, faults)
+        if not trust.ended(row):
+            yield _account(one.terms, [held.get(ueid) or Holding(ueid) for ueid in sorted(trust.listed(row))])
+
+
+def _account(terms: License, mine: list[Holding]) -> Account:
+    chip_cap, cap = caps(terms)
+    for holding in mine:
+        if chip_cap is not None and holding.outstanding > chip_cap:
+            holding.faults.append(Reason.GRANT_STOCKPILED)
+    over = cap is not None and sum(holding.outstanding for holding in mine) > cap
+    faults = [Reason.GRANTS_STOCKPILED] if over else []
+    return Account(terms.license_id, terms.sequence, terms.budget, mine, faults)
 
 
 def caps(terms: License) -> tuple[int | None, int | None]:

@@ -1,5 +1,7 @@
 """Grants on the command line: drafted, signed by k of n, issued, and taken by chips on a challenge."""
 
+import subprocess
+
 import pytest
 
 from firmware_sim import factory
@@ -10,7 +12,7 @@ from hem.workspace import read_key
 from protocols import keys
 from protocols.cbor import join, split
 from protocols.messages import Grant
-from tests.simulated import Done, Site, built, hem, simulator, site
+from tests.simulated import Done, Site, built, hem, serial_chip, simulator, site
 from tests.test_cli_issuers import Office
 
 __all__ = ["built", "site"]  # fixtures
@@ -161,5 +163,24 @@ def test_a_fleet_is_made_for_several_issuers(counter: Counter):
     with Store.open(fleet / factory.FLEET_STORE) as store:
         trust = store.rows()[0].chip.trust
     assert (trust.needed, len(trust.issuers)) == (2, 3)
-    with pytest.raises(AssertionError, match="--quorum 4: there are 3 issuers"):
+    with pytest.raises(subprocess.CalledProcessError) as refused:
         simulator("make", counter.directory / "another", *where, *keys_, "--quorum", 4)
+    assert b"--quorum 4: there are 3 issuers" in refused.value.stderr
+
+
+def test_a_chip_on_a_serial_port_is_renewed_by_its_challenge(site: Site):
+    license_id = site.must("license", "show", site.license, "--json").json["license"]
+    drafts, out = site.directory / "drafts", site.directory / "issued"
+    with serial_chip(site.fleet, "--work", "0.1") as (port, ueid):
+        assert site.hem("attest", port).code == 3
+        flags = ("--license", license_id, "--chips", "all", "--grant-cycles", 1000)
+        site.must("grant", "new", *flags, "--out", drafts)
+        site.must("grant", "issue", drafts, "--out", out)
+        done = site.must("attest", port, "--grant", out, "--json").json
+        (grant,) = (one for one in done["terms"] if one["term"] == "grant")
+        assert (done["ueid"], grant["verdict"]) == (ueid, "pass")
+        site.hem("attest", port, "--grant", out).refused("refused", code=3)  # the grant is taken
+    (chip,) = (
+        one for one in site.must("grant", "ledger", "--json").json["licenses"][0]["chips"] if one["ueid"] == ueid
+    )
+    assert chip["granted"] == 900_000_001_000

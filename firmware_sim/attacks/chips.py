@@ -31,6 +31,7 @@ _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 COUNTRIES = sorted([*_EUROPE.split(), "CA", "CH", "GB", "IS", "LI", "NO", "US"])
 SVN_FLOOR = 5
+GROUPS = ("main", "expired", "future", "production", "stockpiled")
 CAPS = (factory.HONEST_BUDGET, factory.HONEST_BUDGET // 100)  # of what is outstanding: of honest chips, of a pile
 AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
 UNINVITED = "uninvited-answer"
@@ -71,11 +72,9 @@ class Fleet:
         with Store.open(self.home / factory.FLEET_STORE) as store:
             self.rows = store.rows()
         chips = json.loads((self.home / factory.FLEET_JSON).read_text("utf-8"))["chips"]
-        grants: list[bytes] = []
-        for group in ("main", "expired", "future", "production", "stockpiled"):
-            grants += self._license(group, {one["ueid"]: one["grant"] for one in chips if one["group"] == group})
+        grants = [one for group in GROUPS for one in self._license(group, _granted(chips, group))]
         # Its chips have their grants; from now on their license says that so much may not be outstanding.
-        piled = {one["ueid"]: 0 for one in chips if one["group"] == "stockpiled"}
+        piled = dict.fromkeys(_granted(chips, "stockpiled"), 0)
         self._license("stockpiled", piled, "--license-id", self.licenses["stockpiled"])
         own = {row.chip.ueid for row in self.rows}
         if refused := hand_out(self.rows, [one for one in grants if _ueid(one) in own]):
@@ -112,6 +111,11 @@ class Fleet:
     def write(self, name: str, attacks: Iterable[Mapping[str, Any]]) -> None:
         """Keep who attacked in which row beside the evidence."""
         keep(self.directory, name, attacks)
+
+
+def _granted(chips: Iterable[Mapping[str, Any]], group: str) -> dict[str, int]:
+    """Return the cycles to grant to each chip of a group, by UEID."""
+    return {one["ueid"]: one["grant"] for one in chips if one["group"] == group}
 
 
 def _ueid(grant: bytes) -> bytes:

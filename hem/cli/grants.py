@@ -25,7 +25,7 @@ from hem.cli.common import (
 from hem.cli.license_files import private_key
 from hem.cli.licenses import ALL, listed
 from hem.errors import Reason
-from hem.holdings import Account, accounts
+from hem.holdings import Account, Holding, accounts
 from hem.workspace import Workspace, look
 from protocols.cbor import join, split
 
@@ -99,16 +99,21 @@ def issue(
         done = owner.issue_grants(opened, rows, now=now_ms())
     if out is not None:
         write(out, join([one.message for one in done if not one.fault]))
-    bad = [(row, one) for row, one in enumerate(done) if one.fault]
-    refused = [{"row": row, "ueid": one.ueid.hex() or None, "fault": one.fault} for row, one in bad]
+    refused = _refused(done)
+    issued = len(done) - len(refused)
     if as_json:
-        say_json({"issued": len(done) - len(refused), "refused": refused})
-        return 1 if refused else 0
-    for one in refused:
-        warn(f"refused: {file}, row {one['row']}: {one['fault']}")
-    if out != STREAM:
-        say(f"issued {len(done) - len(refused)} grants, refused {len(refused)}")
+        say_json({"issued": issued, "refused": refused})
+    else:
+        for one in refused:
+            warn(f"refused: {file}, row {one['row']}: {one['fault']}")
+        if out != STREAM:
+            say(f"issued {issued} grants, refused {len(refused)}")
     return 1 if refused else 0
+
+
+def _refused(done: list[owner.Granted]) -> list[dict[str, Any]]:
+    bad = [(row, one) for row, one in enumerate(done) if one.fault]
+    return [{"row": row, "ueid": one.ueid.hex() or None, "fault": one.fault} for row, one in bad]
 
 
 _NUMBERS = ("granted", "spent", "remaining", "outstanding", "unreconciled")
@@ -129,18 +134,25 @@ def ledger(
     """
     verifier, _ = look(workspace)
     found = [*accounts(verifier.trust, verifier.state, now_ms())]
-    bad = any(one.faults or any(chip.faults for chip in one.holdings) for one in found)
+    good = all(one.reconciled for one in found)
     if as_json:
-        say_json({"reconciled": not bad, "licenses": [_account(one) for one in found]})
-        return 1 if bad else 0
+        say_json({"reconciled": good, "licenses": [_account(one) for one in found]})
+    else:
+        _say_accounts(found, every=chips)
+        say("reconciled" if good else "not reconciled")
+    return 0 if good else 1
+
+
+def _say_accounts(found: list[Account], *, every: bool) -> None:
     rows = [(one.license_id.hex(), *(one.total(name) for name in _NUMBERS), _names(one.faults)) for one in found]
     say_table("license", *_NUMBERS, "fault", rows=rows)
-    shown = [chip for one in found for chip in one.holdings if chips or chip.faults]
+    _say_chips([chip for one in found for chip in one.holdings if every or chip.faults])
+
+
+def _say_chips(shown: list[Holding]) -> None:
     if shown:
         each = [(chip.ueid.hex(), *(getattr(chip, name) for name in _NUMBERS), _names(chip.faults)) for chip in shown]
         say_table("chip", *_NUMBERS, "fault", rows=each)
-    say("not reconciled" if bad else "reconciled")
-    return 1 if bad else 0
 
 
 def _names(faults: list[Reason]) -> str:

@@ -172,13 +172,17 @@ class Trust:
             rows[listed >= 0] = table[listed[listed >= 0]]
         if self._due_from:
             rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
-        if self.retired:
-            rows["retired"][:-1] = [ueid in self.retired for ueid in self.ueids]
+        rows["retired"] = self._retired_rows(len(rows))
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
         rows["peaks"][:-1] = [peaks.get(model, Meter(0, 0, 0, 0)) for model in self._models] or 0
         return rows
+
+    def _retired_rows(self, count: int) -> NDArray[np.bool_]:
+        gone = np.zeros(count, dtype=np.bool_)
+        gone[[row for row in map(self.chip, self.retired) if row >= 0]] = True
+        return gone
 
     def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
         self.verifier, self.policy = verifier, policy

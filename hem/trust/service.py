@@ -113,21 +113,25 @@ def _open(terms: ServiceOrder, one: "LicenseRow | None", trust: "Trust") -> Refu
 
 def parties(order: Order, repair: Repair | None) -> Refused | None:
     """Return why an order is not signed as it must be, or None: by the maker, by the holder, and by enough in all."""
-    told = repair or Repair()
-    needed, maker = told.signatures or LEAST, keys.kid(order.maker)
-    held = {keys.kid(key): key for key in map(keys.from_cose_key, told.holders or ())}
-    known = {**held, maker: order.maker}
-    signers = {*order.envelope.kids}
+    needed, known = _signers(order, repair or Repair())
+    maker, signers = keys.kid(order.maker), {*order.envelope.kids}
     strangers = signers - known.keys()
     bad = sorted(kid for kid in signers - strangers if not order.envelope.verified_by(known[kid]))
     if strangers:
         return Refused(Reason.PARTY_UNKNOWN, f"a signature by {min(strangers).hex()}")
     if bad:
         return Refused(Reason.PARTY_SIGNATURE, f"one that is not by {bad[0].hex()}, as it says")
-    if maker not in signers or not signers - {maker} or len(signers) < needed:
+    # A holder's key that is the maker's too is one signer, and of the two or more one is the maker.
+    if maker not in signers or len(signers) < needed:
         both = f"the maker {'among' if maker in signers else 'not among'} them"
         return Refused(Reason.PARTIES_TOO_FEW, f"{len(signers)} of the {needed} that are needed, {both}")
     return None
+
+
+def _signers(order: Order, repair: Repair) -> tuple[int, dict[bytes, keys.PublicKey]]:
+    """Return how many must sign, and who may, by key id: the maker, and the holder's keys."""
+    held = {keys.kid(key): key for key in map(keys.from_cose_key, repair.holders or ())}
+    return repair.signatures or LEAST, {**held, keys.kid(order.maker): order.maker}
 
 
 def _maker(order: Order, one: "LicenseRow | None", trust: "Trust") -> Refused | None:
