@@ -12,7 +12,8 @@ from hem.log.receipt import proves_entry, proves_growth
 from hem.model import Tier
 from protocols import cbor, ear, jws, keys, receipts
 from protocols.cbor import WireError
-from protocols.ear import Appraisal, LogEntry, Result
+from protocols.ear import Appraisal, Result
+from protocols.judged import LogEntry, SitedEntry
 from protocols.messages import Evidence
 
 EARLY_S = 300  # seconds that clocks of verifier and relying party may differ by
@@ -144,7 +145,7 @@ def _require_time(result: Result, now: int) -> None:
         raise _Refused(Reason.RESULT_EARLY, f"iat {result.issued}, now {now // 1000}")
 
 
-def _subject(result: Result) -> tuple[bytes, LogEntry, Appraisal]:
+def _subject(result: Result) -> tuple[bytes, LogEntry | SitedEntry, Appraisal]:
     if set(result.appraisals) != {ear.CHIP}:
         raise _Refused(Reason.RESULT_SUBJECT, f"{len(result.appraisals)} submodules, expected one named {ear.CHIP}")
     appraisal = result.appraisals[ear.CHIP]
@@ -153,7 +154,9 @@ def _subject(result: Result) -> tuple[bytes, LogEntry, Appraisal]:
     return result.evidence, appraisal.entry, appraisal
 
 
-def _require_receipt(attached: tuple[bytes, ...], entry: LogEntry, whole: bytes, trusted: TrustedKeys) -> None:
+def _require_receipt(
+    attached: tuple[bytes, ...], entry: LogEntry | SitedEntry, whole: bytes, trusted: TrustedKeys
+) -> None:
     """Return if a receipt proves the entry; else the first one's fault is told."""
     if not attached:
         raise _Refused(Reason.RECEIPT_MISSING, "no receipt")
@@ -162,7 +165,9 @@ def _require_receipt(attached: tuple[bytes, ...], entry: LogEntry, whole: bytes,
         raise faults[0] or AssertionError
 
 
-def _receipt_fault(receipt: receipts.Receipt, entry: LogEntry, whole: bytes, trusted: TrustedKeys) -> _Refused | None:
+def _receipt_fault(
+    receipt: receipts.Receipt, entry: LogEntry | SitedEntry, whole: bytes, trusted: TrustedKeys
+) -> _Refused | None:
     known = [key for key in trusted.logs if key.name == entry.log]
     if receipt.origin != entry.log or not known:
         return _Refused(Reason.RECEIPT_LOG, f"receipt of {receipt.origin!a}, result of {entry.log!a}")
@@ -173,7 +178,7 @@ def _receipt_fault(receipt: receipts.Receipt, entry: LogEntry, whole: bytes, tru
     return None
 
 
-def _require_verdict(result: Result, appraisal: Appraisal, entry: LogEntry) -> None:
+def _require_verdict(result: Result, appraisal: Appraisal, entry: LogEntry | SitedEntry) -> None:
     tier, vector = appraised(entry.reasons)
     said = (result.status, appraisal.status, appraisal.vector)
     if said != (tier, tier, vector):

@@ -8,7 +8,8 @@ import numpy as np
 
 from hem.errors import Verdict
 from hem.model import TIER_OF_WORST, VERDICTS, Term
-from protocols.ear import CHIP, VECTOR, Appraisal, LogEntry, Result, VerifierId
+from protocols.ear import CHIP, VECTOR, Appraisal, Result, VerifierId
+from protocols.judged import LogEntry, SitedEntry
 
 DEVELOPER = "tag:hem.example,2026:hem"
 _AFFIRMS = {"executables": 3}  # boot was measured, what ran later was not; elsewhere 2 affirms
@@ -47,7 +48,14 @@ def _value(claim: str, verdict: int) -> int:
 
 
 def result_of(
-    entry: LogEntry, evidence: bytes, named: tuple[bytes, bytes], *, issuer: str, build: str, now: int, valid_s: int
+    entry: LogEntry | SitedEntry,
+    evidence: bytes,
+    named: tuple[bytes, bytes],
+    *,
+    issuer: str,
+    build: str,
+    now: int,
+    valid_s: int,
 ) -> Result:
     """Return the result that a log entry comes to.
 

@@ -14,8 +14,9 @@ from hem.log.receipt import SignedRoot, inclusion_paths, sign_root
 from hem.model import CHUNK, Tier
 from hem.store import Log
 from hem.workspace import entry_at, open_log, signers
-from protocols.ear import LogEntry, Signer
+from protocols.ear import Signer
 from protocols.entries import Entry, Kind
+from protocols.judged import LogEntry, SitedEntry
 
 BUILD = f"hem {version('hem')}"
 CWT, JWT = "cwt", "jwt"
@@ -63,8 +64,9 @@ class Exporter:
         leaves = log.hash_entries(self.logged)
         paths = inclusion_paths(leaves, numbers, self._root.checkpoint.root)
         for number, entry, names, path in zip(numbers, *self._read(numbers), paths, strict=True):
-            evidence, reasons = entry.fields
-            from_log = LogEntry(self._root.checkpoint.origin, number, entry.time, reasons)
+            evidence, *judged = entry.fields
+            kind = SitedEntry if len(judged) > 1 else LogEntry
+            from_log = kind(self._root.checkpoint.origin, number, entry.time, *judged)
             result = result_of(from_log, evidence, names, issuer=self.verifier, build=BUILD, now=now, valid_s=valid_s)
             token = write(result, [self._root.inclusion(number, path)])
             yield Written(number, names[0], Tier(result.status or 0), token)

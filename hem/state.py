@@ -24,6 +24,12 @@ class Step(NamedTuple):
     stale: frozenset[bytes]  # digests of authentic rows that were not accepted
     repeated: NDArray[np.bool_]  # (N,) authentic, not accepted, and on record already
 
+    def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
+        """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
+        for row in np.flatnonzero(sites):
+            record = np.searchsorted(self.chips, chip[row])
+            self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
+
 
 class State:
     """Last evidence per chip, issued challenges and their answers."""
@@ -125,9 +131,9 @@ class State:
         before = self.last(np.where(accepted, -1, chip))
         rows = np.flatnonzero(accepted)
         values = _records(columns, rows, time)
-        turns = _turns(place)
-        for turn in range(int(turns.max(initial=-1)) + 1):
-            now = turns == turn
+        turn_of = turns(place)
+        for turn in range(int(turn_of.max(initial=-1)) + 1):
+            now = turn_of == turn
             at = place[now]
             before[rows[now]] = known[at]
             known[at] = _merge(known[at], values[now])
@@ -177,7 +183,7 @@ def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]
     records = np.zeros(len(rows), dtype=LAST)
     records["time"] = time[rows]
     for name in LAST.names or ():
-        if name not in ("time", "grant_settled"):
+        if name not in ("time", "site", "site_ms", "grant_settled"):
             records[name] = getattr(columns, name)[rows]
     return records
 
@@ -201,6 +207,7 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     merged["grant_settled"] = np.where(same | older, known["grant_settled"], settled)
     for name in ("grant_digest", "grant_sequence", "grant_spent"):
         merged[name][older] = known[name][older]
+    merged["site"], merged["site_ms"] = known["site"], known["site_ms"]
     return merged
 
 
@@ -214,12 +221,12 @@ def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[n
     return np.where((place >= 0) & (ordered[place] == whom), numbers[order][place], -1)
 
 
-def _turns(place: NDArray[np.int64]) -> NDArray[np.int64]:
+def turns(place: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many earlier rows have the same place, per row."""
     order = np.argsort(place, kind="stable")
     ordered = place[order]
     starts = np.r_[True, ordered[1:] != ordered[:-1]] if len(place) else np.zeros(0, dtype=np.bool_)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(place)), 0))
-    turns = np.empty(len(place), dtype=np.int64)
-    turns[order] = np.arange(len(place)) - first
-    return turns
+    earlier = np.empty(len(place), dtype=np.int64)
+    earlier[order] = np.arange(len(place)) - first
+    return earlier

@@ -14,7 +14,8 @@ import cbor2
 
 from protocols import cose, jws, keys
 from protocols.cbor import WireError, dumps, loads
-from protocols.fields import SAFE, Field, list_of, octets, plain, read_ueid, text, tuple_of, uint
+from protocols.fields import SAFE, Field, list_of, octets, plain, read_ueid, text, uint
+from protocols.judged import LogEntry, SitedEntry, entry_numbers, entry_object, read_entry
 from protocols.receipts import ATTACHED, MAX_RECEIPT, MOST_RECEIPTS
 
 PROFILE = "tag:ietf.org,2026:rats/ear#04"
@@ -29,20 +30,6 @@ VECTOR = ("instance-identity", "configuration", "executables", "file-system", "h
 _JWT_TYPS = {None, "JWT", JWT_TYP, "application/eat+jwt"}
 _ENTRY, _RECEIPTS = "tag:hem.example,2026:entry", "tag:hem.example,2026:receipts"
 _ENTRY_KEY = -80211
-_EVIDENCE_KIND = 8  # of a log entry
-
-
-class LogEntry(NamedTuple):
-    """The log entry that a result is taken from: which one, when it was judged (ms), and the reason of each term."""
-
-    log: str
-    number: int
-    time: int
-    reasons: bytes
-
-    def encode(self, evidence: bytes) -> bytes:
-        """Return the whole entry, which also holds the evidence: what a receipt proves to be in the log."""
-        return cbor2.dumps([_EVIDENCE_KIND, self.time, evidence, self.reasons])
 
 
 class VerifierId(NamedTuple):
@@ -77,16 +64,6 @@ def _policies(value: Any, where: str) -> tuple[str, ...]:
     return ids
 
 
-def _reasons(value: Any, where: str) -> bytes:
-    raw: bytes = octets(2, 256)(value, where)
-    if len(raw) % 2:
-        raise WireError("WRONG_VALUE", f"{where}: {len(raw)} bytes, two a term expected")
-    return raw
-
-
-_entry = tuple_of(text(1, 255), uint(SAFE), uint(SAFE), _reasons, make=LogEntry)
-
-
 def _verifier(value: Any, where: str) -> VerifierId:
     if not isinstance(value, Mapping) or set(value) != {0, 1}:
         raise WireError("WRONG_TYPE", f"{where}: not a map of developer (0) and build (1)")
@@ -108,7 +85,7 @@ class Appraisal:
     policies: tuple[str, ...] | None = None
     nonce: bytes | None = None  # of the evidence
     ueid: bytes | None = None
-    entry: LogEntry | None = None
+    entry: LogEntry | SitedEntry | None = None
 
     @classmethod
     def read(cls, value: Any, where: str) -> Self:
@@ -133,7 +110,7 @@ APPRAISAL = (
     Field(1000, "status", _tier),
     Field(1001, "vector", _vector, optional=True),
     Field(1003, "policies", _policies, optional=True),
-    Field(_ENTRY_KEY, "entry", _entry, optional=True),
+    Field(_ENTRY_KEY, "entry", read_entry, optional=True),
 )
 RESULT = (
     Field(1, "issuer", text(1, 255), optional=True),
@@ -320,19 +297,6 @@ def _vector_numbers(value: Any, where: str) -> dict[int, Any]:
     return {VECTOR.index(name): item for name, item in value.items()}
 
 
-def _entry_numbers(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, dict) or set(value) != {"log", "index", "time_ms", "reasons"}:
-        raise WireError("WRONG_TYPE", f"{where}: not an object of log, index, time_ms and reasons")
-    codes = list_of(uint(0xFFFF), 1, 128)(value["reasons"], f"{where}: reasons")
-    return [value["log"], value["index"], value["time_ms"], b"".join(code.to_bytes(2, "big") for code in codes)]
-
-
-def _entry_object(value: list[Any]) -> dict[str, Any]:
-    log, index, time, reasons = value
-    codes = [int.from_bytes(reasons[at : at + 2], "big") for at in range(0, len(reasons), 2)]
-    return {"log": log, "index": index, "time_ms": time, "reasons": codes}
-
-
 def _verifier_numbers(value: Any, where: str) -> dict[int, Any]:
     if not isinstance(value, dict) or set(value) != {"developer", "build"}:
         raise WireError("WRONG_TYPE", f"{where}: not an object of developer and build")
@@ -351,7 +315,7 @@ _APPRAISAL_NAMES: dict[int, _Name] = {
         _vector_numbers,
     ),
     1003: _Name(("ear_appraisal_policy_ids", "ear.appraisal-policy-id")),
-    _ENTRY_KEY: _Name((_ENTRY,), _entry_object, _entry_numbers),
+    _ENTRY_KEY: _Name((_ENTRY,), entry_object, entry_numbers),
 }
 
 

@@ -18,7 +18,8 @@ from hem.log import (
 from hem.log.receipt import inclusion_paths, sign_root
 from hem.model import Term
 from protocols import cose, ear, keys, receipts
-from protocols.ear import CHIP, LogEntry
+from protocols.ear import CHIP
+from protocols.judged import LogEntry
 from protocols.vectors import good
 from protocols.vectors.results import VERIFIER as KEY
 from protocols.vectors.results import cwt_of, jwt_of

@@ -17,14 +17,16 @@ from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
 from firmware_sim.attackers.logs import LOG_FORGERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
+from firmware_sim.attackers.sites import SITE_ATTACKERS
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
+from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
 from hem import challenge, firmware, license, ranging, usage  # noqa: A004
 from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode
-from hem.location import stage
+from hem.location import moves, stage
 from hem.model import Evidence, Tier
 from hem.tally import rows_of
 from hem.verifier import Verifier
@@ -72,7 +74,8 @@ def ran(tmp_path_factory) -> Run:
 
 def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
     tried = [one for one in ran.told.values() if one["repetitions"]]
-    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(FORGERS) + len(REPORT_FORGERS) + len(LOG_FORGERS) + 5
+    forgers = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS)
+    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(forgers) + 5
     for one in tried:
         assert set(one) - {"why"} == KEYS
         assert one["repetitions"] == TIMES
@@ -87,7 +90,8 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS))}
+    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS)
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others)}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 
@@ -214,7 +218,8 @@ def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
 @pytest.fixture(scope="module")
 def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
-    return found | {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+    found |= {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+    return found | {SITES: sweep_of(ran.directory / SITES, MOVED, 1)}
 
 
 def failing(module: ModuleType) -> list[Reason]:
@@ -225,15 +230,20 @@ def failing(module: ModuleType) -> list[Reason]:
 
 REPORTS = {one.expected_reason for one in REPORT_FORGERS}
 # Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
-# anyone, and is refused only to keep it out of the log. What needs an order, a second grant, or a day is tried in
-# test_service.py and test_holdings.py, where the check is taken out as well.
+# anyone, and is refused only to keep it out of the log. What `moves` reads it does not give. What needs an order, a
+# second grant, or a day is tried in test_service.py and test_holdings.py, where the check is taken out as well.
 UNTRIED = {
     (ranging, Reason.CHALLENGE_EXPIRED),
+    (moves, Reason.LOCATION_OUTSIDE),
     *((license, one) for one in (Reason.CHIP_RETIRED, Reason.GRANT_OLDER, Reason.GRANT_EXPIRED)),
 }
-CHECKS = [(module, one) for module in (challenge, firmware, usage, license, stage, ranging) for one in failing(module)]
+STAGES = (challenge, firmware, usage, license, stage, moves, ranging)
+CHECKS = [(module, one) for module in STAGES for one in failing(module)]
 OF_ROWS = [check for check in CHECKS if check not in UNTRIED and not (check[0] is ranging and check[1].name in REPORTS)]
 SWEEP_OF = {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
+SWEEP_OF |= {Reason[one.expected_reason]: SITES for one in SITE_ATTACKERS}
+# These leave a verdict open. Without them it would be for another reason, or a chip on its way would be accused.
+OPEN = [(stage, Reason.LOCATION_GNSS_ONLY), (moves, Reason.LOCATION_IN_TRANSIT)]
 
 
 def named(check: tuple[ModuleType, Reason]) -> str:
@@ -242,22 +252,25 @@ def named(check: tuple[ModuleType, Reason]) -> str:
 
 def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     assert len(CHECKS) >= 40
-    tried = {one.expected_reason for one in (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS)}
+    attackers = (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)
+    tried = {one.expected_reason for one in attackers}
     tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
     assert {check[1].name for check in CHECKS if check not in UNTRIED} <= tried
     assert {*CHECKS} >= UNTRIED
     assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}
 
 
-@pytest.mark.parametrize("check", OF_ROWS, ids=named)
+@pytest.mark.parametrize("check", OF_ROWS + OPEN, ids=named)
 def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
     module, reason = check
-    of_places = module in {stage, ranging}
-    sweep = sweeps["ranging" if of_places else SWEEP_OF.get(reason, "sweep-1")]
+    sweep = sweeps[SWEEP_OF.get(reason, "ranging" if module in {stage, ranging} else "sweep-1")]
     assert sweep.missed(reason) == 0
     blind = without(module, reason)
     if module is stage:
         monkeypatch.setattr(hem.location, "locate", blind.locate)
+        monkeypatch.setattr(hem.location, "demand", blind.demand)
+    elif module is moves:
+        monkeypatch.setattr(stage, "moves", blind)
     else:
         monkeypatch.setattr(f"hem.verifier.{module.__name__.rpartition('.')[2]}", blind)
     assert sweep.missed(reason) > 0

@@ -35,7 +35,7 @@ DEAF = {
     "the integer or byte string within a tag counts as untagged": r"-(bignum|tagged|tagged-24)$",
     ".size looks at the length of byte and text strings alike": (
         r"-(nonce|id|ueid|oemid|hwmodel|bootseed|previous|digest|license|peer|grant|kid|signature-as|reasons|certificate"
-        r"|challenge|commitment|nonces|macs|landmark|landmarks|map|token|pad|mac|key|key-size)-text$"
+        r"|challenge|commitment|nonces|macs|landmark|landmarks|map|token|pad|mac|key|key-size|site)-text$"
         r"|-(verifier|issuer|holder|swname|purpose|name|country|operator|hwversion-text|swversion-text)-bytes$"
     ),
     "{} within an array matches anything": r"-unprotected-",

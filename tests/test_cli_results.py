@@ -100,7 +100,7 @@ def test_open_verdicts_hold_and_end_with_3_and_a_bad_row_with_1(site: Site, keys
     site.must("results", "export", "--out", out)
     assert hem("check", out, "--trust", keys).code == 3  # first evidence
     tokens = list(rows(out.read_bytes()))
-    site.file("bad", join([tokens[0], tokens[1][:-1] + b"\x00", tokens[2]]))
+    site.file("bad", join([tokens[0], tokens[1][:-1] + bytes([tokens[1][-1] ^ 1]), tokens[2]]))
     done = hem("check", site.directory / "bad", "--trust", keys, "--json")
     reasons = [json.loads(line)["reason"] for line in done.text.splitlines()]
     assert (done.code, reasons[::2]) == (1, ["MET", "MET"])

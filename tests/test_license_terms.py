@@ -73,9 +73,9 @@ def test_every_term_of_a_license_is_checked_or_said_not_to_be():
     members = {"reporting.interval_s", "reporting.grace_s", "freshness.max_age_s", "freshness.nonce_bits"}
     members |= {"grants.chip_cycles", "grants.cycles", "grants.life_s"}
     members |= {"repair.flows", "repair.signatures", "repair.holders"}
-    members |= {f"location_evidence.{name}" for name in weighed}
+    members |= {f"location_evidence.{name}" for name in (*weighed, "methods")} | {"exclusions", "transfer", "firmware"}
     assert {field.name for field in License.FIELDS} == checked | {*FURTHER}
-    parted = {name.partition(".")[0] for name in members}
+    parted = {name.partition(".")[0] for name in members if "." in name}
     whole = {*FURTHER} - parted
     each = {f"{name}.{field.name}" for name in parted for field in fields(getattr(FULL, name))}
     named = [*members, *OPEN_OF_CHIPS, *OPEN_OF_PEOPLE]
@@ -213,6 +213,8 @@ CONTRADICTIONS = {
     "purpose both ways": ('[purpose]\nallow = ["a", "b"]\ndeny = ["b"]\n', "allows and denies 'b'"),
     "transfer from nowhere": (FRANKFURT + '[transfer]\norigin = "ber"\n', "no site has that name"),
     "transfer to itself": ('[transfer]\norigin = "a"\ndestination = "a"\n', "to itself"),
+    "transfer between no sites": ('countries = ["DE"]\n[transfer]\nnotice_days = 60\n', "no sites"),
+    "a version without an order": ('[firmware]\nmin_version = "1.4-rc"\n', "dotted numbers"),
     "transfer after the end": ("[transfer]\ntransit_until = 2101-01-01T00:00:00Z\n", "own time"),
     "grace of nothing": ("[reporting]\ngrace_s = 5\n", "late against what"),
     "never late": ("[reporting]\ninterval_s = 60\ngrace_s = 9999999999\n", "no chip could be late"),
@@ -255,6 +257,7 @@ def test_without_the_contradiction_each_is_consistent():
         BUDGET + "[compute]\ncycles = 99\nperiod_s = 60\n",
         BUDGET + '[on_lapse]\nactions = ["throttle"]\nthrottle_percent = 5\n',
         FRANKFURT + '[transfer]\norigin = "fra"\n',
+        '[firmware]\nmin_version = "1.4.0"\n',
         "[reporting]\ninterval_s = 60\ngrace_s = 5\n",
     ):
         check_terms(license_from_text(TERMS + text, "terms"))
@@ -279,6 +282,20 @@ def test_caps_are_compared_with_the_chips_of_the_license(text, said):
     [
         ("[purpose]\nallow = ['a']\n", "unprovable: purpose"),
         ("countries = ['DE']\n[location_evidence]\nmethods = ['gnss']\n", "unprovable: location_evidence.methods"),
+        (
+            "countries = ['DE']\n[location_evidence]\nmethods = ['endorser', 'inspection']\n",
+            "unprovable: location_evidence.methods: of endorser and inspection",
+        ),
+        ("[firmware]\nsecure_boot = true\n", "unprovable: firmware.secure_boot"),
+        (
+            FRANKFURT + "[exclusions]\nzones = [{name = 'z', country = 'DE', latitude = 50.1, longitude = 8.7, "
+            "radius_m = 5000}]\n",
+            "unprovable: exclusions.zones z reaches into site fra",
+        ),
+        (
+            FRANKFURT + "[transfer]\ntransit_until = 2027-01-01T00:00:00Z\n[reporting]\ninterval_s = 60\n",
+            "lenient: transfer.transit_until",
+        ),
         ("[parties]\nheadquarters = 'DE'\n", "unprovable: parties"),
         (
             "[legal_basis]\nstatus = 'not_enforced'\n",

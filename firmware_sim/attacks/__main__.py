@@ -26,6 +26,7 @@ from firmware_sim.attacks.papers import (
     attack_stale,
 )
 from firmware_sim.attacks.shell import Hem
+from firmware_sim.attacks.sites import attack_sites, desk_of
 from firmware_sim.files import write_whole
 from firmware_sim.store import SimulatorError
 
@@ -54,7 +55,8 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         fleet.make(size)
         many = size.repetitions + min(ON_TIME, size.honest)
         late, stale = Desk(other, fleet, LATE, many, PATIENCE_S), Desk(other, fleet, STALE, many)
-        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, size)
+        sites = desk_of(other, fleet, size)
+        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, sites, size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -71,10 +73,10 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     return {one.attack: one for one in found}
 
 
-def _attack_papers(desk: Desk, late: Desk, stale: Desk, size: Size) -> list[Outcome]:
+def _attack_papers(desk: Desk, late: Desk, stale: Desk, sites: Desk, size: Size) -> list[Outcome]:
     """Return what needs no sweep of the fleet, and so runs beside it, on another core if there is one."""
     waited = attack_late(late, size) + attack_stale(stale, size)
-    return waited + attack_licenses(desk, size) + attack_audit(desk, size)
+    return waited + attack_licenses(desk, size) + attack_audit(desk, size) + attack_sites(sites, size)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -111,6 +111,18 @@ def demand_outputs(*paths: Path | None, as_json: bool) -> None:
             raise UsageError(f"{path}: cannot write a file here: is the directory there, and yours to write in?")
 
 
+def demand_new_key(key: Path) -> Path:
+    """Return where the public key beside a new private key goes; neither is there yet, so none is written over.
+
+    Raises:
+        UsageError: one of the two is there, or they would be the same file.
+    """
+    public = key.with_suffix(".pub")
+    if key == public or key.exists() or public.exists():
+        raise UsageError(f"{key}: is there already, or {public.name} is: choose another file")
+    return public
+
+
 def _writable(path: Path) -> bool:
     return os.access(path if path.exists() else path.parent, os.W_OK)
 

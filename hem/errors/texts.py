@@ -73,6 +73,20 @@ REASONS: dict[Reason, ReasonText] = {
         _F, "the hardware model that was endorsed", "the chip claims to be another model"
     ),
     Reason.TAMPERED: ReasonText(_F, "no tamper flag", "inspect the chip on site"),
+    Reason.FIRMWARE_VERSION_LOW: ReasonText(
+        _F, "a firmware version no lower than the license's", "update the firmware"
+    ),
+    Reason.FIRMWARE_VERSION_UNKNOWN: ReasonText(
+        _C, "a firmware version in dotted numbers, as the license's", "the claim swversion (271) of the chip's firmware"
+    ),
+    Reason.MEASUREMENT_NOT_LICENSED: ReasonText(
+        _F, "components that are all in the license's list", "other firmware on the chip, or a longer list"
+    ),
+    Reason.SECURE_BOOT_NOT_SHOWN: ReasonText(
+        _C,
+        "proof that the chip verifies what it boots",
+        "no claim of the evidence shows it: an inspection, or the license",
+    ),
     Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
     Reason.LOCATION_NOT_CHECKED: ReasonText(
         _N, "a proof that the chip is where its license allows", "hem landmark add: without landmarks nothing is proven"
@@ -100,6 +114,34 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.LOCATION_EVIDENCE_WEAK: ReasonText(
         _C, "evidence of the place as good as the license asks", "hem challenge --range: more landmarks, nearer ones"
+    ),
+    Reason.LOCATION_EXCLUDED: ReasonText(
+        _F,
+        "a chip that is in no place that its license excludes",
+        "f + 1 operators exclude all other land, or all else",
+    ),
+    Reason.LOCATION_METHOD: ReasonText(
+        _C, "a place that is shown as the license asks", "timings are the only method that is checked: the license"
+    ),
+    Reason.LOCATION_GNSS_ONLY: ReasonText(
+        _C, "a place that is shown as the license asks", "hem challenge --range: a receiver's word is a hint, no proof"
+    ),
+    Reason.LOCATION_MOVE_UNDECLARED: ReasonText(
+        _F, "a chip at the site where it was, or a move that its license announces", "hem license show: transfer"
+    ),
+    Reason.LOCATION_MOVE_EARLY: ReasonText(
+        _F, "a move after the days of notice that the license asks for", "hem license show: transfer"
+    ),
+    Reason.LOCATION_MOVE_LATE: ReasonText(
+        _F, "a first fix at the new site before the transit ends", "hem license show: transfer"
+    ),
+    Reason.LOCATION_IN_TRANSIT: ReasonText(
+        _C, "a fix at the destination before the transit ends", "hem challenge --range, once the chip has arrived"
+    ),
+    Reason.LOCATION_NO_SITES: ReasonText(
+        _C,
+        "sites between which the license lets chips move",
+        "the license: its transfer names moves, and it has no sites",
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(
@@ -216,6 +258,9 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.GRANT_EXPIRED: ReasonText(
         _F, "nothing spent of a grant once it has ended", "firmware that does not throttle, or a clock that was held"
+    ),
+    Reason.CHIP_IN_TRANSIT: ReasonText(
+        _C, "evidence once the transit that the license announces is over", "hem license show: transfer"
     ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(

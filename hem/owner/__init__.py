@@ -9,7 +9,7 @@ from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, en
 from hem.owner.files import kind_of
 from hem.owner.grants import Granted, draft_grants, issue_grants, sign_grants
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
-from hem.owner.review import doubts, unprovable_places
+from hem.owner.review import doubts, unprovable_firmware, unprovable_places
 from hem.owner.service import draft_order, issue_order, sign_order
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "read_signer",
     "sign_grants",
     "sign_order",
+    "unprovable_firmware",
     "unprovable_places",
 ]

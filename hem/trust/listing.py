@@ -18,6 +18,7 @@ class LicenseRow:
 
     terms: License
     ueids: list[bytes] = field(default_factory=list)
+    noticed: int = 0  # the verifier's time (ms) when its move, if it has one, was first announced under its id
 
     @property
     def complete(self) -> bool:

@@ -15,12 +15,14 @@ from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.ledger import Ledger
 from hem.trust.listing import LicenseRow, split_ueids
-from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
+from hem.trust.standing import due_limits, goes_on, license_standing
+from hem.trust.terms import evidence_asked, move_of
 from protocols import keys
 from protocols.cose import Envelope
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
 from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
+from protocols.terms import Firmware
 
 NO_LICENSE = -1
 
@@ -35,6 +37,7 @@ class Trust:
         self.issuer_key: keys.PublicKey | None = None  # this workspace's own
         self.issuers = admission.Issuers(1, {})  # of licenses and grants
         self._issuers_told = False
+        self._firmware: dict[int, Firmware] = {}  # license row: what it asks of firmware
         self._newest: dict[bytes, int] = {}  # license id: the highest sequence
         self._newest_row: dict[bytes, int] = {}  # license id: row of the license with it
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
@@ -52,6 +55,7 @@ class Trust:
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
+        self._free_from: dict[bytes, int] = {}  # UEID: when a license last let the chip move as it likes, milliseconds
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
         self._asked: NDArray[np.void] | None = None
@@ -84,7 +88,7 @@ class Trust:
             Kind.ANCHOR: self._anchor,
             Kind.ENDORSED: self._endorsed,
             Kind.REFERENCE: self._reference,
-            Kind.LICENSE: self._license_entry,
+            Kind.LICENSE: lambda message: self._license_entry(entry.time, message),
             Kind.DEVICE_SET: lambda *piece: self._device_set(entry.time, *piece),
             Kind.GRANT: self._grant,
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
@@ -160,9 +164,13 @@ class Trust:
             self._asked = np.array([evidence_asked(one.terms) for one in self.licenses], dtype=ASKED)
         return self._asked[licenses]
 
+    def firmware_asked(self) -> dict[int, Firmware]:
+        """Return what licenses ask of firmware beside its security version, by their row."""
+        return self._firmware
+
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
-        licenses = [_license_standing(row, one.terms) for row, one in enumerate(self.licenses)]
+        licenses = [license_standing(row, one) for row, one in enumerate(self.licenses)]
         rows = np.zeros(len(self.ueids) + 1, dtype=STANDING)  # the last row stands for -1
         rows["license"] = NO_LICENSE
         rows["hwmodel"] = -1
@@ -170,8 +178,7 @@ class Trust:
             table = np.array(licenses)
             listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
             rows[listed >= 0] = table[listed[listed >= 0]]
-        if self._due_from:
-            rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
+        rows["due_from"][:-1], rows["free_ms"][:-1] = self._times(self._due_from), self._times(self._free_from)
         rows["retired"] = self._retired_rows(len(rows))
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
@@ -183,6 +190,10 @@ class Trust:
         gone = np.zeros(count, dtype=np.bool_)
         gone[[row for row in map(self.chip, self.retired) if row >= 0]] = True
         return gone
+
+    def _times(self, known: dict[bytes, int]) -> list[int] | int:
+        """Return the time of each chip, 0 where none is known."""
+        return [known.get(ueid, 0) for ueid in self.ueids] if known else 0
 
     def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
         self.verifier, self.policy = verifier, policy
@@ -231,13 +242,18 @@ class Trust:
         _, values = ReferenceValues.open(message)
         self.references[values.hwmodel] = values
 
-    def _license_entry(self, message: bytes) -> None:
+    def _license_entry(self, time: int, message: bytes) -> None:
         envelope, terms = License.read(message)
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
-        self._newest_row[terms.license_id] = len(self.licenses)
-        self.licenses.append(LicenseRow(terms))
+        # The same move in a renewal is no new announcement.
+        row = self.license_row(terms.license_id)
+        same = row != NO_LICENSE and move_of(self.licenses[row].terms) == move_of(terms)
+        self.licenses.append(LicenseRow(terms, noticed=self.licenses[row].noticed if same else time))
+        self._newest_row[terms.license_id] = len(self.licenses) - 1
         self._newest[terms.license_id] = terms.sequence
+        if terms.firmware is not None:
+            self._firmware[len(self.licenses) - 1] = terms.firmware
 
     def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:
         """Return why a license cannot be taken in now, or None."""
@@ -265,16 +281,22 @@ class Trust:
             older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
+            self._release(one, time)
+
+    def _release(self, one: LicenseRow, time: int) -> None:
+        """Forget where chips were, if their license lets them move: what they do under it is no later license's."""
+        if one.terms.transfer is None and any(other.terms.transfer for other in self.licenses):
+            self._free_from.update(dict.fromkeys(one.ueids, time))
 
     def _begin(self, one: LicenseRow, time: int) -> None:
         """Let the first interval of each chip begin; one that is running goes on, unless the new terms are stricter.
 
         Or each renewal would forgive a silent chip, and stricter terms would have been broken before there were any.
         """
-        begins, limits = max(time, 1000 * one.terms.not_before), _limits(one.terms)
+        begins, limits = max(time, 1000 * one.terms.not_before), due_limits(one.terms)
         if limits is None:
             return
-        kept = {row for row, other in enumerate(self.licenses) if _goes_on(other.terms, limits, begins)}
+        kept = {row for row, other in enumerate(self.licenses) if goes_on(other.terms, limits, begins)}
         running = {ueid: self._due_from[ueid] for ueid in one.ueids if self._listed.get(ueid, NO_LICENSE) in kept}
         self._due_from |= dict.fromkeys(one.ueids, begins) | running
 
@@ -283,7 +305,7 @@ class Trust:
         ueids = [ueid for ueid in self._listed if ueid not in self._chips]
         rows = np.zeros(len(ueids), dtype=STANDING)
         if ueids:
-            table = np.array([_license_standing(row, one.terms) for row, one in enumerate(self.licenses)])
+            table = np.array([license_standing(row, one) for row, one in enumerate(self.licenses)])
             rows[:] = table[[self._listed[ueid] for ueid in ueids]]
             rows["due_from"] = [self._due_from.get(ueid, 0) for ueid in ueids]
             rows["hwmodel"] = -1
@@ -311,7 +333,7 @@ class Trust:
         self.retired[old] = service.Retired(time, new)
         if new is not None:
             self._listed[new] = row
-            if _limits(self.licenses[row].terms) is not None:
+            if due_limits(self.licenses[row].terms) is not None:
                 self._due_from[new] = time
 
     def rebase(self, time: int, message: bytes, certificate: bytes, known: np.void) -> np.void:
@@ -336,35 +358,3 @@ class Trust:
     ) -> NDArray[np.uint64]:
         """Return what N chips can still spend, see `Ledger.outstanding`."""
         return self.ledger.outstanding(self.ledger.columns(self.chip), chips, sequence, spent, now)
-
-
-def _limits(terms: License) -> tuple[int, int] | None:
-    """Return the interval within which evidence is due, and that with its grace, in milliseconds; None: no interval."""
-    told = terms.reporting
-    if told is None or told.interval_s is None:
-        return None
-    return 1000 * told.interval_s, 1000 * (told.interval_s + (told.grace_s or 0))
-
-
-def _goes_on(old: License, limits: tuple[int, int], begins: int) -> bool:
-    """Return whether an interval under an old license goes on under one with `limits` that is in force at `begins`."""
-    was = _limits(old)
-    return was is not None and 1000 * old.expires >= begins and was[0] <= limits[0] and was[1] <= limits[1]
-
-
-def _license_standing(row: int, terms: License) -> NDArray[np.void]:
-    one = np.zeros((), dtype=STANDING)
-    one["license"], one["license_id"] = row, terms.license_id
-    one["not_before"], one["expires"] = 1000 * terms.not_before, 1000 * terms.expires
-    one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
-    one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
-    one["limits_location"] = bool(terms.countries or terms.sites)
-    one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
-    if terms.freshness is not None:
-        one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
-        one["nonce_bits"] = terms.freshness.nonce_bits or 0
-    if terms.grants is not None:
-        one["outstanding"] = terms.grants.chip_cycles or 0
-    one["asks_evidence"] = asks_evidence(terms)
-    one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
-    return one

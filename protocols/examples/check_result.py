@@ -23,7 +23,7 @@ TIERS = {"none": 0, "affirming": 2, "warning": 32, "contraindicated": 96}
 TERMS = 8  # of a verdict; each has a reason, whose meaning `hem reasons` lists
 PASS = {0x0000, 0x0501, 0x0503, 0x0705, 0x0719}
 OPEN = {0x0300, 0x0305, 0x0307, 0x0405, 0x0502, 0x0506, 0x0507, 0x0508, 0x050A, 0x0601, 0x0603, 0x0609}
-OPEN |= {0x070E, 0x0715, 0x0717, 0x0718}
+OPEN |= {0x070E, 0x0715, 0x0717, 0x0718, 0x0409, 0x040B, 0x050C, 0x050D, 0x0511, 0x0512, 0x0760}
 Keys = dict[tuple[str, str, bytes], Ed25519PublicKey]  # by role, name and key id
 Said = tuple[int, set[int], bytes, list[Any], list[bytes]]  # expires, statuses, evidence, log entry, receipts
 
@@ -92,7 +92,8 @@ def from_jwt(token: bytes, keys: Keys) -> Said:
     reasons = b"".join(code.to_bytes(2, "big") for code in entry["reasons"])
     statuses = {TIERS[claims["ear_status"]], TIERS[chip["ear_status"]]}
     receipts = [b64(one.encode()) for one in claims["tag:hem.example,2026:receipts"]]
-    entry = [entry["log"], entry["index"], entry["time_ms"], reasons]
+    sites = [bytes.fromhex(entry["site"])] if "site" in entry else []
+    entry = [entry["log"], entry["index"], entry["time_ms"], reasons, *sites]
     return claims["exp"], statuses, b64(claims["ear_raw_evidence"].encode()), entry, receipts
 
 
@@ -120,13 +121,13 @@ def root_of(entry: bytes, index: int, size: int, path: list[bytes]) -> bytes:
 def check(token: bytes, keys: Keys, now: float) -> tuple[str, str]:
     """Return tier and UEID of a result that holds; raise for one that does not."""
     read = from_jwt if token[:1] == b"e" else from_cwt
-    expires, statuses, evidence, (log, index, judged, reasons), receipts = read(token, keys)
+    expires, statuses, evidence, (log, index, judged, reasons, *site), receipts = read(token, keys)
     demand(now < expires, "expired")
     header, unprotected, payload, signature, covered = sign1(receipts[0])
     demand(payload is None and header[395] == 1 and header[15] == {1: log}, "a receipt of another log")
     size, at, path = cbor(unprotected[396][-1][0])
     demand((size, at) == (header[-80201], index), "a receipt of another entry or tree")
-    entry = cbor2.dumps([8, judged, evidence, reasons])
+    entry = cbor2.dumps([8, judged, evidence, reasons, *site])
     keys["log", log, header[4]].verify(signature, covered(root_of(entry, at, size, path)))
     codes = {int.from_bytes(reasons[n : n + 2], "big") for n in range(0, len(reasons), 2)}
     whole = len(reasons) == 2 * TERMS and codes <= PASS | OPEN

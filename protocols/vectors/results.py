@@ -10,13 +10,14 @@ import cbor2
 from cbor2 import CBORTag
 
 from protocols import cose, ear, jws, keys, receipts
+from protocols.judged import LogEntry
 from protocols.vectors import forms, good
 from protocols.vectors.raw import item
 
 LOG, VERIFIER = good.KEYS["ed25519"], good.ISSUERS[0]
 ORIGIN, NAME = "verifier.example/log", "verifier.example"
 EVIDENCE = good.MINIMAL.signed(good.KEYS["ed25519"])
-ENTRY = ear.LogEntry(ORIGIN, 2, 1_800_000_000_000, bytes(16))
+ENTRY = LogEntry(ORIGIN, 2, 1_800_000_000_000, bytes(16))
 ENTRIES = (b"zero", b"one", ENTRY.encode(EVIDENCE), b"three", b"four")
 RESULT = ear.Result(
     issued=1_800_000_001,
