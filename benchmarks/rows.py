@@ -128,7 +128,7 @@ class _Maker:
         digests = self.grants.tobytes()
         for row, (ueid, id_) in enumerate(zip(names, ids, strict=True)):
             terms = Grant("bench", _S + 86_400, _S - 3_600, ueid, id_, 1, BUDGET)
-            verifier.trust.register_grant(digests[32 * row : 32 * row + 32], terms)
+            verifier.trust.ledger.add(digests[32 * row : 32 * row + 32], terms, verifier.trust.license_row(id_))
 
     def _marks(self) -> Iterator[bytes]:
         for (name, place, _), key in zip(LANDMARKS, self.landmarks, strict=True):

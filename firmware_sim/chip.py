@@ -58,10 +58,20 @@ class Board(NamedTuple):
 
 @dataclass(frozen=True)
 class Trust:
-    """The two keys that the firmware obeys."""
+    """The keys that the firmware obeys, as the factory set them: of one verifier, and of those who issue grants.
+
+    `needed` of the issuers, who are `issuer` and `cosigners`, must sign a grant.
+    """
 
     verifier: keys.PublicKey
     issuer: keys.PublicKey
+    cosigners: tuple[keys.PublicKey, ...] = ()
+    needed: int = 1
+
+    @property
+    def issuers(self) -> dict[bytes, keys.PublicKey]:
+        """The issuers by their key ids."""
+        return {keys.kid(one): one for one in (self.issuer, *self.cosigners)}
 
 
 def _forget(_: Flash) -> None:
@@ -231,7 +241,7 @@ class Chip:
         """Run under this grant from now on, with nothing spent.
 
         Raises:
-            Refused: code 1 malformed, 2 not signed by the issuer, 3 for another chip, 4 sequence not above the last.
+            Refused: code 1 malformed, 2 not signed by k of n issuers, 3 for another chip, 4 not above the last.
         """
         self.flash.grant = self._read_grant(grant)
         self._persist(self.flash)
@@ -253,11 +263,11 @@ class Chip:
 
     def _read_grant(self, grant: bytes) -> Held:
         try:
-            envelope, message = Grant.open(grant)
+            envelope, message = Grant.read(grant)
         except WireError as error:
             raise Refused(Code.MALFORMED, f"grant: {error}") from error
-        if not envelope.verified_by(self.trust.issuer):
-            raise Refused(Code.NOT_SIGNED, "grant: not signed by the issuer of this chip")
+        if (fault := _unsigned(envelope, self.trust)) is not None:
+            raise Refused(Code.NOT_SIGNED, f"grant: {fault}")
         if message.ueid != self.ueid:
             raise Refused(Code.NOT_FOR_ME, f"grant: for chip {message.ueid.hex()}, this is {self.ueid.hex()}")
         last = -1 if self.flash.grant is None else self.flash.grant.sequence
@@ -265,6 +275,22 @@ class Chip:
             raise Refused(Code.OLD_SEQUENCE, f"grant: sequence {message.sequence}, expected above {last}")
         digest = envelope.digest
         return Held(message.license_id, message.sequence, digest, message.budget, message.expires)
+
+
+def _unsigned(envelope: cose.Envelope, trust: Trust) -> str | None:
+    """Return why a grant is not signed as the factory has set it, or None.
+
+    Signers are counted and not signatures: the decoder refuses one who stands there twice. One that is a stranger's, or
+    is bad, refuses the grant with all good ones beside it, as the verifier does.
+    """
+    known = trust.issuers
+    if not known.keys() >= {*envelope.kids}:
+        return "signed by somebody who issues no grants to this chip"
+    if not all(envelope.verified_by(known[kid]) for kid in envelope.kids):
+        return "a signature is not that of the issuer it names"
+    if len({*envelope.kids}) < trust.needed:
+        return f"signed by {len(envelope.kids)} of the {trust.needed} issuers that are needed"
+    return None
 
 
 class RunningChip(Chip):

@@ -30,6 +30,7 @@ chips of the fleet answer landmarks on UDP sockets, also over paths that a forwa
 Each start of a command is a reboot of its chips; what they must remember is in DIR. Exit code 0 done, 2 wrong input."""
 
 
+_ISSUERS = "COSE_Key of an issuer of their grants; once for each"
 _PATH = "one port: round-trip delay, jitter added to it, share of datagrams lost each way (0 to 1); may be repeated"
 
 
@@ -69,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--sites", type=_count, required=True, metavar="S", help=f"sites, 1 to {len(TOWNS)}")
     make.add_argument("--seed", required=True, help="any text; the same seed makes the same chips and keys")
     make.add_argument("--verifier-key", type=Path, required=True, help="COSE_Key of the verifier the chips obey")
-    make.add_argument("--issuer-key", type=Path, required=True, help="COSE_Key of the issuer of their grants")
+    make.add_argument("--issuer-key", type=Path, required=True, action="append", help=_ISSUERS)
+    make.add_argument("--quorum", type=_count, metavar="K", help="how many issuers must sign a grant; else all")
     make.add_argument("--attackers", action="store_true", help="put one attacker of each kind among the chips")
     grant = command("grant", _grant, "hand each chip its own out of a sequence of signed grants")
     grant.add_argument("--grants", type=Path, required=True, metavar="FILE", help="CBOR sequence of grants")
@@ -181,7 +183,11 @@ def _rows(flag: str, path: Path) -> list[bytes]:
 
 
 def _make(options: argparse.Namespace) -> None:
-    trust = Trust(_key("--verifier-key", options.verifier_key), _key("--issuer-key", options.issuer_key))
+    issuer, *others = (_key("--issuer-key", path) for path in options.issuer_key)
+    needed = options.quorum or 1 + len(others)
+    if needed > 1 + len(others):
+        raise SimulatorError(f"--quorum {needed}: there are {1 + len(others)} issuers: give --issuer-key once for each")
+    trust = Trust(_key("--verifier-key", options.verifier_key), issuer, tuple(others), needed)
     plan = factory.Plan(options.devices, options.sites, options.seed, options.attackers)
     factory.make(options.dir, plan, trust)
 

@@ -79,6 +79,8 @@ def make(directory: Path, plan: Plan, trust: Trust) -> None:
     rows = [_row(plan, identities, maker, trust, place, places.get(place)) for place in range(plan.devices + 1)]
     write_whole(directory / "maker" / "root-simulated.pem", maker.root_pem())
     write_whole(directory / "maker" / "reference-signer.pem", maker.signer_pem())
+    write_whole(directory / "maker" / "service-signer.pem", maker.service_pem())
+    write_whole(directory / "maker" / "service-key.pem", maker.service_key_pem())
     write_whole(directory / "maker" / "reference.cbor", maker.reference_values(int(time.time())))
     endorsements = [encode_endorsement(list(row.chip.board.chain)) for row in rows]
     write_whole(directory / "endorsements.cbor", join(endorsements))

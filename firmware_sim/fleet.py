@@ -105,7 +105,7 @@ def hand_out(rows: list[Row], grants: Iterable[bytes]) -> list[str]:
     refusals = []
     for place, grant in enumerate(grants):
         try:
-            _, message = Grant.open(grant)
+            _, message = Grant.read(grant)
         except WireError as error:
             raise SimulatorError(f"grants: row {place}: {error}; expected a signed grant of hem.cddl") from error
         if message.ueid not in chips:

@@ -5,7 +5,7 @@ import hashlib
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from firmware_sim import boot, meter
@@ -15,7 +15,7 @@ from protocols import keys
 from protocols.messages import Component, Meter, ReferenceValues
 
 ROOT_NAME = "hem simulated class root"
-SIGNER_NAME = "reference values"
+SIGNER_NAME, SERVICE_NAME = "reference values", "service orders"
 _FROM = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 _UNTIL = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)  # "no end" (RFC 5280, section 4.1.2.5)
 
@@ -27,6 +27,7 @@ class Maker:
         secret = hashlib.sha256(b"hem simulated maker" + seed.encode()).digest()
         self._root_key = _key(secret, "class root")
         self._signer_key = _key(secret, "reference values")
+        self.service_key = _key(secret, SERVICE_NAME)
         self._name = _name((NameOID.COMMON_NAME, root), (NameOID.ORGANIZATION_NAME, VENDOR))
         self.root = self._certificate(self._name, self._root_key.public_key(), x509.BasicConstraints(True, 1))
 
@@ -36,9 +37,20 @@ class Maker:
 
     def signer_pem(self) -> bytes:
         """Return the certificate of the key that signs reference values, issued by the root."""
-        name = _name((NameOID.COMMON_NAME, SIGNER_NAME), (NameOID.ORGANIZATION_NAME, VENDOR))
+        return self._end_pem(SIGNER_NAME, self._signer_key)
+
+    def service_pem(self) -> bytes:
+        """Return the certificate of the key that signs service orders, issued by the root."""
+        return self._end_pem(SERVICE_NAME, self.service_key)
+
+    def service_key_pem(self) -> bytes:
+        """Return the private key for service orders: whoever plays the maker of a simulated fleet signs with it."""
+        return self.service_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def _end_pem(self, what: str, key: ed25519.Ed25519PrivateKey) -> bytes:
+        name = _name((NameOID.COMMON_NAME, what), (NameOID.ORGANIZATION_NAME, VENDOR))
         end = x509.BasicConstraints(False, None)
-        return self._certificate(name, self._signer_key.public_key(), end).public_bytes(Encoding.PEM)
+        return self._certificate(name, key.public_key(), end).public_bytes(Encoding.PEM)
 
     def endorse(self, chip: Identity, model: bytes = HWMODEL) -> tuple[bytes, ...]:
         """Return the chip's chain in DER: its attestation key under its DeviceID key, and that under the root.

@@ -16,7 +16,8 @@ from protocols.fields import plain
 from protocols.messages import Gnss
 
 _SCHEMA = """
-CREATE TABLE trust (verifier BLOB NOT NULL, issuer BLOB NOT NULL);
+CREATE TABLE trust (verifier BLOB NOT NULL, needed INTEGER NOT NULL);
+CREATE TABLE issuers (key BLOB NOT NULL);
 CREATE TABLE chips (
     position INTEGER PRIMARY KEY,
     uds BLOB NOT NULL UNIQUE,
@@ -93,12 +94,16 @@ class Store:
     def rows(self) -> list[Row]:
         """Return every chip, in order, not booted; SimulatorError if the store is damaged."""
         try:
-            ((verifier, issuer),) = self._db.execute("SELECT verifier, issuer FROM trust")
-            trust = Trust(keys.from_cose_key(verifier), keys.from_cose_key(issuer))
+            trust = self._trust()
             query = "SELECT position, uds, rom, board, attacker, flash, loot FROM chips ORDER BY position"
             return [self._row(trust, *values) for values in self._db.execute(query)]
         except (sqlite3.Error, WireError, TypeError, ValueError, KeyError) as error:
             raise self._error(error) from error
+
+    def _trust(self) -> Trust:
+        ((verifier, needed),) = self._db.execute("SELECT verifier, needed FROM trust")
+        issuer, *others = (keys.from_cose_key(key) for (key,) in self._db.execute("SELECT key FROM issuers"))
+        return Trust(keys.from_cose_key(verifier), issuer, tuple(others), needed)
 
     def save(self, rows: Iterable[Row]) -> None:
         """Make flash and loot of `rows` durable, all of them or none."""
@@ -114,8 +119,9 @@ class Store:
         with self._transaction():
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
-            pair = (keys.cose_key(trust.verifier), keys.cose_key(trust.issuer))
-            self._db.execute("INSERT INTO trust VALUES (?, ?)", pair)
+            self._db.execute("INSERT INTO trust VALUES (?, ?)", (keys.cose_key(trust.verifier), trust.needed))
+            issuers = [(keys.cose_key(one),) for one in (trust.issuer, *trust.cosigners)]
+            self._db.executemany("INSERT INTO issuers VALUES (?)", issuers)
             self._db.executemany("INSERT INTO chips VALUES (?, ?, ?, ?, ?, ?, NULL)", map(_values, rows))
 
     @contextmanager

@@ -28,6 +28,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
     failed = [VERDICTS[found] == Verdict.FAIL for found in further]
     return select(
         [
+            standing["retired"],
             standing["license"] < 0,
             now < standing["not_before"],
             now >= standing["expires"],
@@ -37,6 +38,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
             standing["open_terms"],
         ],
         [
+            Reason.CHIP_RETIRED,
             Reason.NO_LICENSE,
             Reason.LICENSE_NOT_YET,
             Reason.LICENSE_EXPIRED,
@@ -65,7 +67,7 @@ def granted(
         claims: N rows.
         standing: (N,) STANDING of the rows' chips.
         before: (N,) LAST, what was known of each chip.
-        ledger: (N,) GRANT, the grants that the rows claim to run under, as they were logged.
+        ledger: (N,) GRANT, the grants that the rows claim to run under, as they were logged, and what is outstanding.
         now: verifier's time, milliseconds.
         policy: its slack is added to the elapsed time.
     """
@@ -83,8 +85,11 @@ def granted(
             ~as_issued | ~_same(columns.grant_license, standing["license_id"]),
             spent > ledger["budget"],
             remaining != ledger["budget"] - np.minimum(spent, ledger["budget"]),
+            ~same_grant & (columns.grant_sequence <= before["grant_sequence"]) & (before["grant_sequence"] > 0),
             same_grant & (spent < before["grant_spent"]),
-            same_grant & _hidden(columns, standing, before, now, policy),
+            same_grant & (spent > before["grant_spent"]) & _ended(before, ledger, policy),
+            same_grant & _hidden(columns, standing, before, ledger, now, policy),
+            (standing["outstanding"] > 0) & (ledger["outstanding"] > standing["outstanding"]),
         ],
         [
             Reason.NO_TERMS,
@@ -95,8 +100,11 @@ def granted(
             Reason.GRANT_LICENSE,
             Reason.BUDGET_OVERSPENT,
             Reason.GRANT_SUM,
+            Reason.GRANT_OLDER,
             Reason.GRANT_SPENT_BACK,
+            Reason.GRANT_EXPIRED,
             Reason.SPENDING_HIDDEN,
+            Reason.GRANT_STOCKPILED,
         ],
         default=Reason.MET,
     )
@@ -107,13 +115,29 @@ def _same(column: NDArray[np.uint8], ids: NDArray[np.void]) -> NDArray[np.bool_]
     return np.asarray(np.ascontiguousarray(column).view("V16")[:, 0] == ids)
 
 
+def _ended(before: NDArray[np.void], ledger: NDArray[np.void], policy: Policy) -> NDArray[np.bool_]:
+    """Return where a chip knew, when it gave its last evidence, that its grant had ended.
+
+    It knows the time from the challenge that it answered, which may be as old as a challenge lives.
+    """
+    lag = 1000 * policy.challenge_lifetime_s + policy.slack_ms
+    return np.asarray(before["time"].astype(np.float64) >= ledger["expires"].astype(np.float64) + lag)
+
+
 def _hidden(
-    columns: Columns, standing: NDArray[np.void], before: NDArray[np.void], now: int, policy: Policy
+    columns: Columns,
+    standing: NDArray[np.void],
+    before: NDArray[np.void],
+    ledger: NDArray[np.void],
+    now: int,
+    policy: Policy,
 ) -> NDArray[np.bool_]:
     """Return where the cycle counter ran on without spending, beyond what a throttled chip may run."""
     ran = np.where(columns.cycles > before["cycles"], columns.cycles - before["cycles"], 0)
     spent = np.where(columns.grant_spent > before["grant_spent"], columns.grant_spent - before["grant_spent"], 0)
     allowed_ms = elapsed_ms(before, now) * (1 + policy.clock_ppm / 1e6) + policy.slack_ms
     throttled = standing["peaks"][:, 0].astype(np.float64) * allowed_ms / 1000 * THROTTLE_PERCENT / 100
-    exhausted = columns.grant_remaining == 0
-    return ran.astype(np.float64) - spent.astype(np.float64) > np.where(exhausted, throttled, 0.0)
+    # Its clock may be ahead of ours by what is allowed: from then on it may have throttled.
+    ahead = now + allowed_ms - elapsed_ms(before, now)
+    over = (columns.grant_remaining == 0) | (ledger["expires"].astype(np.float64) <= ahead)
+    return ran.astype(np.float64) - spent.astype(np.float64) > np.where(over, throttled, 0.0)

@@ -52,7 +52,9 @@ LAST = np.dtype(
         ("joules", "u8"),
         ("link_kib", "u8"),
         ("grant_digest", "u1", 32),
+        ("grant_sequence", "u8"),
         ("grant_spent", "u8"),
+        ("grant_settled", "u8"),  # what was spent of the grants before that one
         ("site", "u8"),  # key of the site where the chip belongs; 0: none is known
         ("site_ms", "u8"),  # since when
     ]
@@ -88,6 +90,8 @@ STANDING = np.dtype(
         ("due_from", "u8"),  # when the first interval began
         ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
         ("nonce_bits", "u2"),  # of a challenge, at the least
+        ("retired", "?"),
+        ("outstanding", "u8"),  # cycles that the chip may have been granted and not spent; 0: the license does not say
         ("asks_evidence", "?"),  # how good evidence of a place must be
         ("other_methods", "?"),  # it is to be shown by methods, and not by timings
         ("names_methods", "?"),

@@ -17,7 +17,7 @@ from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 _ISSUED = np.dtype([("kind", "i8"), ("audience", "i8"), ("expires_ms", "i8"), ("asked_ms", "i8")])
 
 
-_FROM_COLUMNS = tuple(name for name in LAST.names or () if name not in ("time", "site", "site_ms"))
+_FROM_COLUMNS = tuple(name for name in LAST.names or () if name not in ("time", "site", "site_ms", "grant_settled"))
 
 
 class Step(NamedTuple):
@@ -180,6 +180,12 @@ class State:
             seen[chips] = True
             self._answered[row] = seen
 
+    def rebase(self, chip: int, record: np.void, time: int) -> None:
+        """Let a chip count anew: its next evidence is compared with `record`, LAST, whatever it was before."""
+        self._grow(chip + 1)
+        self._last[chip] = record
+        self.time = max(self.time, time)
+
     def _grow(self, size: int) -> None:
         if size > len(self._last):
             spare = np.zeros(max(size, 2 * len(self._last)) - len(self._last), dtype=LAST)
@@ -222,8 +228,27 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     """
     for name in (*METERS, "bootcount", "sequence"):
         np.maximum(known[name], values[name], out=values[name])
+    _merge_grants(known, values)
     values["site"], values["site_ms"] = known["site"], known["site_ms"]
     return values
+
+
+def _merge_grants(known: NDArray[np.void], values: NDArray[np.void]) -> None:
+    """Have the new records keep the highest sequence of a grant, and what was spent of it and of those before.
+
+    Or a row without its grant would make a chip's spending forgotten, and a rolled-back one make it new.
+    """
+    same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
+    values["grant_spent"] = np.where(
+        same, np.maximum(known["grant_spent"], values["grant_spent"]), values["grant_spent"]
+    )
+    # Of a grant that is left behind, nothing more can be spent: what it came to is settled.
+    settled = known["grant_settled"] + known["grant_spent"]
+    settled[settled < known["grant_spent"]] = np.iinfo(np.uint64).max
+    older = ~same & (values["grant_sequence"] <= known["grant_sequence"])
+    values["grant_settled"] = np.where(same | older, known["grant_settled"], settled)
+    for name in ("grant_digest", "grant_sequence", "grant_spent"):
+        values[name][older] = known[name][older]
 
 
 def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from hem.state import State, Step
 from hem.trust import Trust
 from protocols.entries import Basis, Entry, Kind, decode, encode
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
+from protocols.service import ServiceOrder
 
 
 class Ledger(Protocol):
@@ -106,6 +107,8 @@ class Verifier:
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
+        if standing["outstanding"].any():
+            ledger["outstanding"] = trust.outstanding(claims.chip, *_marks(claims, before), now)
         ranged = ranging.judge(claims.columns, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self.places(), rule)
@@ -190,11 +193,22 @@ class Verifier:
             return
         if entry.kind is Kind.ALERT:
             return  # it says what the entries before it mean, and changes nothing
+        if entry.kind is Kind.REBASED:
+            self._rebase(entry)
+            return
         if entry.kind is not Kind.CHALLENGE:
             self.trust.admit(entry)
             return
         _, issued = Challenge.open(entry.fields[0])
         self.state.admit_challenge(issued, self._audience_row(issued), entry.time)
+
+    def _rebase(self, entry: Entry) -> None:
+        message, certificate = entry.fields
+        _, terms = ServiceOrder.read(message)
+        chip = self.trust.chip(terms.ueid)
+        (known,) = self.state.last(np.array([chip]))
+        record = self.trust.rebase(entry.time, message, certificate, known)
+        self.state.rebase(chip, record, entry.time)
 
     def _fold_chips(self, entries: Iterator[Entry]) -> None:
         while part := list(islice(entries, CHUNK)):
@@ -226,6 +240,14 @@ class Verifier:
 def _rule(f: int) -> location.Rule:
     # The error of a landmark's clock is in its round-trip times already.
     return location.Rule(f, location.Speed.VACUUM, 0.0, location.MOTION_KM_PER_S)
+
+
+def _marks(claims: Claims, before: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return sequence and spending of the grant that each row names, or that its chip has named before."""
+    columns = claims.columns
+    named = columns.has_grant
+    sequence = np.where(named, columns.grant_sequence, before["grant_sequence"])
+    return sequence, np.where(named, columns.grant_spent, before["grant_spent"])
 
 
 def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDArray[np.bool_]) -> NDArray[np.uint16]:

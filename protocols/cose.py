@@ -19,6 +19,7 @@ REFERENCE = "application/hem-reference+cbor"
 LANDMARK = "application/hem-landmark+cbor"
 RANGING = "application/hem-ranging+cbor"
 ALERT = "application/hem-alert+cbor"
+SERVICE = "application/hem-service+cbor"
 
 SIGN_HEAD = b"\xd8\x62"  # tag 98: how a message that several sign begins
 MOST_SIGNERS = 16
@@ -78,6 +79,11 @@ class Sign:
     protected: bytes
     payload: bytes
     signatures: tuple[Signature, ...]  # by rising key id, no one twice
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the Sig_structure with an empty signer header: the same whoever has signed."""
+        return cosigned_digest(self.protected, self.payload)
 
     @property
     def kids(self) -> tuple[bytes, ...]:
@@ -147,10 +153,16 @@ def signed_digest(protected: bytes, payload: bytes) -> bytes:
     return hashlib.sha256(sig_structure(protected, payload)).digest()
 
 
+def cosigned_digest(protected: bytes, payload: bytes) -> bytes:
+    """Return the digest of a message that several sign (see `Sign.digest`)."""
+    return hashlib.sha256(signers_structure(protected, b"", payload)).digest()
+
+
 def digest(message: bytes) -> bytes:
-    """Return `Sign1.digest` of a well-formed message, whatever its kind."""
-    protected, _, payload, _ = loads(message).value
-    return signed_digest(protected, payload)
+    """Return the digest of a well-formed message, whatever its kind and whoever has signed it."""
+    several = message.startswith(SIGN_HEAD)
+    protected, _, payload, _ = loads(message, tag=98 if several else 18).value
+    return cosigned_digest(protected, payload) if several else signed_digest(protected, payload)
 
 
 def envelope(protected: bytes, payload: bytes, signature: bytes) -> bytes:

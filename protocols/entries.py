@@ -51,6 +51,9 @@ class Kind(IntEnum):
     RANGING_REPORT = 11
     BASIS = 12
     ISSUERS = 13
+    RETIRED = 14
+    REBASED = 15
+    REPAIRED = 16
     ALERT = 17
     RULE_PACK = 20
 
@@ -74,7 +77,7 @@ class Basis(NamedTuple):
 
 
 class IssuerKeys(NamedTuple):
-    """Who issues licenses: how many of these keys (COSE_Key, sorted) must sign one."""
+    """Who issues licenses and grants: how many of these keys (COSE_Key, sorted) must sign one."""
 
     needed: int
     keys: tuple[bytes, ...]
@@ -129,6 +132,9 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.RANGING_REPORT: (_bytes,),
     Kind.BASIS: (_basis,),
     Kind.ISSUERS: (_issuers,),
+    Kind.RETIRED: (_bytes, _bytes),
+    Kind.REBASED: (_bytes, _bytes),
+    Kind.REPAIRED: (_bytes, _bytes),
     Kind.ALERT: (_bytes,),
     Kind.RULE_PACK: (octets(1, MAX_ENTRY),),
 }

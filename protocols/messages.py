@@ -318,6 +318,7 @@ class License(Message):
     repair: terms.Repair | None = None
     disclosure: terms.Disclosure | None = None
     notices: terms.Notices | None = None
+    grants: terms.Grants | None = None
 
     TYP = cose.LICENSE
     FIELDS = (
@@ -353,6 +354,7 @@ class License(Message):
         Field(-80115, "repair", terms.Repair.read, optional=True),
         Field(-80116, "disclosure", terms.Disclosure.read, optional=True),
         Field(-80117, "notices", terms.Notices.read, optional=True),
+        Field(-80140, "grants", terms.Grants.read, optional=True),
     )
 
 

@@ -217,12 +217,31 @@ class Lapse(Group):
 
 @dataclass(frozen=True)
 class Repair(Group):
-    """Which of repair, a new start of counters, and retirement are open to the holder, and how many must sign one."""
+    """Which of repair, a new start of counters, and retirement are open, how many must sign one, and the holder's keys.
+
+    Keys are COSE_Keys; one of them and the maker sign each order.
+    """
 
     flows: tuple[str, ...] | None = None
     signatures: int | None = None
+    holders: tuple[bytes, ...] | None = None
 
-    READERS = (rising(list_of(one_of(*REPAIRS), 1, len(REPAIRS))), uint(16, 2))
+    READERS = (
+        rising(list_of(one_of(*REPAIRS), 1, len(REPAIRS))),
+        uint(16, 2),
+        rising(list_of(octets(1, 4_096), 1, 15)),
+    )
+
+
+@dataclass(frozen=True)
+class Grants(Group):
+    """How many cycles may be granted and not yet spent, by one chip and by all, and how long a grant may last."""
+
+    chip_cycles: int | None = None
+    cycles: int | None = None
+    life_s: int | None = None
+
+    READERS = (uint(low=1), uint(low=1), uint(SAFE, 1))
 
 
 @dataclass(frozen=True)

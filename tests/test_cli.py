@@ -36,7 +36,8 @@ COMMANDS = [
     *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "alerts", "alerts check", "location check", "location plan", "landmark audit", "fleet check", "fleet sample",
-    "rules list", "rules show", "rules add", "reappraise",
+    "rules list", "rules show", "rules add", "reappraise", "grant new", "grant sign", "grant issue", "grant ledger",
+    *(f"chip {one}" for one in ("retire", "repair", "rebase", "sign", "issue", "list")),
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip
 
@@ -126,7 +127,7 @@ def test_a_grant_rides_along_only_with_a_challenge_to_its_chip(site: Site):
     site.hem("challenge", "--grant", single, "--out", site.challenge).refused(single, "--ueid")
     site.hem("challenge", "--ueid", other, "--grant", single, "--out", site.challenge).refused(single, "0 grants")
     foreign = site.file("foreign", Grant.open(ridden)[1].signed(Ed25519PrivateKey.generate()))
-    site.hem("challenge", "--ueid", chip, "--grant", foreign, "--out", site.challenge).refused("not signed by")
+    site.hem("challenge", "--ueid", chip, "--grant", foreign, "--out", site.challenge).refused("ISSUER_UNKNOWN")
     issuer = load_pem_private_key((site.workspace / "keys" / "issuer.pem").read_bytes(), None)
     unlogged = site.file("unlogged", replace(Grant.open(ridden)[1], budget=1).signed(issuer))
     site.hem("challenge", "--ueid", chip, "--grant", unlogged, "--out", site.challenge).refused("not in the ledger")

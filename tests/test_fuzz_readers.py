@@ -42,6 +42,7 @@ from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+from protocols.service import ServiceOrder
 from protocols.vectors import results
 from tests.fleets import csv, numbering
 from tests.witnesses import ED, KNOWN, LOG, ML, SIGNER, request
@@ -66,6 +67,7 @@ MESSAGES = {
     "landmark": Landmark.open,
     "ranging-report": RangingReport.open,
     "alert": Alert.open,
+    "service-order": ServiceOrder.open,
     "datagram": ranging.decode,
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,

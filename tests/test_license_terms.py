@@ -56,7 +56,7 @@ def only(name):
 def test_every_group_has_the_same_names_in_text_and_on_the_wire():
     text = license_from_text(template(full=True), "new")
     groups = {name: value for name, value in text if isinstance(value, GroupText)}
-    assert len(groups) == 16
+    assert len(groups) == 17
     for name, value in groups.items():
         signed = value.signed()
         assert list(type(value).model_fields) == [field.name for field in fields(signed)], name
@@ -71,6 +71,8 @@ def test_every_term_of_a_license_is_checked_or_said_not_to_be():
     }  # fmt: skip
     weighed = ("min_landmarks", "min_operators", "faulty", "max_radius_m", "max_rtt_us", "min_probes")
     members = {"reporting.interval_s", "reporting.grace_s", "freshness.max_age_s", "freshness.nonce_bits"}
+    members |= {"grants.chip_cycles", "grants.cycles", "grants.life_s"}
+    members |= {"repair.flows", "repair.signatures", "repair.holders"}
     members |= {f"location_evidence.{name}" for name in (*weighed, "methods")} | {"exclusions", "transfer", "firmware"}
     assert {field.name for field in License.FIELDS} == checked | {*FURTHER}
     parted = {name.partition(".")[0] for name in members if "." in name}

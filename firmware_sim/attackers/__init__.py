@@ -52,6 +52,7 @@ MORE: dict[str, Attacker] = {
         grants.GrantRenumbered,
         grants.GrantHidden,
         grants.EarlyStart,
+        grants.StockpiledGrants,
         framing.UnknownKey,
         framing.SecondSignature,
         framing.OtherMessageType,

@@ -4,6 +4,7 @@ import secrets
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+from firmware_sim.attackers import licenses
 from firmware_sim.attackers.base import Attacker, Liar, World
 from firmware_sim.chip import Chip
 from firmware_sim.store import SimulatorError
@@ -102,3 +103,29 @@ class EarlyStart(Attacker):
     name = "early-start"
     expected_reason = "LICENSE_NOT_YET"
     group = "future"
+
+
+class StockpiledGrants(Attacker):
+    """Has had itself granted far more than it spends, before its license said how much may be outstanding."""
+
+    name = "stockpiled-grants"
+    expected_reason = "GRANT_STOCKPILED"
+    group = "stockpiled"
+
+
+class OldGrantAgain(licenses.Forger):
+    """Hands in a grant that its chip has taken and spent, to spend it once more."""
+
+    name = "old-grant-again"
+    expected_reason = "GRANT_SEQUENCE"
+
+    def forge(self, study: licenses.Study) -> bytes:
+        """Return it as it was signed."""
+        return study.replaced
+
+
+# Who forges signatures of licenses forges those of grants too: `Study` then has grants where it says licenses.
+GRANT_FORGERS: tuple[licenses.Forger, ...] = (
+    *(one for one in licenses.FORGERS if one.expected_reason.startswith(("ISSUER", "WRONG"))),
+    OldGrantAgain(),
+)

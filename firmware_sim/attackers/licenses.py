@@ -10,7 +10,7 @@ from firmware_sim.chip import Chip
 from protocols import cose, keys
 from protocols.cbor import dumps
 from protocols.keys import PrivateKey
-from protocols.messages import License
+from protocols.messages import Grant, License
 
 
 class BudgetOverspent(Attacker):
@@ -79,7 +79,7 @@ class LowDeviceClass(Attacker):
 class Study:
     """What someone has who wants a license that the issuers would not give: fewer keys than are needed, and paper."""
 
-    wanted: License  # the terms that it would like
+    wanted: License | Grant  # the terms that it would like
     held: tuple[PrivateKey, ...]  # keys of issuers, one less than are needed
     other: bytes  # key id of an issuer whose key it does not hold
     stranger: PrivateKey  # its own
@@ -156,7 +156,7 @@ class SignaturesMoved(Forger):
 
     def forge(self, study: Study) -> bytes:
         """Return the terms under signatures that were made for others."""
-        signed, _ = License.read(study.honest)
+        signed, _ = study.wanted.read(study.honest)
         return replace(signed, payload=study.wanted.encode()).encode() if isinstance(signed, cose.Sign) else b""
 
 

@@ -32,6 +32,8 @@ _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 COUNTRIES = sorted([*_EUROPE.split(), "CA", "CH", "GB", "IS", "LI", "NO", "US"])
 SVN_FLOOR = 5
+GROUPS = ("main", "expired", "future", "production", "stockpiled")
+CAPS = (factory.HONEST_BUDGET, factory.HONEST_BUDGET // 100)  # of what is outstanding: of honest chips, of a pile
 LICENSED = (*boot.CURRENT, boot.OLD_RUNTIME, boot.EARLIER_RUNTIME)  # older ones are kept out by their versions
 AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
 UNINVITED = "uninvited-answer"
@@ -67,24 +69,25 @@ class Fleet:
         self._run("init", self.workspace, "--lifetime", _DAY)
         public = [keys.from_cose_key((self.workspace / "keys" / f"{one}.pub").read_bytes()) for one in _OBEYED]
         plan = factory.Plan(size.devices, SITES, self.seed, suite=size.repetitions)
-        factory.make(self.home, plan, Trust(*public))
+        factory.make(self.home, plan, Trust(public[0], public[1]))
         enroll(self.hem, self.home, self.workspace, self.home / "endorsements.cbor")
         with Store.open(self.home / factory.FLEET_STORE) as store:
             self.rows = store.rows()
         chips = json.loads((self.home / factory.FLEET_JSON).read_text("utf-8"))["chips"]
-        grants: list[bytes] = []
-        for group in ("main", "expired", "future", "production"):
-            grants += self._license(group, {one["ueid"]: one["grant"] for one in chips if one["group"] == group})
+        grants = [one for group in GROUPS for one in self._license(group, _granted(chips, group))]
+        # Its chips have their grants; from now on their license says that so much may not be outstanding.
+        piled = dict.fromkeys(_granted(chips, "stockpiled"), 0)
+        self._license("stockpiled", piled, "--license-id", self.licenses["stockpiled"])
         own = {row.chip.ueid for row in self.rows}
         if refused := hand_out(self.rows, [one for one in grants if _ueid(one) in own]):
             raise SimulatorError(f"{len(refused)} grants refused, the first: {refused[0]}")
 
-    def _license(self, group: str, chips: Mapping[str, int]) -> list[bytes]:
+    def _license(self, group: str, chips: Mapping[str, int], *more: object) -> list[bytes]:
         """Issue the license of a group and return its grants."""
         text, listed, out = (self.directory / f"{group}{ending}" for ending in (".toml", ".chips", ".grants"))
-        text.write_text(terms(group, sum(chips.values())), "utf-8")
+        text.write_text(terms(group, max(CAPS[bool(more)], sum(chips.values())), CAPS[bool(more)]), "utf-8")
         listed.write_text("".join(f"{ueid} {cycles}\n" for ueid, cycles in chips.items()), "utf-8")
-        said = self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace)
+        said = self._run("license", "issue", text, "--chips", listed, "--grants", out, "-w", self.workspace, *more)
         self.licenses[group] = said["license"]
         return split(out.read_bytes())
 
@@ -112,8 +115,13 @@ class Fleet:
         keep(self.directory, name, attacks)
 
 
+def _granted(chips: Iterable[Mapping[str, Any]], group: str) -> dict[str, int]:
+    """Return the cycles to grant to each chip of a group, by UEID."""
+    return {one["ueid"]: one["grant"] for one in chips if one["group"] == group}
+
+
 def _ueid(grant: bytes) -> bytes:
-    return Grant.open(grant)[1].ueid
+    return Grant.read(grant)[1].ueid
 
 
 def enroll(hem: Hem, home: Path, workspace: Path, endorsements: Path) -> None:
@@ -133,8 +141,8 @@ def judged(hem: Hem, workspace: Path, path: Path, evidence: Sequence[bytes]) -> 
     return results
 
 
-def terms(group: str, budget: int) -> str:
-    """Return the terms of one group of chips in TOML."""
+def terms(group: str, budget: int, cap: int) -> str:
+    """Return the terms of one group of chips in TOML; `cap` is what may be outstanding of a chip, clock cycles."""
     now = datetime.now(UTC)
     begins, ends = {
         "expired": (now - timedelta(days=2), now - timedelta(days=1)),
@@ -147,6 +155,7 @@ device_class = "{"production" if group == "production" else "simulated"}"
 countries = {json.dumps(COUNTRIES)}
 budget_cycles = {budget}
 svn_floor = {SVN_FLOOR}
+grants = {{ chip_cycles = {cap} }}
 
 [firmware]
 min_version = "{SWVERSION[0]}"

@@ -50,8 +50,8 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("license-of-another", ("grant-of-another", "not-in-license", "grant-made-up", "grant-hidden",
                                "signatures-moved", "too-few-signatures", "one-signer-twice", "one-signer-as-another",
                                "stranger-signs")),
-    Row("license-stockpiling", (), (), (
-        ("stockpiled-grants", "the ledger of grants has no cap on what is outstanding"),
+    Row("license-stockpiling", ("stockpiled-grants",), (
+        ("stockpiled-before-the-cap", "what was granted before a license had a cap is spent unless its chip is asked"),
     )),
     Row("swapped-chips", ("swapped-sites", "moved-together", "undeclared-move", "early-move", "late-move"), (
         ("swap-within-radius", "two chips that no landmark can tell apart by place have no place to be told by"),

@@ -13,8 +13,10 @@ from hem.cli import (
     alerts,
     audit,
     check,
+    chips,
     evidence,
     fleet,
+    grants,
     landmark,
     license_files,
     licenses,
@@ -50,6 +52,8 @@ app.command()(demo)
 setup.add_to(app)
 app.add_typer(licenses.app, name="license")
 license_files.add_to(licenses.app)
+app.add_typer(grants.app, name="grant")
+app.add_typer(chips.app, name="chip")
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)

@@ -112,9 +112,9 @@ def _rider(path: Path, ueid: bytes) -> bytes:
     """Return the grant of a file; of the many grants of a license, the one for the chip that is asked."""
     data = read(path, "grant")
     with reading(path, data, "a signed grant, or a CBOR sequence of them"):
-        found = [one for one in split(data) if Grant.open(one)[1].ueid == ueid]
+        found = [one for one in split(data) if Grant.read(one)[1].ueid == ueid]
         if len(found) != 1:
-            raise UsageError(f"{len(found)} grants for the chip that --ueid names")
+            raise UsageError(f"{len(found)} grants for the chip that is asked, by --ueid or on the port")
     return found[0]
 
 
@@ -122,6 +122,7 @@ def attest(
     port: Annotated[str, typer.Argument(help="A serial port or URL: /dev/ttyACM0, socket://host:port, ...")],
     baudrate: Annotated[int, typer.Option(help="Bits per second.", min=300)] = 115_200,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the chip.", min=0.1, max=3600)] = 10.0,
+    grant: Annotated[Path | None, typer.Option(help="Signed grants: that of this chip rides along.")] = None,
     to_range: Annotated[bool, typer.Option("--range", help="Range it first, as a landmark that stands here.")] = False,
     key: Annotated[Path | None, typer.Option(help="With --range: the private key of that landmark, PEM.")] = None,
     workspace: WorkspaceOption = HERE,
@@ -130,14 +131,18 @@ def attest(
     """Challenge one chip on a serial port, judge its evidence, and log the verdict."""
     if to_range != (key is not None):
         raise UsageError("give --range and --key together: the key of a landmark that stands beside the chip")
+    if to_range and grant is not None:
+        raise UsageError("--grant rides in a challenge without --range: run `hem attest` twice")
     with (
         Workspace.open(workspace, now=now_ms()) as opened,
         Board.open(port, baudrate=baudrate, timeout_s=timeout) as board,
     ):
         landmark = None if key is None else colocated.read_landmark_key(opened, key)
         ueid, ranged = board.hello().ueid, None
+        rider = None if grant is None else _rider(grant, ueid)
         if landmark is None:
-            evidence = board.attest(owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms()))
+            message = owner.issue_challenge(opened, Audience(ONE_CHIP, ueid), now=now_ms(), grant=rider)
+            evidence = board.attest(message)
         else:
             evidence, ranged = colocated.attest_ranged(opened, board, ueid, baudrate, landmark)
         (judged,) = opened.appraise([messages([evidence])], now=now_ms())

@@ -91,7 +91,7 @@ def sign(
     """
     demand_outputs(out, as_json=as_json)
     data = read(file, "license")
-    private = _private(key)
+    private = private_key(key)
     if is_signed(data):
         if (chips, issuer, license_id, sequence) != (None, None, None, 1):
             raise UsageError(f"{file} is signed already: --chips, --issuer, --license-id and --sequence are in it")
@@ -170,7 +170,8 @@ def _cell(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _private(path: Path) -> Ed25519PrivateKey:
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key of a file; raises UsageError, with what it is instead."""
     data = read(path, "issuer's key")
     try:
         return read_key(path)

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from hem.results import CLASS_NAMES, utc
 from hem.trust.terms import further_terms, open_terms
+from protocols import keys
 from protocols import terms as t
+from protocols.cbor import WireError
 from protocols.fields import Group
 from protocols.messages import License
 
@@ -302,12 +304,30 @@ def _lapse(one: t.Lapse) -> str:
     )
 
 
+def _kid(key: bytes) -> str:
+    try:
+        return keys.kid(keys.from_cose_key(key)).hex()
+    except WireError:
+        return f"{key.hex()} (no key)"
+
+
 def _repair(one: t.Repair) -> str:
     said = {"rma": "repair", "counter_rebase": "a new start of counters", "retire": "retirement"}
     flows = one.flows and _some(tuple(said[name] for name in one.flows), "and")
     return _said(
         _if(flows, lambda what: f"Open to the holder are {what}."),
         _if(one.signatures, lambda count: f"Each needs {count} signatures."),
+        _if(
+            one.holders, lambda held: f"For the holder sign the keys {_some(tuple(_kid(key) for key in held), 'and')}."
+        ),
+    )
+
+
+def _grants(one: t.Grants) -> str:
+    return _said(
+        _if(one.chip_cycles, lambda count: f"A chip may have {count} cycles that are granted and not spent."),
+        _if(one.cycles, lambda count: f"All chips together may have {count} such cycles."),
+        _if(one.life_s, lambda seconds: f"A grant lasts {span(seconds)} at most."),
     )
 
 
@@ -327,4 +347,5 @@ _FURTHER: dict[str, Callable[[Any], str]] = {
     "transfer": _transfer, "compute": _compute, "purpose": _purpose, "interconnect": _interconnect,
     "reporting": _reporting, "firmware": _firmware_terms, "location_evidence": _location_evidence,
     "freshness": _freshness, "on_lapse": _lapse, "repair": _repair, "disclosure": _disclosure, "notices": _notices,
+    "grants": _grants,
 }  # fmt: skip

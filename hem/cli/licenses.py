@@ -25,7 +25,7 @@ from hem.cli.common import (
 )
 from hem.cli.license_words import clauses, remark, view
 from hem.errors import UsageError
-from hem.trust import LicenseText, Trust, license_from_text
+from hem.trust import LicenseText, Trust, admission, license_from_text
 from hem.trust.admission import Refused
 from hem.trust.terms import open_terms
 from hem.workspace import Workspace, look
@@ -123,8 +123,11 @@ def issue(
 
 def _enrolled(opened: Workspace, chips: str, cycles: int) -> dict[bytes, int]:
     """Return cycles to grant by UEID, of chips that are all enrolled."""
-    enrolled = dict.fromkeys(opened.verifier.trust.ueids, cycles)
+    trust = opened.verifier.trust
+    enrolled = dict.fromkeys((ueid for ueid in trust.ueids if ueid not in trust.retired), cycles)
     wanted = enrolled if chips == ALL else listed(Path(chips), cycles)
+    if refused := admission.barred(wanted, trust.retired):
+        raise UsageError(f"chips {chips}: {refused}")
     stranger = next((ueid for ueid in wanted if ueid not in enrolled), None)
     if stranger is not None:
         raise UsageError(f"chips {chips}: chip {stranger.hex()} is not enrolled: run `hem enroll` first")

@@ -33,15 +33,15 @@ def init(
     issuer: Annotated[
         list[Path] | None,
         typer.Option(
-            help="The public key, .pub, of one who issues licenses, in place of this workspace; once for each."
+            help="The public key, .pub, of one who issues licenses and grants, not this workspace; once for each."
         ),
     ] = None,
-    quorum: Annotated[int | None, typer.Option(help="How many issuers must sign a license; else all.", min=1)] = None,
+    quorum: Annotated[int | None, typer.Option(help="How many issuers must sign each paper; else all.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a workspace: keys, configuration, and a log with its first entries.
 
-    Who issues licenses is chosen here, once: without --issuer it is this workspace alone.
+    Who issues licenses and grants is chosen here, once: without --issuer it is this workspace alone.
     """
     policy = Policy(challenge_lifetime_s=lifetime, slack_ms=slack)
     issuers = _issuers(issuer or [], quorum)
@@ -55,9 +55,10 @@ def init(
         say_json({**values, "checkpoint": checkpoint})
         return
     say(f"made {workspace} for verifier {verifier}")
-    say(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), issuer.pub (grants)")
+    grants = "issuer.pub (grants)" if issuers is None else "and those of all issuers (grants)"
+    say(f"public keys for chips: {workspace}/keys/verifier.pub (challenges), {grants}")
     if issuers is not None:
-        say(f"licenses need {issuers.needed} of {len(issuers.keys)} issuers")
+        say(f"licenses and grants need {issuers.needed} of {len(issuers.keys)} issuers")
 
 
 def _issuers(files: list[Path], quorum: int | None) -> IssuerKeys | None:

@@ -178,14 +178,12 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.SPENDING_HIDDEN: ReasonText(_F, "spending that follows the cycle counter", "cycles run outside the grant"),
     Reason.NO_TERMS: ReasonText(_N, "a license that sets this term", "the term `license`"),
-    Reason.ISSUER_UNKNOWN: ReasonText(
-        _F, "signatures by this workspace's issuers alone", "who else signed the license"
-    ),
+    Reason.ISSUER_UNKNOWN: ReasonText(_F, "signatures by this workspace's issuers alone", "who else signed the paper"),
     Reason.ISSUER_SIGNATURE: ReasonText(
         _F, "signatures that are all good", "a forgery, or terms changed after one had signed"
     ),
     Reason.ISSUERS_TOO_FEW: ReasonText(
-        _F, "the signatures of k of n issuers", "hem license sign: another issuer's signature"
+        _F, "the signatures of k of n issuers", "hem license sign, hem grant sign: another issuer"
     ),
     Reason.LICENSE_SEQUENCE: ReasonText(_F, "a higher sequence than that in force", "an old license, or one replayed"),
     Reason.LICENSE_SUPERSEDED: ReasonText(
@@ -215,6 +213,51 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.NEVER_ENROLLED: ReasonText(
         _F, "every licensed chip enrolled and heard of, in interval and grace", "hem enroll, or a chip that is missing"
+    ),
+    Reason.GRANT_SEQUENCE: ReasonText(
+        _F, "a grant above all that its chip was granted before", "hem grant ledger: an old grant, or one replayed"
+    ),
+    Reason.GRANT_OLDER: ReasonText(
+        _F, "no grant from before one that the chip has reported", "the grant store was rolled back"
+    ),
+    Reason.GRANT_STOCKPILED: ReasonText(
+        _F,
+        "no more granted and unspent than the license allows a chip",
+        "hem grant ledger: what the chip can still use",
+    ),
+    Reason.CHIP_RETIRED: ReasonText(
+        _F, "a chip that is not retired", "a chip that was declared dead runs: find it, and who retired it"
+    ),
+    Reason.UEID_RETIRED: ReasonText(_F, "chips that are not retired", "hem chip list: a retired UEID never comes back"),
+    Reason.SERVICE_CLOSED: ReasonText(
+        _F, "what the license of the chip opens to its holder", "hem license show: repair"
+    ),
+    Reason.PARTY_UNKNOWN: ReasonText(
+        _F, "signatures by the chip's maker and by the holder's keys alone", "who else signed the order"
+    ),
+    Reason.PARTY_SIGNATURE: ReasonText(
+        _F, "signatures that are all good", "a forgery, or an order changed after one had signed"
+    ),
+    Reason.PARTIES_TOO_FEW: ReasonText(
+        _F, "the signatures of maker and holder, as many as the license asks", "hem chip sign: the other's signature"
+    ),
+    Reason.SERVICE_SEQUENCE: ReasonText(
+        _F, "an order above all that there were for its chip", "an old order, or one replayed"
+    ),
+    Reason.REPLACEMENT_TAKEN: ReasonText(
+        _F, "a replacement that no license lists", "whether the right UEID stands in the order"
+    ),
+    Reason.REBASE_HIDES: ReasonText(
+        _F, "counters and grant read out as no less than was reported", "what the chip did before its repair"
+    ),
+    Reason.GRANTS_STOCKPILED: ReasonText(
+        _F, "no more granted and unspent than the license allows all chips", "hem grant ledger: what they can still use"
+    ),
+    Reason.GRANT_TOO_LONG: ReasonText(
+        _F, "a grant that lasts no longer than the license allows", "hem grant new --life"
+    ),
+    Reason.GRANT_EXPIRED: ReasonText(
+        _F, "nothing spent of a grant once it has ended", "firmware that does not throttle, or a clock that was held"
     ),
     Reason.CHIP_IN_TRANSIT: ReasonText(
         _C, "evidence once the transit that the license announces is over", "hem license show: transfer"

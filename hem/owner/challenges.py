@@ -44,12 +44,13 @@ def issue_challenge(
 def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> None:
     """Return if a grant may ride along: chips refuse a challenge whole if its grant is not theirs."""
     try:
-        sign1, terms = Grant.open(grant)
+        envelope, terms = Grant.read(grant)
     except WireError as error:
         raise UsageError(f"grant: {error}") from error
     trust = workspace.verifier.trust
-    trust.issued_by(sign1, trust.issuer_key, "grant")
-    if sign1.digest not in trust.grants:
-        raise UsageError("grant: not in the ledger of this workspace: issue it with `hem license issue`")
+    if refused := trust.unsigned(envelope):
+        raise UsageError(f"grant: {refused}")
+    if envelope.digest not in trust.grants:
+        raise UsageError("grant: not in the ledger of this workspace: issue it with `hem grant issue`")
     if audience != (ONE_CHIP, terms.ueid):
         raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")

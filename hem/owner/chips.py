@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hem.core import KeyTable
 from hem.errors import REASONS, Reason, UsageError
 from hem.owner.files import kind_of
-from hem.trust import Endorsed, Trust, anchor_certificate, endorse, reference_signer
+from hem.trust import Endorsed, Trust, admission, anchor_certificate, endorse, reference_signer
 from hem.workspace import Workspace
 from protocols import entries, keys
 from protocols.cbor import WireError
@@ -93,6 +93,8 @@ class _NewChips:
 
     def take(self, found: Endorsed, now: int) -> str:
         """Keep the entry of a verified endorsement and return nothing, or return why it cannot be enrolled."""
+        if refused := admission.barred([found.ueid], self._trust.retired):
+            return str(refused)
         if self._trust.chip(found.ueid) >= 0 or found.ueid in self._ueids:
             return f"chip {found.ueid.hex()} is enrolled already: its key changes only by re-enrollment"
         key = keys.from_cose_key(found.cose_key)
@@ -118,7 +120,11 @@ def add_reference(workspace: Workspace, message: bytes, signer: bytes, *, now: i
     except WireError as error:
         raise UsageError(f"reference values: {error}") from error
     key, der = read_signer(workspace, signer, now=now)
-    workspace.verifier.trust.issued_by(sign1, key, "reference values")
+    if not sign1.verified_by(key):
+        expected = keys.kid(key).hex()
+        raise UsageError(
+            f"reference values: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}"
+        )
     try:
         entry = entries.encode(Kind.REFERENCE, now, message, der)
     except WireError as error:

@@ -14,6 +14,7 @@ _KINDS = {
     cose.LANDMARK: "a landmark",
     cose.RANGING: "a ranging report",
     cose.ALERT: "an alert",
+    cose.SERVICE: "a service order",
 }
 
 

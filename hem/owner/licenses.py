@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from hem.core import KeyTable
 from hem.errors import Reason, UsageError
+from hem.owner.grants import demand_alone, demand_caps, numbered
 from hem.owner.packs import pack_entries
 from hem.owner.review import demand_consistent
-from hem.trust import LicenseText, Trust, device_set_digest
+from hem.trust import LicenseText, Trust, admission, device_set_digest
 from hem.trust.documents import license_message
 from hem.workspace import Workspace
 from protocols import entries, keys
@@ -16,7 +17,7 @@ from protocols.cbor import WireError
 from protocols.cose import MOST_SIGNERS, Envelope
 from protocols.entries import UEIDS_A_PIECE, IssuerKeys, Kind
 from protocols.fields import UEID_BYTES
-from protocols.messages import Grant, License
+from protocols.messages import License
 
 
 class Issued(NamedTuple):
@@ -109,12 +110,7 @@ def issue_license(
     trust = workspace.verifier.trust
     if license_id is not None and trust.license_row(license_id) < 0:
         raise UsageError(f"license {license_id.hex()} is not known, so it cannot be superseded: see `hem status`")
-    own = workspace.keys.issuer.public_key()
-    if trust.issuers.needed > 1 or keys.kid(own) not in trust.issuers.keys:
-        raise UsageError(
-            f"license: {trust.issuers.needed} of {len(trust.issuers.keys)} issuers must sign, and not this workspace "
-            "alone: sign the terms with `hem license sign`, then issue the signed file"
-        )
+    demand_alone(workspace, "license", "sign the terms with `hem license sign`, then issue the signed file")
     replaced = {license_id, text.superseded}
     sequence = 1 + max((one.terms.sequence for one in trust.licenses if one.terms.license_id in replaced), default=0)
     terms = draft(text, sorted(chips), issuer=trust.verifier, license_id=license_id, sequence=sequence, now=now)
@@ -142,7 +138,12 @@ def issue_signed(workspace: Workspace, message: bytes, chips: Mapping[bytes, int
         _demand_signed(trust, envelope, terms, again=True)
         return Issued(terms.license_id, message, [], new=False)
     _demand_signed(trust, envelope, terms)
-    grants = [grant.signed(workspace.keys.issuer) for grant in _grants(workspace, terms, chips, now)]
+    if refused := admission.barred(chips, trust.retired):
+        raise UsageError(f"license {terms.license_id.hex()}: {refused}")
+    if any(chips.values()):
+        demand_caps(workspace.verifier, terms, chips, now)
+        demand_alone(workspace, "grants", "issue the license without them, then see `hem grant new`")
+    grants = [grant.signed(workspace.keys.issuer) for grant in numbered(trust, terms, chips, now=now)]
     workspace.record(
         [
             *pack_entries(workspace, terms, now),
@@ -179,16 +180,6 @@ def _device_set(terms: License, ueids: list[bytes], now: int) -> Iterator[bytes]
     for piece, start in enumerate(range(0, len(ueids), UEIDS_A_PIECE)):
         part = b"".join(ueids[start : start + UEIDS_A_PIECE])
         yield entries.encode(Kind.DEVICE_SET, now, terms.license_id, terms.sequence, piece, part)
-
-
-def _grants(workspace: Workspace, terms: License, chips: Mapping[bytes, int], now: int) -> Iterator[Grant]:
-    last: dict[bytes, int] = {}
-    for grant in workspace.verifier.trust.grants.values():
-        last[grant.ueid] = max(last.get(grant.ueid, 0), grant.sequence)
-    for ueid, cycles in chips.items():
-        if cycles:
-            sequence = last.get(ueid, 0) + 1
-            yield Grant(terms.issuer, terms.expires, now // 1000, ueid, terms.license_id, sequence, cycles)
 
 
 def check_terms(text: LicenseText) -> License:

@@ -23,6 +23,8 @@ from hem.rules import pack_from
 from hem.rules.shipped import with_digest
 from hem.trust import Trust, grounds
 from hem.trust.terms import limits_location
+from protocols import keys
+from protocols.cbor import WireError
 from protocols.messages import License
 from protocols.terms import Compute, LocationEvidence, Site
 
@@ -261,9 +263,30 @@ def _of_place(terms: License, asked: LocationEvidence) -> Iterator[str]:
         yield f"location_evidence: all of {operators} operators may lie, with faulty = {faulty}"
 
 
+def _grants(terms: License) -> Iterator[str]:
+    told = terms.grants
+    if told is None:
+        return
+    if not terms.budget:
+        yield "grants limits what is granted, but budget_cycles is 0: no grant is asked for"
+    if told.cycles is not None and (told.chip_cycles or 0) > told.cycles:
+        yield f"grants.chip_cycles is {told.chip_cycles}, above grants.cycles of all chips, {told.cycles}"
+
+
+def _repair(terms: License) -> Iterator[str]:
+    told = terms.repair
+    for number, key in enumerate((told.holders or ()) if told else ()):
+        try:
+            keys.from_cose_key(key)
+        except WireError as error:
+            yield f"repair.holders: key {number + 1} is no COSE_Key: {error}"
+    if told and told.holders and (told.signatures or 0) > 1 + len(told.holders):
+        yield f"repair.signatures is {told.signatures}, and the maker and {len(told.holders)} holders' keys are fewer"
+
+
 _CONTRADICTIONS: tuple[Check, ...] = (
     _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _no_sites, _reporting,
-    _versions, _evidence,
+    _versions, _evidence, _repair, _grants,
 )  # fmt: skip
 
 
@@ -321,6 +344,11 @@ def _lenient(terms: License) -> Iterator[str]:
         yield f"reporting.grace_s is above interval_s: a chip may miss {missed} reports in a row before it is late"
 
 
+def _unsignable(terms: License) -> Iterator[str]:
+    if terms.repair is not None and terms.repair.flows and not terms.repair.holders:
+        yield "repair.holders is left out: nobody can sign for the holder, so none of repair.flows can be used"
+
+
 def _ended(terms: License, now: int) -> list[str]:
     return [f"over: expires ({utc(1000 * terms.expires)}) is past"] if now >= 1000 * terms.expires else []
 
@@ -333,5 +361,6 @@ _DOUBTS: tuple[tuple[str, Check], ...] = (
     ("unprovable", _behind),
     ("not law", _not_law),
     ("lenient", _lenient),
+    ("unusable", _unsignable),
     ("lenient", _under_way),
 )

@@ -1,22 +1,22 @@
-"""What a license must be to come into force: signed by k of n issuers, in rising sequence, and of nothing that ended.
+"""What a license or a grant must be: signed by k of n issuers, in rising sequence, and of nothing that ended.
 
-Whoever takes a license in asks here, and so does whoever folds a log: an operator who writes what no issuers have
+Whoever takes one in asks here, and so does whoever folds a log: an operator who writes what no issuers have
 signed has a log that cannot be opened. One bad signature refuses the whole document, good ones beside it or not: what
 is damaged, or was put there by a stranger, is looked at by people and not counted around (ADR 0016).
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from hem.errors import REASONS, Reason
 from protocols import keys
 from protocols.cose import Envelope
 from protocols.entries import IssuerKeys
-from protocols.messages import License
+from protocols.messages import Grant, License
 
 
 class Refused(NamedTuple):
-    """Why a license is not taken in."""
+    """Why a paper is not taken in."""
 
     reason: Reason
     got: str
@@ -27,7 +27,7 @@ class Refused(NamedTuple):
 
 
 class Issuers(NamedTuple):
-    """Who issues licenses: n keys by key id, `needed` of which must sign one."""
+    """Who issues licenses and grants: n keys by key id, `needed` of which must sign one."""
 
     needed: int
     keys: Mapping[bytes, keys.PublicKey]
@@ -40,7 +40,7 @@ class Issuers(NamedTuple):
 
 
 def signatures(envelope: Envelope, issuers: Issuers) -> Refused | None:
-    """Return why a license is not signed as it must be, or None."""
+    """Return why a license or a grant is not signed as it must be, or None."""
     known, signers = issuers.keys, {*envelope.kids}
     strangers = signers - known.keys()
     bad = {kid for kid in signers - strangers if not envelope.verified_by(known[kid])}
@@ -72,6 +72,24 @@ def succession(terms: License, newest: Mapping[bytes, int], ended: Mapping[bytes
     if terms.sequence <= newest.get(mine, -1):
         return Refused(Reason.LICENSE_SEQUENCE, f"{terms.sequence} after {newest[mine]} of license {mine.hex()}")
     return None if old is None else _supersession(terms, old, newest, ended)
+
+
+def barred(ueids: Iterable[bytes], retired: Container[bytes]) -> Refused | None:
+    """Return why chips cannot be enrolled, licensed or granted to: one of them is retired; or None."""
+    gone = sorted(ueid for ueid in ueids if ueid in retired)
+    if gone:
+        return Refused(Reason.UEID_RETIRED, f"chip {gone[0].hex()}, retired")
+    return None
+
+
+def grant(terms: Grant, last: Mapping[bytes, int]) -> Refused | None:
+    """Return why a grant cannot follow on those that are known, or None; `last` is the highest sequence of each UEID.
+
+    The chip refuses it too. In the ledger it would count as granted, though nobody could ever spend it.
+    """
+    if terms.sequence <= last.get(terms.ueid, -1):
+        return Refused(Reason.GRANT_SEQUENCE, f"{terms.sequence} after {last[terms.ueid]} of chip {terms.ueid.hex()}")
+    return None
 
 
 def _supersession(

@@ -48,6 +48,7 @@ class LicenseText(Text):
     repair: terms.RepairText | None = None
     disclosure: terms.DisclosureText | None = None
     notices: terms.NoticesText | None = None
+    grants: terms.GrantsText | None = None
 
     @property
     def superseded(self) -> bytes | None:

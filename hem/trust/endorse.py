@@ -72,22 +72,28 @@ def endorse(chain: tuple[bytes, ...], anchors: list[Anchor], now: int) -> Endors
 
 
 def reference_signer(pem_or_der: bytes, anchors: list[Anchor], now: int) -> x509.Certificate:
-    """Return the certificate of a signer of reference values, which a class root must have issued.
+    """Return the certificate of a signer of reference values, which a class root must have issued (`maker_signer`)."""
+    return maker_signer(pem_or_der, anchors, now, "reference values")[0]
+
+
+def maker_signer(pem_or_der: bytes, anchors: list[Anchor], now: int, what: str) -> tuple[x509.Certificate, int]:
+    """Return the certificate of a maker's signer of `what`, and the device class of the root that has issued it.
 
     Raises:
-        UsageError: no enrolled root issued it, it is out of date, or it is not for reference values.
+        UsageError: no enrolled root issued it, it is out of date, or it is not for that.
     """
-    certificate = _load_any(pem_or_der)
+    certificate = load_any(pem_or_der)
     anchor = _root_of(certificate, anchors)
-    _demand_valid(certificate, now, "reference values' signer")
+    _demand_valid(certificate, now, f"{what}' signer")
     name = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if [one.value for one in name] != ["reference values"]:
-        # Or the attestation key of any chip could vouch for its own firmware.
-        raise UsageError(f"reference values' signer: CN is not 'reference values' under {anchor.certificate.subject}")
-    return certificate
+    if [one.value for one in name] != [what]:
+        # Or the attestation key of any chip could vouch for its own firmware, or retire another.
+        raise UsageError(f"{what}' signer: CN is not '{what}' under {anchor.certificate.subject}")
+    return certificate, anchor.device_class
 
 
-def _load_any(data: bytes) -> x509.Certificate:
+def load_any(data: bytes) -> x509.Certificate:
+    """Return a certificate in PEM or DER; raises UsageError."""
     if data.lstrip().startswith(b"-----BEGIN"):
         try:
             return x509.load_pem_x509_certificate(data)

@@ -1,8 +1,6 @@
 """The register of everything that may be believed: a fold over the entries that owners signed."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,56 +8,24 @@ from cryptography import x509
 from numpy.typing import NDArray
 
 from hem.core import KeyTable
-from hem.errors import Reason, UsageError, WorkspaceError
+from hem.errors import Reason, WorkspaceError
 from hem.model import ASKED, STANDING
 from hem.rules import Pack
-from hem.trust import admission, legal
+from hem.trust import admission, legal, service
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
-from hem.trust.terms import (
-    OPEN_OF_CHIPS,
-    arrival,
-    asks_evidence,
-    evidence_asked,
-    limits_location,
-    move_of,
-    names_methods,
-    open_terms,
-)
+from hem.trust.ledger import Ledger
+from hem.trust.listing import LicenseRow, split_ueids
+from hem.trust.standing import DAY_MS, due_limits, goes_on, license_standing
+from hem.trust.terms import evidence_asked, move_of
 from protocols import keys
-from protocols.cose import Envelope, Sign1
+from protocols.cose import Envelope
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
 from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
 from protocols.terms import Firmware
 
 NO_LICENSE = -1
-_DAY_MS = 86_400_000
-NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
-
-
-def device_set_digest(ueids: list[bytes]) -> bytes:
-    """Return what a license says of its chips: SHA-256 of their sorted UEIDs end to end."""
-    return hashlib.sha256(b"".join(sorted(ueids))).digest()
-
-
-@dataclass
-class LicenseRow:
-    """A license and the chips it lists, as far as they are known."""
-
-    terms: License
-    ueids: list[bytes] = field(default_factory=list)
-    noticed: int = 0  # the verifier's time (ms) when its move, if it has one, was first announced under its id
-
-    @property
-    def complete(self) -> bool:
-        """Return whether the chips are all there and are those that the issuer signed."""
-        count, digest = self.terms.chips
-        return len(self.ueids) == count and device_set_digest(self.ueids) == digest
-
-
-# The ledger of grants in columns; chip is -1 where it is not enrolled.
-GRANT = np.dtype([("chip", "i8"), ("license_id", "V16"), ("sequence", "u8"), ("budget", "u8")])
 
 
 class Trust:
@@ -72,11 +38,12 @@ class Trust:
         self.verifier = ""
         self.policy = Policy()
         self.verifier_key: keys.PublicKey | None = None
-        self.issuer_key: keys.PublicKey | None = None  # of grants
-        self.issuers = admission.Issuers(1, {})  # of licenses
+        self.issuer_key: keys.PublicKey | None = None  # this workspace's own
+        self.issuers = admission.Issuers(1, {})  # of licenses and grants
         self._issuers_told = False
         self._firmware: dict[int, Firmware] = {}  # license row: what it asks of firmware
         self._newest: dict[bytes, int] = {}  # license id: the highest sequence
+        self._newest_row: dict[bytes, int] = {}  # license id: row of the license with it
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
         self.table = KeyTable()
@@ -84,11 +51,9 @@ class Trust:
         self.references: dict[bytes, ReferenceValues] = {}
         self.licenses: list[LicenseRow] = []
         self.landmarks = Landmarks()
-        self.grants: dict[bytes, Grant] = {}  # by digest of what was signed
-        self._grant_rows: dict[bytes, int] = {}
-        self._ledger: NDArray[np.void] | None = None
-        self._grant_digests = np.zeros(0, dtype="V32")
-        self._last_grant = np.zeros(0, dtype=np.int64)
+        self.ledger = Ledger()
+        self.retired: dict[bytes, service.Retired] = {}  # by UEID
+        self.orders: dict[bytes, int] = {}  # UEID: sequence of its last service order
         self._chips: dict[bytes, int] = {}
         self._kids: set[bytes] = set()
         self._classes: list[int] = []
@@ -116,14 +81,14 @@ class Trust:
             self.table = KeyTable.open(path, table_bytes=table_bytes)
 
     def admit(self, entry: Entry) -> None:
-        """Take in one entry of kinds 0 to 6, 9, 10, 13 and 20.
+        """Take in one entry of kinds 0 to 6, 9, 10, 13, 14, 16 and 20; of kind 15 see `rebase`.
 
-        Signatures were checked before they were logged. Those of licenses are few, and are checked again.
+        Signatures were checked before they were logged. Those of licenses and grants are checked again.
 
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
         """
-        self._standing = self._ledger = None
+        self._standing = None
         actions: dict[Kind, Callable[..., None]] = {
             Kind.GENESIS: self._genesis,
             Kind.ANCHOR: self._anchor,
@@ -135,6 +100,8 @@ class Trust:
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
             Kind.ISSUERS: self._issuers,
+            Kind.RETIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
+            Kind.REPAIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
             Kind.RULE_PACK: self._rule_pack,
         }
         actions[entry.kind](*entry.fields)
@@ -155,13 +122,20 @@ class Trust:
 
     def license_of(self, chip: int) -> LicenseRow | None:
         """Return the license that a chip runs under: the newest that lists it."""
-        row = self._listed.get(self.ueids[chip], NO_LICENSE) if chip >= 0 else NO_LICENSE
+        return self.listed_under(self.ueids[chip]) if chip >= 0 else None
+
+    def listed_under(self, ueid: bytes) -> LicenseRow | None:
+        """Return the newest license that lists a chip, enrolled or not."""
+        row = self._listed.get(ueid, NO_LICENSE)
         return self.licenses[row] if row != NO_LICENSE else None
+
+    def listed(self, row: int) -> list[bytes]:
+        """Return the UEIDs of the chips that run under a license now."""
+        return [ueid for ueid, under in self._listed.items() if under == row]
 
     def license_row(self, license_id: bytes) -> int:
         """Return the row of the newest license with this id, -1 if there is none."""
-        rows = [row for row, one in enumerate(self.licenses) if one.terms.license_id == license_id]
-        return rows[-1] if rows else NO_LICENSE
+        return self._newest_row.get(license_id, NO_LICENSE)
 
     def ended(self, row: int) -> str:
         """Return in words what ended a license, empty if it is in force (which does not say that its time has come)."""
@@ -206,7 +180,7 @@ class Trust:
 
     def grounds(self, now: int) -> NDArray[np.uint16]:
         """Return what the legal basis of each license comes to at `now` (ms), with one more row for "no license"."""
-        known = len(self.licenses), len(self.packs), now // _DAY_MS
+        known = len(self.licenses), len(self.packs), now // DAY_MS
         if self._grounds[0] != known:
             found = [legal.grounds(one.terms, self.packs, now).reason for one in self.licenses]
             self._grounds = known, np.array([*found, Reason.MET], dtype=np.uint16)
@@ -218,7 +192,7 @@ class Trust:
 
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
-        licenses = [_license_standing(row, one) for row, one in enumerate(self.licenses)]
+        licenses = [license_standing(row, one) for row, one in enumerate(self.licenses)]
         rows = np.zeros(len(self.ueids) + 1, dtype=STANDING)  # the last row stands for -1
         rows["license"] = NO_LICENSE
         rows["hwmodel"] = -1
@@ -227,11 +201,17 @@ class Trust:
             listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
             rows[listed >= 0] = table[listed[listed >= 0]]
         rows["due_from"][:-1], rows["free_ms"][:-1] = self._times(self._due_from), self._times(self._free_from)
+        rows["retired"] = self._retired_rows(len(rows))
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
         rows["peaks"][:-1] = [peaks.get(model, Meter(0, 0, 0, 0)) for model in self._models] or 0
         return rows
+
+    def _retired_rows(self, count: int) -> NDArray[np.bool_]:
+        gone = np.zeros(count, dtype=np.bool_)
+        gone[[row for row in map(self.chip, self.retired) if row >= 0]] = True
+        return gone
 
     def _times(self, known: dict[bytes, int]) -> list[int] | int:
         """Return the time of each chip, 0 where none is known."""
@@ -260,13 +240,16 @@ class Trust:
         Raises:
             WorkspaceError: a chip or a key is there already, or the key is none; the chips before it are taken in.
         """
-        self._standing = self._ledger = None
+        self._standing = None
+        self.ledger.forget_chips()
         found = [keys.from_cose_key(chip[2]) for chip in chips]
         kids = [keys.kid(key) for key in found]
         ueids = [chip[0] for chip in chips]
         reasons = self.table.enroll_many(
             [keys.algorithm_of(key) for key in found], [keys.raw_public(key) for key in found], kids, ueids
         )
+        if refused := admission.barred(ueids, self.retired):
+            raise WorkspaceError(f"log: chips cannot be enrolled: {refused}")
         for (ueid, device_class, _, _, hwmodel, _), kid, reason in zip(chips, kids, reasons.tolist(), strict=True):
             if reason:
                 raise WorkspaceError(f"log: chip {ueid.hex()} cannot be enrolled: {Reason(reason).name.lower()}")
@@ -274,7 +257,8 @@ class Trust:
 
     def register(self, ueid: bytes, device_class: int, hwmodel: bytes, kid: bytes) -> None:
         """Give the next row to a chip, whose key is in that row of the key table."""
-        self._standing = self._ledger = self._numbers = None
+        self._standing = self._numbers = None
+        self.ledger.forget_chips()
         self._kids.add(kid)
         self._chips[ueid] = len(self.ueids)
         self.ueids.append(ueid)
@@ -295,6 +279,7 @@ class Trust:
         row = self.license_row(terms.license_id)
         same = row != NO_LICENSE and move_of(self.licenses[row].terms) == move_of(terms)
         self.licenses.append(LicenseRow(terms, noticed=self.licenses[row].noticed if same else time))
+        self._newest_row[terms.license_id] = len(self.licenses) - 1
         self._newest[terms.license_id] = terms.sequence
         if terms.firmware is not None:
             self._firmware[len(self.licenses) - 1] = terms.firmware
@@ -304,7 +289,7 @@ class Trust:
         return self.unsigned(envelope) or admission.succession(terms, self._newest, self.superseded)
 
     def unsigned(self, envelope: Envelope) -> admission.Refused | None:
-        """Return why a license is not signed as its issuers must sign it, or None."""
+        """Return why a license or a grant is not signed as its issuers must sign it, or None."""
         return admission.signatures(envelope, self.issuers)
 
     def _device_set(self, time: int, license_id: bytes, sequence: int, piece: int, ueids: bytes) -> None:
@@ -313,7 +298,9 @@ class Trust:
         if row == NO_LICENSE or self.licenses[row].terms.sequence != sequence:
             raise WorkspaceError(f"log: chips for license {license_id.hex()}, which is not the one in force")
         one = self.licenses[row]
-        one.ueids += [ueids[at : at + UEID_BYTES] for at in range(0, len(ueids), UEID_BYTES)]
+        if refused := admission.barred(split_ueids(ueids), self.retired):
+            raise WorkspaceError(f"log: chips for license {license_id.hex()}: {refused}")
+        one.ueids += split_ueids(ueids)
         if one.complete:
             gone = {license_id, one.terms.supersedes}
             if one.terms.supersedes is not None:
@@ -335,10 +322,10 @@ class Trust:
 
         Or each renewal would forgive a silent chip, and stricter terms would have been broken before there were any.
         """
-        begins, limits = max(time, 1000 * one.terms.not_before), _limits(one.terms)
+        begins, limits = max(time, 1000 * one.terms.not_before), due_limits(one.terms)
         if limits is None:
             return
-        kept = {row for row, other in enumerate(self.licenses) if _goes_on(other.terms, limits, begins)}
+        kept = {row for row, other in enumerate(self.licenses) if goes_on(other.terms, limits, begins)}
         running = {ueid: self._due_from[ueid] for ueid in one.ueids if self._listed.get(ueid, NO_LICENSE) in kept}
         self._due_from |= dict.fromkeys(one.ueids, begins) | running
 
@@ -347,92 +334,56 @@ class Trust:
         ueids = [ueid for ueid in self._listed if ueid not in self._chips]
         rows = np.zeros(len(ueids), dtype=STANDING)
         if ueids:
-            table = np.array([_license_standing(row, one) for row, one in enumerate(self.licenses)])
+            table = np.array([license_standing(row, one) for row, one in enumerate(self.licenses)])
             rows[:] = table[[self._listed[ueid] for ueid in ueids]]
             rows["due_from"] = [self._due_from.get(ueid, 0) for ueid in ueids]
             rows["hwmodel"] = -1
         return ueids, rows
 
     def _grant(self, message: bytes) -> None:
-        envelope, terms = Grant.open(message)
-        self.register_grant(envelope.digest, terms)
+        envelope, terms = Grant.read(message)
+        if refused := self.refusal_of_grant(envelope, terms):
+            raise WorkspaceError(f"log: grant {terms.sequence} of chip {terms.ueid.hex()}: {refused}")
+        self.ledger.add(envelope.digest, terms, self.license_row(terms.license_id))
 
-    def register_grant(self, digest: bytes, terms: Grant) -> None:
-        """Give the next row of the ledger to a grant, by the digest of what was signed."""
-        self._ledger = None
-        self._grant_rows.setdefault(digest, len(self.grants))
-        self.grants[digest] = terms
+    def refusal_of_grant(self, envelope: Envelope, terms: Grant) -> admission.Refused | None:
+        """Return why a grant cannot be taken in now, or None."""
+        return self.unsigned(envelope) or self.following(terms, self.ledger.last)
 
-    def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
-        """Return what the ledger has for each digest of an (N, 32) column, GRANT; chip -2 where it has nothing.
+    def following(self, terms: Grant, last: Mapping[bytes, int]) -> admission.Refused | None:
+        """Return why a grant cannot follow on those with the sequences `last`, by UEID, or None."""
+        return admission.barred([terms.ueid], self.retired) or admission.grant(terms, last)
 
-        Rows of `chips`, which are (N,) chip rows, are looked up quickly where the digest is of the chip's last grant.
-        """
-        if self._ledger is None:
-            self._ledger = self._build_ledger()
-        rows = self._last_grant.take(chips)
-        for row in np.flatnonzero(self._grant_digests.take(rows) != _whole(digests)).tolist():
-            rows[row] = self._grant_rows.get(digests[row].tobytes(), -1)
-        return np.asarray(self._ledger.take(rows))
+    def _retire(self, kind: Kind, time: int, message: bytes, certificate: bytes) -> None:
+        order = service.take(self, kind, time, message, certificate)
+        old, new = order.ueid, order.replacement
+        row = self._listed.pop(old)
+        self._due_from.pop(old, None)
+        self.retired[old] = service.Retired(time, new)
+        if new is not None:
+            self._listed[new] = row
+            if due_limits(self.licenses[row].terms) is not None:
+                self._due_from[new] = time
 
-    def _build_ledger(self) -> NDArray[np.void]:
-        """Return all grants by row, with one more row for none; and note the last row of each chip."""
-        rows = [(self.chip(g.ueid), g.license_id, g.sequence, g.budget) for g in self.grants.values()]
-        ledger = np.array([*rows, (NO_GRANT, bytes(16), 0, 0)], dtype=GRANT)
-        self._grant_digests = _whole(np.frombuffer(b"".join([*self.grants, bytes(32)]), np.uint8).reshape(-1, 32))
-        self._last_grant = np.full(len(self.ueids) + 1, -1, dtype=np.int64)
-        self._last_grant[ledger["chip"][:-1]] = np.arange(len(rows))
-        self._last_grant[-1] = -1  # no chip
-        return ledger
-
-    def issued_by(self, sign1: Sign1, key: keys.PublicKey | None, what: str) -> None:
-        """Return if `key` signed the envelope.
+    def rebase(self, time: int, message: bytes, certificate: bytes, known: np.void) -> np.void:
+        """Take in an entry of kind 15, and return LAST as it is known of its chip from then on; `known`: as before.
 
         Raises:
-            UsageError: naming the document and the key ids.
+            WorkspaceError: the order cannot be carried out.
         """
-        if key is None or not sign1.verified_by(key):
-            expected = "none" if key is None else keys.kid(key).hex()
-            raise UsageError(f"{what}: not signed by the expected key: kid {sign1.kid.hex()}, expected {expected}")
+        return service.record_of(service.take(self, Kind.REBASED, time, message, certificate, known), known, time)
 
+    @property
+    def grants(self) -> dict[bytes, Grant]:
+        """Return all grants, by the digest of what was signed."""
+        return self.ledger.grants
 
-def _whole(digests: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Return an (N, 32) column of bytes as N values."""
-    return np.ascontiguousarray(digests).view("V32")[:, 0]
+    def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return what the ledger has for each digest of an (N, 32) column, see `Ledger.claimed`."""
+        return self.ledger.claimed(digests, chips, self.chip)
 
-
-def _limits(terms: License) -> tuple[int, int] | None:
-    """Return the interval within which evidence is due, and that with its grace, in milliseconds; None: no interval."""
-    told = terms.reporting
-    if told is None or told.interval_s is None:
-        return None
-    return 1000 * told.interval_s, 1000 * (told.interval_s + (told.grace_s or 0))
-
-
-def _goes_on(old: License, limits: tuple[int, int], begins: int) -> bool:
-    """Return whether an interval under an old license goes on under one with `limits` that is in force at `begins`."""
-    was = _limits(old)
-    return was is not None and 1000 * old.expires >= begins and was[0] <= limits[0] and was[1] <= limits[1]
-
-
-def _license_standing(row: int, license_row: LicenseRow) -> NDArray[np.void]:
-    terms = license_row.terms
-    one = np.zeros((), dtype=STANDING)
-    one["license"], one["license_id"] = row, terms.license_id
-    one["not_before"], one["expires"] = 1000 * terms.not_before, 1000 * terms.expires
-    one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
-    one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
-    one["limits_location"] = limits_location(terms)
-    one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
-    if terms.freshness is not None:
-        one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
-        one["nonce_bits"] = terms.freshness.nonce_bits or 0
-    one["asks_evidence"] = asks_evidence(terms)
-    one["names_methods"], one["other_methods"] = names_methods(terms)
-    one["asks_firmware"] = terms.firmware is not None
-    if terms.transfer is not None:
-        one["asks_moves"], one["noticed_ms"], one["arrival"] = True, license_row.noticed, arrival(terms)
-        one["notice_ms"] = _DAY_MS * (terms.transfer.notice_days or 0)
-        one["transit_ms"] = 1000 * (terms.transfer.transit_until or 0)
-    one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
-    return one
+    def outstanding(
+        self, chips: NDArray[np.int64], sequence: NDArray[np.uint64], spent: NDArray[np.uint64], now: int
+    ) -> NDArray[np.uint64]:
+        """Return what N chips can still spend, see `Ledger.outstanding`."""
+        return self.ledger.outstanding(self.ledger.columns(self.chip), chips, sequence, spent, now)

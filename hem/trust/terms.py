@@ -28,6 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Count = Annotated[int, Field(ge=0, le=U64)]
 Span = Annotated[int, Field(ge=0, le=SAFE)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+CoseKey = Annotated[str, Field(pattern="^([0-9a-f]{2}){1,4096}$")]
 Names = Annotated[list[Name], Field(min_length=1, max_length=32)]
 
 
@@ -101,7 +102,7 @@ def _signed(name: str, value: Any) -> Any:
             return tuple(sorted({_signed(name, one) for one in value}))
         case Text():
             return value.signed()  # type: ignore[attr-defined] # those within a list have it
-        case str() if name in ("measurements", "rule_pack_digest"):
+        case str() if name in ("measurements", "rule_pack_digest", "holders"):
             return bytes.fromhex(value)
     return value
 
@@ -250,6 +251,17 @@ class RepairText(GroupText):
 
     flows: Annotated[list[Literal["rma", "counter_rebase", "retire"]], Field(min_length=1)] | None = None
     signatures: Annotated[int, Field(ge=2, le=16)] | None = None
+    holders: Annotated[list[CoseKey], Field(min_length=1, max_length=15)] | None = None
+
+
+class GrantsText(GroupText):
+    """How much may be granted and not yet spent."""
+
+    GROUP = wire.Grants
+
+    chip_cycles: Annotated[int, Field(ge=1, le=U64)] | None = None
+    cycles: Annotated[int, Field(ge=1, le=U64)] | None = None
+    life_s: Annotated[int, Field(ge=1, le=SAFE)] | None = None
 
 
 class DisclosureText(GroupText):
@@ -273,6 +285,7 @@ class NoticesText(GroupText):
 FURTHER = (
     "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting", "firmware",
     "location_evidence", "freshness", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices",
+    "grants",
 )  # fmt: skip
 
 # Carried and shown, and checked by nothing in this version. Of the first a chip's evidence is to show that they are
@@ -281,7 +294,7 @@ FURTHER = (
 OPEN_OF_CHIPS = (
     "models", "caps", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
 )  # fmt: skip
-OPEN_OF_PEOPLE = ("reporting.retention_days", "parties", "on_lapse", "repair", "disclosure", "notices")
+OPEN_OF_PEOPLE = ("reporting.retention_days", "parties", "on_lapse", "disclosure", "notices")
 
 
 def limits_location(terms: License) -> bool:

@@ -10,6 +10,7 @@ from protocols import alerts as al
 from protocols import entries, keys, ranging
 from protocols import landmarks as lm
 from protocols import messages as m
+from protocols import service as sv
 from protocols import terms as t
 
 DAY = 86_400
@@ -187,6 +188,7 @@ LICENSES: dict[str, m.License] = {
 }
 _U64, _SAFE = 2**64 - 1, 2**53 - 1
 # One license a group, then all of them at once, at their lower and at their upper limits.
+_HOLDERS = tuple(sorted(keys.cose_key(KEYS[name].public_key()) for name in ("ed25519", "p256")))
 TERMS: dict[str, dict[str, Any]] = {
     "legal-basis": {"legal_basis": t.LegalBasis("us-diffusion-2025", fill("pack", 32), "NVEU", "not_enforced")},
     "parties": {"parties": t.Parties("MY", "Parent", "US", (t.EndUser("One", "MY"), t.EndUser("Two", "SG")), NOW)},
@@ -204,9 +206,10 @@ TERMS: dict[str, dict[str, Any]] = {
     },
     "freshness": {"freshness": t.Freshness(600, 256)},
     "lapse": {"on_lapse": t.Lapse(("no_renewal", "report", "throttle"), 1)},
-    "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2)},
+    "repair": {"repair": t.Repair(("counter_rebase", "retire", "rma"), 2, _HOLDERS)},
     "disclosure": {"disclosure": t.Disclosure(("country", "site"))},
     "notices": {"notices": t.Notices("https://regulator.example/events", 24)},
+    "outstanding": {"grants": t.Grants(10**13, 10**15, 86_400)},
 }
 LICENSES |= {f"with-{label}": replace(_LICENSE, **changes) for label, changes in TERMS.items()}
 LICENSES["with-all-terms"] = replace(
@@ -325,6 +328,18 @@ ALERTS: dict[str, al.Alert] = {
     **{kind.replace("_", "-"): replace(_ALERT, kind=kind) for kind in al.KINDS[1:8]},
 }
 
+_ORDER = sv.ServiceOrder("maker.example", NOW, ueid("a"), fill("license", 16), sv.RETIRE, 1)
+ORDERS: dict[str, sv.ServiceOrder] = {
+    "retire": _ORDER,
+    "rma": replace(_ORDER, flow=sv.RMA, sequence=2**64 - 1, replacement=ueid("b")),
+    "rebase": replace(
+        _ORDER,
+        flow=sv.REBASE,
+        read_out=m.Meter(2**64 - 1, 2, 3, 4),
+        read_grant=m.GrantState(fill("license", 16), 1, fill("grant", 32), 10, 90),
+        marks=sv.Marks(0, bytes(32), 1, m.Meter(0, 0, 0, 0)),
+    ),
+}
 SIGNED: dict[str, dict[str, m.Message]] = {
     "challenge": {**CHALLENGES},
     "evidence": {"full": EVIDENCE, **EVIDENCES},
@@ -334,6 +349,7 @@ SIGNED: dict[str, dict[str, m.Message]] = {
     "landmark": {**LANDMARKS},
     "ranging-report": {**REPORTS},
     "alert": {**ALERTS},
+    "service-order": {**ORDERS},
 }
 
 _SESSION, _KID, _NONCE = fill("challenge", 16), fill("kid", 16), fill("probe", 16)
@@ -385,6 +401,9 @@ ENTRIES: dict[str, bytes] = {
     "rule-pack": entries.encode(entries.Kind.RULE_PACK, _MS, b'format = 1\nid = "example"\n'),
     "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
     "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
+    "retired": entries.encode(entries.Kind.RETIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
+    "rebased": entries.encode(entries.Kind.REBASED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
+    "repaired": entries.encode(entries.Kind.REPAIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
     "issuers-most": entries.encode(
         entries.Kind.ISSUERS,
         _MS,

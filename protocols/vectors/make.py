@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from protocols import alerts, cbor, cose, entries, keys, landmarks, ranging
+from protocols import alerts, cbor, cose, entries, keys, landmarks, ranging, service
 from protocols import messages as m
 from protocols.fields import Group
 from protocols.vectors import faults, forms, good, places, results
@@ -32,6 +32,7 @@ KINDS: dict[str, type[m.Message]] = {
     "landmark": landmarks.Landmark,
     "ranging-report": landmarks.RangingReport,
     "alert": alerts.Alert,
+    "service-order": service.ServiceOrder,
 }
 ARRAYS = ("endorsement", "log-entry", "datagram")
 COSIGNED = "license-cosigned"

@@ -257,6 +257,31 @@ def _entry(*places: tuple[str, f.Faults]) -> list[Place]:
     return table + [(label, (i + 2,), faults) for i, (label, faults) in enumerate(places)]
 
 
+SERVICE: list[Place] = [
+    ("issuer", (1,), _NAME),
+    ("issued", (6,), _SECONDS),
+    ("ueid", (256,), f.ueid),
+    ("license", (-80024,), _ID),
+    ("repair-flow", (-80141,), f.one_of),
+    ("sequence", (-80142,), _U64),
+    ("replacement-ueid", (-80143,), f.ueid),
+    ("read-meter", (-80144,), f.places),
+    *((f"read-{name}", (-80144, n), _U64) for n, name in enumerate(_METER)),
+    ("read-grant-state", (-80145,), f.places),
+    ("read-grant-license", (-80145, 0), _ID),
+    ("read-grant-sequence", (-80145, 1), _U64),
+    ("read-grant-digest", (-80145, 2), _DIGEST),
+    ("read-spent", (-80145, 3), _U64),
+    ("read-remaining", (-80145, 4), _U64),
+    ("marks", (-80146,), f.places),
+    ("marks-sequence", (-80146, 0), _U64),
+    ("marks-digest", (-80146, 1), _DIGEST),
+    ("marks-bootcount", (-80146, 2), _U64),
+    ("marks-meter", (-80146, 3), f.places),
+    *((f"marks-{name}", (-80146, 3, n), _U64) for n, name in enumerate(_METER)),
+]
+
+
 ENTRIES: dict[str, list[Place]] = {
     "genesis": [
         *_entry(("verifier", _NAME), ("verifier-key", f.blob), ("issuer-key", f.blob), ("policy", f.places)),
@@ -307,6 +332,7 @@ ENTRIES: dict[str, list[Place]] = {
         ("issuer-key", (2, 1, 0), f.blob),
         ("issuer-key-size", (2, 1, 0), f.octets(1, 4_096)),
     ],
+    **{name: _entry(("document", f.blob), ("certificate", f.blob)) for name in ("retired", "rebased", "repaired")},
 }
 SIGNED = {
     "challenge": CHALLENGE,
@@ -317,4 +343,5 @@ SIGNED = {
     "landmark": LANDMARK,
     "ranging-report": REPORT,
     "alert": ALERT,
+    "service-order": SERVICE,
 }
