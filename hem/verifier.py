@@ -102,6 +102,9 @@ class Verifier:
             Term.METER: usage.meter(claims, before, standing["peaks"], now, policy),
             Term.GRANT: license.granted(claims, standing, before, ledger, now, policy),
             Term.LOCATION: located.reasons,
+            Term.BUDGET: np.full(len(claims), Reason.USAGE_NOT_LIMITED, dtype=np.uint16),
+            Term.INTERCONNECT: np.full(len(claims), Reason.LINKS_NOT_LIMITED, dtype=np.uint16),
+            Term.PURPOSE: np.full(len(claims), Reason.PURPOSE_NOT_LIMITED, dtype=np.uint16),
         }
         table = _table(claims, terms, accepted)
         recorded = claims.authentic & ~step.repeated

@@ -27,7 +27,7 @@ from protocols.messages import PRODUCTION
 MAX_ENTRY = 65_535
 MOST_F = 5
 UEIDS_A_PIECE = 3_600
-_REASONS, _REASONS_HEAD = 16, b"\x50"  # bytes of the reasons in an evidence entry
+_REASONS, _REASONS_HEAD = 22, b"\x56"  # of the reasons in an evidence entry: 11 terms
 _SIZE_HEAD = {b"\x58": 2, b"\x59": 3}  # bytes of the head of a message of 24 bytes or more
 
 
@@ -118,7 +118,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.DEVICE_SET: (octets(16), uint(), uint(), _ueids),
     Kind.GRANT: (_bytes,),
     Kind.CHALLENGE: (_bytes,),
-    Kind.EVIDENCE: (_bytes, octets(16)),
+    Kind.EVIDENCE: (_bytes, octets(_REASONS)),
     Kind.LANDMARK: (_bytes,),
     Kind.LANDMARK_REVOKED: (octets(16),),
     Kind.RANGING_REPORT: (_bytes,),
@@ -149,7 +149,7 @@ def encode_evidence(time: int, judged: Iterable[tuple[bytes, bytes]]) -> list[by
     """Return what `encode` would for the evidence and reasons of each row, in a fraction of the time.
 
     Raises:
-        WireError: an entry would be over 65,535 bytes, or the reasons of a row are not 16 bytes.
+        WireError: an entry would be over 65,535 bytes, or the reasons of a row are not 22 bytes.
     """
     entries = []
     for message, reasons in judged:

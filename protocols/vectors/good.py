@@ -335,7 +335,7 @@ ENTRIES: dict[str, bytes] = {
     "device-set": entries.encode(entries.Kind.DEVICE_SET, _MS, fill("license", 16), 3, 0, b"".join(_SET)),
     "grant": entries.encode(entries.Kind.GRANT, _MS, b"\xd2\x84"),
     "challenge": entries.encode(entries.Kind.CHALLENGE, _MS, b"\xd2\x84"),
-    "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(16)),
+    "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(22)),
     "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
     "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
     "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),

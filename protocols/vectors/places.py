@@ -255,7 +255,7 @@ ENTRIES: dict[str, list[Place]] = {
     "device-set": _entry(("license-id", _ID), ("sequence", _U64), ("piece", _U64), ("ueids", f.device_set)),
     "grant": _entry(("document", f.blob)),
     "challenge": _entry(("document", f.blob)),
-    "evidence": _entry(("document", f.blob), ("reasons", _ID)),
+    "evidence": _entry(("document", f.blob), ("reasons", f.octets(22))),
     "landmark": _entry(("document", f.blob)),
     "landmark-revoked": _entry(("kid", _ID)),
     "ranging-report": _entry(("document", f.blob)),
