@@ -9,7 +9,7 @@ from protocols.cbor import WireError, dumps, loads
 from protocols.cose import MOST_SIGNERS
 from protocols.fields import (
     SAFE,
-    UEID_BYTES,
+    UEIDS_A_PIECE,
     Reader,
     array,
     list_of,
@@ -17,6 +17,7 @@ from protocols.fields import (
     one_of,
     plain,
     read_ueid,
+    read_ueids,
     rising,
     text,
     tuple_of,
@@ -26,7 +27,6 @@ from protocols.messages import PRODUCTION
 
 MAX_ENTRY = 65_535
 MOST_F = 5
-UEIDS_A_PIECE = 3_600
 _REASONS, _REASONS_HEAD = 22, b"\x56"  # of the reasons in an evidence entry: 11 terms
 _SIZE_HEAD = {b"\x58": 2, b"\x59": 3}  # bytes of the head of a message of 24 bytes or more
 
@@ -83,16 +83,6 @@ class Entry(NamedTuple):
     fields: tuple[Any, ...]
 
 
-def _ueids(value: Any, where: str) -> bytes:
-    """Return UEIDs end to end, sorted, no one twice: one set of chips has one encoding, which the license names."""
-    raw: bytes = octets(UEID_BYTES, UEID_BYTES * UEIDS_A_PIECE)(value, where)
-    if len(raw) % UEID_BYTES:
-        raise WireError("WRONG_VALUE", f"{where}: {len(raw)} bytes, not a multiple of {UEID_BYTES}")
-    ueids = [raw[at : at + UEID_BYTES] for at in range(0, len(raw), UEID_BYTES)]
-    rising(list_of(read_ueid, 1, UEIDS_A_PIECE))(ueids, where)
-    return raw
-
-
 _bytes = octets(0, MAX_ENTRY)
 _chain = list_of(octets(1, MAX_ENTRY), 1, 4)
 _policy = tuple_of(uint(SAFE), uint(SAFE), uint(1_000_000), make=Policy)
@@ -115,7 +105,7 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.ENDORSED: (read_ueid, uint(PRODUCTION), _bytes, octets(3), octets(1, 32), _chain),
     Kind.REFERENCE: (_bytes, _bytes),
     Kind.LICENSE: (_bytes,),
-    Kind.DEVICE_SET: (octets(16), uint(), uint(), _ueids),
+    Kind.DEVICE_SET: (octets(16), uint(), uint(), read_ueids),
     Kind.GRANT: (_bytes,),
     Kind.CHALLENGE: (_bytes,),
     Kind.EVIDENCE: (_bytes, octets(_REASONS)),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from hem.results import CLASS_NAMES, utc
 from hem.trust.terms import further_terms, open_terms
 from protocols import terms as t
-from protocols.fields import Group
+from protocols.fields import Group, split_ueids
 from protocols.messages import License
 
 REMARK = "carried, not checked by this version"
@@ -67,6 +67,8 @@ def _plain(name: str, value: Any) -> Any:
             return {name: _plain(name, one) for name, one in pairs if one is not None}
         case t.Site() | t.EndUser() | t.Model():
             return value._asdict()
+        case t.Pod():
+            return {"name": value.name, "chips": [ueid.hex() for ueid in split_ueids(value.ueids)]}
         case tuple():
             return [_plain(name, one) for one in value]
         case bytes():
@@ -241,9 +243,13 @@ def _purpose(one: t.Purpose) -> str:
     )
 
 
+def _pod(one: t.Pod) -> str:
+    return f"{one.name} ({len(split_ueids(one.ueids)):,} chips)"
+
+
 def _interconnect(one: t.Interconnect) -> str:
     return _said(
-        _if(one.pods, lambda names: f"Chips are linked within {_some(names, 'or')} alone."),
+        _if(one.pods, lambda pods: f"Chips are linked within {_some(tuple(map(_pod, pods)), 'or')} alone."),
         _if(one.max_peers, lambda most: f"A chip has at most {most:,} peers."),
         _if(one.max_external_mb_per_s, lambda most: f"It exchanges at most {most:,} MB/s with others."),
     )

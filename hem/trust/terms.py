@@ -72,6 +72,17 @@ class ModelText(Text):
         return wire.Model(self.hwmodel, self.tpp, self.dram_gb_per_s)
 
 
+class PodText(Text):
+    """Chips that may be linked with each other."""
+
+    name: Name
+    chips: Annotated[list[Annotated[str, Field(pattern="^01[0-9a-f]{32}$")]], Field(min_length=1, max_length=3_600)]
+
+    def signed(self) -> wire.Pod:
+        """Return the pod as it is signed."""
+        return wire.Pod(self.name, b"".join(sorted({bytes.fromhex(ueid) for ueid in self.chips})))
+
+
 class GroupText(Text):
     """A table of terms, any of which may be absent, but not all."""
 
@@ -183,9 +194,19 @@ class InterconnectText(GroupText):
 
     GROUP = wire.Interconnect
 
-    pods: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = None
+    pods: Annotated[list[PodText], Field(min_length=1, max_length=64)] | None = None
     max_peers: Count | None = None
     max_external_mb_per_s: Count | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> "InterconnectText":
+        pods = self.pods or []
+        if len({one.name for one in pods}) != len(pods):
+            raise ValueError("pods: two of one name")
+        named = [ueid for one in pods for ueid in {*one.chips}]
+        if len(named) != len({*named}):
+            raise ValueError("pods: one chip in two of them")
+        return self
 
 
 class ReportingText(GroupText):

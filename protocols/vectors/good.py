@@ -185,6 +185,7 @@ LICENSES: dict[str, m.License] = {
     "supersedes": replace(_LICENSE, sequence=4, supersedes=fill("superseded license", 16)),
 }
 _U64, _SAFE = 2**64 - 1, 2**53 - 1
+_POD = t.Pod("pod-1", b"".join(sorted(ueid(f"pod {n}") for n in range(3))))
 # One license a group, then all of them at once, at their lower and at their upper limits.
 TERMS: dict[str, dict[str, Any]] = {
     "legal-basis": {"legal_basis": t.LegalBasis("us-diffusion-2025", fill("pack", 32), "NVEU", "not_enforced")},
@@ -195,7 +196,7 @@ TERMS: dict[str, dict[str, Any]] = {
     "transfer": {"transfer": t.Transfer(60, "zurich-1", "berlin-1", NOW + 60 * DAY)},
     "compute": {"compute": t.Compute(10**18, 10**14, 10**12, 10**10, 30 * DAY)},
     "purpose": {"purpose": t.Purpose(("inference", "training"), ("remote_user_D5", "weights_export"))},
-    "interconnect": {"interconnect": t.Interconnect(("pod-1", "pod-2"), 64, 1_000)},
+    "interconnect": {"interconnect": t.Interconnect((_POD, t.Pod("pod-2", ueid("other pod"))), 64, 1_000)},
     "reporting": {"reporting": t.Reporting(3_600, DAY, 980_000, 730)},
     "firmware": {"firmware": t.Firmware("1.4.0", (bytes(32), fill("runtime", 32)), secure_boot=True)},
     "location-evidence": {
@@ -252,6 +253,7 @@ _REFERENCE = m.ReferenceValues(
 REFERENCES: dict[str, m.ReferenceValues] = {
     "plain": _REFERENCE,
     "one-component": replace(_REFERENCE, components=(_ROM,), hwmodel=b"m" * 32),
+    "energy": replace(_REFERENCE, energy=m.Energy(350, 60_000, 120_000)),
     "two-versions-of-one-component": replace(_REFERENCE, components=(_ROM, _ROM._replace(svn=4))),
 }
 

@@ -135,6 +135,8 @@ REFERENCE: list[Place] = [
     *((name, (-80061, i), _U64) for i, name in enumerate(_METER)),
     ("components", (-80062,), f.few(1)),
     *_component(-80062, 0),
+    ("energy", (-80160,), f.places),
+    *((f"energy-{name}", (-80160, i), _U64) for i, name in enumerate(("flop", "least", "idle"))),
 ]
 
 LANDMARK: list[Place] = [
