@@ -70,7 +70,8 @@ class Maker:
     def reference_values(self, now: int) -> bytes:
         """Return the signed reference values of the model: every released image, and the peak rates."""
         known = boot.measure(boot.RELEASED)
-        return ReferenceValues(VENDOR, now, HWMODEL, meter.PEAKS, known).signed(self._signer_key)
+        values = ReferenceValues(VENDOR, now, HWMODEL, meter.PEAKS, known, meter.ENERGY)
+        return values.signed(self._signer_key)
 
     def _certificate(
         self, subject: x509.Name, public: keys.PublicKey, basic: x509.BasicConstraints

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.budget import UNCHARGED, Charge, Spending
 from hem.core import Columns
+from hem.links import Said, Words
 from hem.model import LAST, METERS
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
@@ -23,6 +25,8 @@ class Step(NamedTuple):
     answered: NDArray[np.int64]  # (M, 2) challenge and chip of each accepted row
     stale: frozenset[bytes]  # digests of authentic rows that were not accepted
     repeated: NDArray[np.bool_]  # (N,) authentic, not accepted, and on record already
+    charge: Charge = UNCHARGED  # what the rows add to the sums of their licenses
+    words: tuple[Said, ...] = ()  # what they say of their peers
 
 
 class State:
@@ -38,6 +42,8 @@ class State:
         self._last = np.zeros(0, dtype=LAST)
         self._answered: list[NDArray[np.bool_]] = []
         self._stale: set[bytes] = set()
+        self.spending = Spending()
+        self.words = Words()
 
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
@@ -125,9 +131,9 @@ class State:
         before = self.last(np.where(accepted, -1, chip))
         rows = np.flatnonzero(accepted)
         values = _records(columns, rows, time)
-        turns = _turns(place)
-        for turn in range(int(turns.max(initial=-1)) + 1):
-            now = turns == turn
+        turn_of = turns(place)
+        for turn in range(int(turn_of.max(initial=-1)) + 1):
+            now = turn_of == turn
             at = place[now]
             before[rows[now]] = known[at]
             known[at] = _merge(known[at], values[now])
@@ -152,6 +158,11 @@ class State:
         self._last[step.chips] = step.after
         self.time = max(self.time, time)
         self._stale |= step.stale
+        self.spending.commit(step.charge)
+        for said in step.words:
+            self.words.take(said, int(said.chips.max(initial=-1)))
+        if step.words:
+            self.words.forget(np.flatnonzero(self.expires_ms(np.arange(len(self.challenges))) < time).tolist())
         for row in np.unique(step.answered[:, 0]):
             chips = step.answered[step.answered[:, 0] == row, 1]
             seen = self._answered[row]
@@ -197,7 +208,7 @@ def _newest(keys: NDArray[np.int64], numbers: NDArray[np.int64], whom: NDArray[n
     return np.where((place >= 0) & (ordered[place] == whom), numbers[order][place], -1)
 
 
-def _turns(place: NDArray[np.int64]) -> NDArray[np.int64]:
+def turns(place: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many earlier rows have the same place, per row."""
     order = np.argsort(place, kind="stable")
     ordered = place[order]

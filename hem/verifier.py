@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hem import challenge, evidence, firmware, license, location, ranging, silence, usage  # noqa: A004 - a room here
-from hem.core import EXACT, rows_of, scan
+from hem import challenge, evidence, firmware, license, links, location, ranging, scope, silence, usage  # noqa: A004 - a room here
+from hem.core import EXACT, Columns, rows_of, scan
 from hem.errors import Reason
 from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
@@ -81,8 +81,9 @@ class Verifier:
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
         accepted = claims.authentic & (fresh == Reason.MET)
         times = np.full(len(claims), now, dtype=np.uint64)
-        step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
-        before = step.before
+        step = self._step(claims.columns, claims.chip, asked, accepted, standing, times)
+        before, limits, models = step.before, trust.limits(), trust.models()
+        energy = usage.energy_of(standing, trust.references, models)
         self.trace("terms")
         ledger = trust.claimed_grants(claims.columns.grant_digest)
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
@@ -92,19 +93,24 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+            scope.modeled(standing, limits, trust),
+            scope.capped(claims, standing, accepted, self.state, limits, trust, now),
+            scope.answering(claims, standing, accepted, self.state, limits, now),
         ]
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, now, further),
-            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, trust.models()),
+            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, models),
             Term.DEBUG: firmware.debug(claims, standing),
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
-            Term.METER: usage.meter(claims, before, standing["peaks"], now, policy),
+            Term.METER: usage.meter(claims, before, standing["peaks"], energy, now, policy),
             Term.GRANT: license.granted(claims, standing, before, ledger, now, policy),
             Term.LOCATION: located.reasons,
-            Term.BUDGET: np.full(len(claims), Reason.USAGE_NOT_LIMITED, dtype=np.uint16),
-            Term.INTERCONNECT: np.full(len(claims), Reason.LINKS_NOT_LIMITED, dtype=np.uint16),
-            Term.PURPOSE: np.full(len(claims), Reason.PURPOSE_NOT_LIMITED, dtype=np.uint16),
+            Term.BUDGET: step.charge.reasons,
+            Term.INTERCONNECT: links.judge(
+                claims.columns, accepted, step.words, self.state.words, standing, before, limits, now, policy
+            ),
+            Term.PURPOSE: scope.declared(claims.columns, standing, limits),
         }
         table = _table(claims, terms, accepted)
         recorded = claims.authentic & ~step.repeated
@@ -112,6 +118,21 @@ class Verifier:
         basis = self.basis()
         found = (table, before, standing, asked, recorded, now, basis, said, ranged.reasons)
         return AttestationResults(items, claims, *found), step
+
+    def _step(
+        self,
+        columns: Columns,
+        chips: NDArray[np.int64],
+        asked: NDArray[np.int64],
+        accepted: NDArray[np.bool_],
+        standing: NDArray[np.void],
+        times: NDArray[np.uint64],
+    ) -> Step:
+        """Return what rows mean for the state, whether they were just judged or come from the log."""
+        limits, policy = self.trust.limits(), self.trust.policy
+        step = self.state.advance(columns, chips, asked, accepted, times)
+        charge = self.state.spending.charge(columns, chips, accepted, standing, step.before, limits, policy, times)
+        return step._replace(charge=charge, words=links.heard(columns, chips, asked, accepted, self.trust, limits))
 
     def basis(self) -> Basis:
         """Return what verdicts rest on now, besides the entries of the log."""
@@ -190,7 +211,8 @@ class Verifier:
             times = np.array([entry.time for entry in part], dtype=np.uint64)
             chips = self.trust.chips_of(columns.ueid)
             answered = self.state.challenge_rows(columns.nonce)
-            step = self.state.advance(columns, chips, answered, fresh == Reason.MET, times)
+            standing = self.trust.standing(chips)
+            step = self._step(columns, chips, answered, fresh == Reason.MET, standing, times)
             self.state.commit(step, int(times.max()))
 
 
@@ -201,7 +223,7 @@ def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDAr
     not authentic says nothing at all.
     """
     table = np.stack([terms[term] for term in Term], axis=1)
-    for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
+    for term in (Term.CONTINUITY, Term.METER, Term.GRANT, Term.BUDGET, Term.INTERCONNECT, Term.PURPOSE):
         table[~accepted, term] = Reason.NOT_FRESH
     table[~claims.authentic] = Reason.NOT_AUTHENTIC
     return table

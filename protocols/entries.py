@@ -9,7 +9,6 @@ from protocols.cbor import WireError, dumps, loads
 from protocols.cose import MOST_SIGNERS
 from protocols.fields import (
     SAFE,
-    UEIDS_A_PIECE,
     Reader,
     array,
     list_of,

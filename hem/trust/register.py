@@ -15,6 +15,7 @@ from hem.model import ASKED, STANDING
 from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
+from hem.trust.limits import Limits
 from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
 from protocols import keys
 from protocols.cose import Envelope, Sign1
@@ -77,6 +78,7 @@ class Trust:
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
+        self._limits: Limits | None = None
         self._asked: NDArray[np.void] | None = None
 
     def use_table(self, path: str | None, *, table_bytes: int) -> None:
@@ -101,7 +103,7 @@ class Trust:
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
         """
-        self._standing = self._ledger = None
+        self._standing = self._ledger = self._limits = None
         actions: dict[Kind, Callable[..., None]] = {
             Kind.GENESIS: self._genesis,
             Kind.ANCHOR: self._anchor,
@@ -168,6 +170,16 @@ class Trust:
             self._standing = self._build_standing()
         return self._standing[chips]
 
+    def listed(self) -> NDArray[np.int64]:
+        """Return the license that each chip runs under, -1 for none: one row a chip."""
+        return self.standing(np.arange(len(self.ueids)))["license"]
+
+    def limits(self) -> Limits:
+        """Return what the licenses limit beside time, place and grants."""
+        if self._limits is None:
+            self._limits = Limits.of([one.terms for one in self.licenses], self._listed)
+        return self._limits
+
     def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
         """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
         if self._asked is None or len(self._asked) != len(self.licenses):
@@ -215,7 +227,7 @@ class Trust:
         Raises:
             WorkspaceError: a chip or a key is there already, or the key is none; the chips before it are taken in.
         """
-        self._standing = self._ledger = None
+        self._standing = self._ledger = self._limits = None
         found = [keys.from_cose_key(chip[2]) for chip in chips]
         kids = [keys.kid(key) for key in found]
         ueids = [chip[0] for chip in chips]

@@ -298,8 +298,7 @@ FURTHER = (
 # kept, so no verdict may look as if it had; the second bind people, or are for sums over fleets. Whoever adds a check
 # takes the term out here; a group of which a part is checked stands here with its other members.
 OPEN_OF_CHIPS = (
-    "models", "caps", "exclusions", "transfer", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
-    "firmware", "location_evidence.methods",
+    "exclusions", "transfer", "firmware", "location_evidence.methods",
 )  # fmt: skip
 OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
 
