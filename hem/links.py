@@ -6,7 +6,7 @@ A link has two ends, and each names the other. What one end says of it is its wo
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +35,11 @@ class Said(NamedTuple):
     chips: I64  # whose word it is
     challenge: I64  # that it answers; UNTOLD where it says nothing of peers
     peers: I32  # (N, width) chip rows, STRANGER
-    pods: I32  # (N, width) number of each peer's pod, NO_POD
+    inside: Bools  # (N, width) the peer is of the chip's own pod
 
     def part(self, begin: int, end: int) -> "Said":
         """Return the words of rows `begin` to `end`."""
-        return Said(self.chips[begin:end], self.challenge[begin:end], self.peers[begin:end], self.pods[begin:end])
+        return Said(self.chips[begin:end], self.challenge[begin:end], self.peers[begin:end], self.inside[begin:end])
 
 
 def said(columns: Columns, rows: I64, chips: I64, challenge: I64, trust: Trust, limits: Limits) -> Said:
@@ -59,7 +59,9 @@ def said(columns: Columns, rows: I64, chips: I64, challenge: I64, trust: Trust, 
         peers[some, :count] = np.where(found < 0, STRANGER, found).reshape(-1, count)
         pods[some, :count] = pods_of(limits, ueids).reshape(-1, count)
     told = columns.peers[rows] != 0
-    return Said(chips[rows], np.where(told, challenge[rows], UNTOLD), peers[place], pods[place])
+    own = pods_of(limits, np.ascontiguousarray(columns.ueid[rows]))[:, None]
+    inside = (pods[place] == own) & (own != NO_POD)
+    return Said(chips[rows], np.where(told, challenge[rows], UNTOLD), peers[place], inside)
 
 
 def pods_of(limits: Limits, ueids: NDArray[np.uint8]) -> I32:
@@ -77,11 +79,13 @@ class Words:
 
     challenge: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # that it answered, UNTOLD
     peers: I32 = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int32))
+    inside: Bools = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
     named: dict[int, I64] = field(default_factory=dict)  # by challenge: how many of its words name each chip
 
     def copy(self) -> "Words":
         """Return the same words, to go on from without a change here."""
-        return Words(self.challenge.copy(), self.peers.copy(), {one: count.copy() for one, count in self.named.items()})
+        named = {one: count.copy() for one, count in self.named.items()}
+        return Words(self.challenge.copy(), self.peers.copy(), self.inside.copy(), named)
 
     def take(self, said: Said, last: int) -> None:
         """Take in words of chips that are each there once; `last` is the highest chip row there is."""
@@ -89,7 +93,9 @@ class Words:
         self._count(said.chips, -1)
         self.challenge[said.chips] = said.challenge
         self.peers[said.chips] = NOBODY
+        self.inside[said.chips] = False
         self.peers[said.chips, : said.peers.shape[1]] = said.peers
+        self.inside[said.chips, : said.peers.shape[1]] = said.inside
         self._count(said.chips, 1)
 
     def forget(self, over: Sequence[int]) -> None:
@@ -101,7 +107,8 @@ class Words:
         for one in np.unique(self.challenge[chips]).tolist():
             if one == UNTOLD or (sign < 0 and one not in self.named):
                 continue
-            mine = self.peers[chips[self.challenge[chips] == one]]
+            spoke = chips[self.challenge[chips] == one]
+            mine = np.where(self.inside[spoke], self.peers[spoke], NOBODY)
             count = self.named.get(one, np.zeros(0, dtype=np.int64))
             if len(count) < len(self.challenge):
                 count = np.concatenate([count, np.zeros(len(self.challenge) - len(count), dtype=np.int64)])
@@ -113,13 +120,15 @@ class Words:
         if more or wider:
             more = max(more, len(self.challenge)) if more else 0
             self.peers = np.pad(self.peers, ((0, more), (0, wider)), constant_values=NOBODY)
+            self.inside = np.pad(self.inside, ((0, more), (0, wider)), constant_values=False)
             self.challenge = np.pad(self.challenge, (0, more), constant_values=UNTOLD)
 
     def weigh(self, said: Said) -> tuple[Bools, Bools, Bools]:
         """Return for words of chips that are each there once, in order: denied, unheard, and silent before as now.
 
         A word is denied where the other end has answered this challenge or a later one and does not name the chip, or
-        where another end has answered this challenge and names a chip that does not name it.
+        where another chip of the pod has answered this challenge and names a chip that does not name it. Whoever is of
+        no pod with a chip cannot make it look guilty by naming it.
         """
         last = int(max(said.chips.max(initial=-1), said.peers.max(initial=-1)))
         self._grow(last + 1, 0)
@@ -135,7 +144,8 @@ class Words:
         heard = (peers >= 0) & (when != UNTOLD)
         asked = said.challenge[:, None]
         denied = (heard & ~back & (when >= asked)).any(axis=1)
-        same = (heard & back & (when == asked)).sum(axis=1)
+        told = np.where(earlier, _names(_inside(said, found), mine), _names(_inside(self, known), mine))
+        same = (heard & told & (when == asked)).sum(axis=1)
         unheard = ((peers != NOBODY) & ~(heard & back)).any(axis=1)
         denies = self._named_by(said) > same
         alone = (peers == NOBODY).all(axis=1) & (self.peers[said.chips] == NOBODY).all(axis=1)
@@ -151,10 +161,15 @@ class Words:
                 here = np.flatnonzero((said.challenge == one) & (said.chips < len(known)))
                 count[here] = known[said.chips[here]]
         order = np.argsort(said.chips)
-        _tally(count, order, said, said.peers, said.challenge, 1)
+        _tally(count, order, said, _inside(said, np.arange(len(order))), said.challenge, 1)
         # A chip that speaks again takes its word before back.
-        _tally(count, order, said, self.peers[said.chips], self.challenge[said.chips], -1)
+        _tally(count, order, said, _inside(self, said.chips), self.challenge[said.chips], -1)
         return count
+
+
+def _inside(words: "Said | Words", rows: I64 | I32) -> I32:
+    """Return the peers in some rows of words that are of the chip's own pod."""
+    return np.where(words.inside[rows], words.peers[rows], np.int32(NOBODY))
 
 
 def _names(words: I32, chip: I32) -> Bools:
@@ -238,11 +253,11 @@ def judge(
             words.take(piece, int(piece.chips.max(initial=-1)))
     denied, unheard, alone = map(np.concatenate, zip(*weighed, strict=True))
     width = max(piece.peers.shape[1] for piece in pieces)
-    pods = np.concatenate([_padded(piece.pods, width, NO_POD) for piece in pieces])
+    inside = np.concatenate([_padded(piece.inside, width, False) for piece in pieces])
     peers = np.concatenate([_padded(piece.peers, width, NOBODY) for piece in pieces])
     of = limits.rows[standing["license"][rows]]
     own = pods_of(limits, np.ascontiguousarray(columns.ueid[rows]))
-    outside = ((peers != NOBODY) & ((pods != own[:, None]) | (own == NO_POD)[:, None])).any(axis=1)
+    outside = ((peers != NOBODY) & ~inside).any(axis=1)
     count = (peers != NOBODY).sum(axis=1)
     fast = _fast(columns, rows, before, of, now, policy)
     single = np.append(limits.pod_sizes, 1)[own] == 1  # in no pod, or in one of its own
@@ -272,7 +287,7 @@ def judge(
     return reasons
 
 
-def _padded(table: I32, width: int, value: int) -> I32:
+def _padded(table: NDArray[Any], width: int, value: int) -> NDArray[Any]:
     return np.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=value)
 
 

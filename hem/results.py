@@ -13,6 +13,7 @@ from hem.trust import Trust
 from hem.trust.terms import OPEN_OF_CHIPS, open_terms
 from protocols.cbor import MAX_MESSAGE
 from protocols.entries import encode_evidence
+from protocols.messages import License
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -198,6 +199,63 @@ def _reported(case: _Case) -> str:
     return f"{last}, {(case.results.now - since) / 1000:,.1f} s after the interval began; {due}"
 
 
+def _terms(case: _Case) -> License:
+    row = int(case.results.standing[case.row]["license"])
+    return case.trust.licenses[row].terms
+
+
+def _budgets(case: _Case) -> str:
+    told = _terms(case).compute
+    if told is None:
+        return _meters(case)
+    limits = (f"{name} {getattr(told, name)}" for name in ("cycles", "tflop", "joules", "link_kib"))
+    period = f"in each {told.period_s} s" if told.period_s else "in all"
+    known = [one for one in limits if not one.endswith(" None")]
+    return f"{_meters(case)}; for all chips of the license {period}: {', '.join(known)}"
+
+
+def _peers(case: _Case) -> str:
+    raw = case.results.claims.columns.strings[case.value("peers")]
+    names = [one.hex() for one in cbor2.loads(raw)] if raw else []
+    told = _terms(case).interconnect
+    most = "any number" if told is None or told.max_peers is None else f"{told.max_peers}"
+    said = (
+        f"{len(names)} peers: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if raw else "no word of peers"
+    )
+    return f"{said or 'no peers'}; the license allows {most}"
+
+
+def _links(case: _Case) -> str:
+    told, moved = _terms(case).interconnect, int(case.value("link_kib")) - int(case.before("link_kib"))
+    most = told.max_external_mb_per_s if told else None
+    return f"{moved} KiB over all links in {case.elapsed_s():.1f} s; outside of the pod at most {most} MB/s"
+
+
+def _declared(case: _Case) -> str:
+    told = _terms(case).purpose
+    allow, deny = (", ".join(one or ("-",)) for one in ((told.allow, told.deny) if told else (None, None)))
+    return f"declared, not proven: {case.text('purpose') or 'nothing'}; allowed {allow}, not allowed {deny}"
+
+
+def _model(case: _Case) -> str:
+    named = ", ".join(one.hwmodel for one in _terms(case).models or ())
+    chip = int(case.results.claims.chip[case.row])
+    return f"endorsed as {case.trust.hwmodel(chip).decode(errors='replace')}; the license names {named}"
+
+
+def _caps(case: _Case) -> str:
+    told = _terms(case).caps
+    if told is None:
+        return "no caps"
+    window = "at any time" if told.window_s is None else f"within {told.window_s} s"
+    return f"with this chip more are live {window} than {told.max_devices} chips or TPP {told.max_tpp}"
+
+
+def _rate(case: _Case) -> str:
+    told = _terms(case).reporting
+    return f"fewer answers than {told.min_rate_ppm if told else 0} of a million challenges"
+
+
 def _svn(case: _Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
@@ -255,6 +313,30 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.UPTIME_IMPOSSIBLE: _uptime,
     Reason.COUNTER_BACK: _meters,
     Reason.RATE_IMPOSSIBLE: _meters,
+    Reason.ENERGY_BELOW_WORK: _meters,
+    Reason.ENERGY_ABOVE_WORK: _meters,
+    Reason.FLOP_ABOVE_CYCLES: _meters,
+    Reason.BUDGET_EXCEEDED: _budgets,
+    Reason.BUDGET_UNCERTAIN: _budgets,
+    **dict.fromkeys(
+        [
+            Reason.PEERS_NOT_TOLD,
+            Reason.PEER_OUTSIDE_POD,
+            Reason.PEERS_TOO_MANY,
+            Reason.PEER_DENIED,
+            Reason.PEER_UNHEARD,
+        ],
+        _peers,
+    ),
+    Reason.LINK_RATE_EXCEEDED: _links,
+    Reason.LINK_TRAFFIC_NOT_SPLIT: _links,
+    **dict.fromkeys(
+        [Reason.PURPOSE_DECLARED, Reason.PURPOSE_DENIED, Reason.PURPOSE_MISSING, Reason.PURPOSE_UNTOLD], _declared
+    ),
+    Reason.MODEL_NOT_LICENSED: _model,
+    Reason.CAP_EXCEEDED: _caps,
+    Reason.CAP_UNCERTAIN: _caps,
+    Reason.ANSWER_RATE_LOW: _rate,
     Reason.LICENSE_NOT_YET: _license_time,
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,

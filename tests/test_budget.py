@@ -105,7 +105,7 @@ def test_what_was_used_before_the_first_evidence_is_possible_and_not_certain():
     assert sweep(world) == ["BUDGET_UNCERTAIN"]
     # The license began 10 s ago: 700 J a second, and 2 s of slack.
     assert sums(world).certain == (0, 0, 0, 0)
-    assert 5_000 == sums(world).possible[2]
+    assert sums(world).possible[2] == 5_000
     world.chips[0].meter = Meter(10**9, 10**9, 5_000, 10**9)
     later = World(1)
     later.record(later.license_entries(later.chips, sequence=2, compute=Compute(joules=10**6)))
@@ -143,7 +143,9 @@ def test_only_what_cannot_be_elsewhere_is_certain_in_a_period():
 def test_a_period_that_is_straddled_fails_only_on_what_is_certain():
     period = 10 * HOUR
     world = World(1)
-    world.record(world.license_entries(world.chips, sequence=2, compute=Compute(joules=350 * 10 * HOUR, period_s=period)))
+    world.record(
+        world.license_entries(world.chips, sequence=2, compute=Compute(joules=350 * 10 * HOUR, period_s=period))
+    )
     sweep(world)
     world.pass_time(5 * HOUR)
     assert sweep(world) == ["MET"]

@@ -70,13 +70,15 @@ def test_every_term_of_a_license_is_checked_or_said_not_to_be():
         "countries", "sites", "budget", "svn_floor", "debug_allowed", "supersedes",
     }  # fmt: skip
     weighed = ("min_landmarks", "min_operators", "faulty", "max_radius_m", "max_rtt_us", "min_probes")
-    members = {"reporting.interval_s", "reporting.grace_s", "freshness.max_age_s", "freshness.nonce_bits"}
+    checked_groups = {"models", "caps", "compute", "purpose", "interconnect"}
+    members = {"reporting.interval_s", "reporting.grace_s", "reporting.min_rate_ppm"}
+    members |= {"freshness.max_age_s", "freshness.nonce_bits"}
     members |= {f"location_evidence.{name}" for name in weighed}
     assert {field.name for field in License.FIELDS} == checked | {*FURTHER}
     parted = {name.partition(".")[0] for name in members}
     whole = {*FURTHER} - parted
     each = {f"{name}.{field.name}" for name in parted for field in fields(getattr(FULL, name))}
-    named = [*members, *OPEN_OF_CHIPS, *OPEN_OF_PEOPLE]
+    named = [*members, *checked_groups, *OPEN_OF_CHIPS, *OPEN_OF_PEOPLE]
     assert {*named} == whole | each
     assert len(named) == len({*named})
 
@@ -160,7 +162,7 @@ def test_a_term_about_chips_that_nothing_checks_leaves_the_verdict_open(name):
 
 def test_without_the_check_an_unchecked_term_would_look_kept(monkeypatch):
     monkeypatch.setattr("hem.verifier.license", without(license, Reason.TERMS_NOT_CHECKED))
-    results, _ = judged(interconnect=FULL.interconnect)
+    results, _ = judged(firmware=FULL.firmware)
     assert reasons(results) == ["MET"]
 
 
@@ -172,14 +174,14 @@ def test_a_term_about_people_is_shown_and_leaves_the_verdict(name):
 
 
 def test_issue_check_and_show_say_what_is_not_checked(site: Site):
-    more = site.file("more.toml", TERMS + '[reporting]\ninterval_s = 60\nmin_rate_ppm = 5\n[purpose]\ndeny = ["x"]\n')
-    said = "carried, not checked by this version: purpose, reporting.min rate ppm"
+    more = site.file("more.toml", TERMS + '[reporting]\ninterval_s = 60\nretention_days = 5\n[purpose]\ndeny = ["x"]\n')
+    said = "carried, not checked by this version: reporting.retention days"
     for command in (("check", more), ("issue", more, "--chips", "all", "--out", site.license), ("show", site.license)):
         done = site.hem("license", *command)
         assert done.code == 0
         assert said in done.text
     checked = site.hem("license", "check", site.license, "--json").json
-    assert checked["not_checked"] == ["purpose", "reporting.min_rate_ppm"]
+    assert checked["not_checked"] == ["reporting.retention_days"]
     assert [one.partition(":")[0] for one in checked["warnings"]] == ["unprovable"]
     streamed = site.hem("license", "issue", more, "--chips", "all", "--out", "-")
     assert said in streamed.err

@@ -1,5 +1,7 @@
 """Interconnect: peers of the pod, both ends of a link of one mind, and no more traffic outside than is licensed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,6 +81,15 @@ def test_peers_of_another_pod_of_none_and_of_nobody():
     assert sweep(world, said) == ["PEER_OUTSIDE_POD"] * 4 + ["MET"]
 
 
+def test_nobody_outside_of_its_pod_can_accuse_a_chip():
+    world = linked(4)
+    assert sweep(world, [(2, [0]), (0, [])]) == ["PEER_OUTSIDE_POD", "MET"]
+    assert sweep(world, [(1, [0]), (2, [0]), (0, [1])]) == ["PEER_UNHEARD", "PEER_OUTSIDE_POD", "MET"]
+    free = linked(2, pods=(), max_peers=4)
+    assert sweep(free, [(1, [0]), (0, [])]) == ["PEER_UNHEARD", "MET"]
+    assert sweep(free, [(1, [0])]) == ["PEER_UNHEARD"]
+
+
 def test_a_chip_of_the_pod_that_is_not_enrolled_is_unheard():
     world = World(1)
     missing = Chip(9, seeded_key("missing"), b"\x01" + b"\x09" * 16)
@@ -134,7 +145,7 @@ def test_traffic_outside_of_a_pod():
     sweep(world, said)
     assert rated(world, said, 0) == ["LINK_TRAFFIC_NOT_SPLIT", "LINK_TRAFFIC_NOT_SPLIT", "LINK_RATE_EXCEEDED"]
     for one in world.chips:
-        one.run = lambda seconds: None
+        one.run = lambda _: None
     # 1,000,000 bytes a second for 3.01 s, in units of 1,024 bytes.
     assert rated(world, said, 2_939) == ["MET"] * 3
     assert rated(world, said, 2_940)[2] == "LINK_RATE_EXCEEDED"
@@ -188,11 +199,11 @@ def test_a_batch_is_its_parts_and_the_log_says_the_same(script, cut):
 
 
 FAILING = {
-    Reason.PEER_OUTSIDE_POD: (lambda: linked(), [(0, [2])]),
-    Reason.PEERS_TOO_MANY: (lambda: linked(2, pods=((0, 1),), max_peers=0), [(0, [1])]),
-    Reason.PEERS_NOT_TOLD: (lambda: linked(), [(0, None)]),
-    Reason.PEER_DENIED: (lambda: linked(), [(1, []), (0, [1])]),
-    Reason.PEER_UNHEARD: (lambda: linked(), [(0, [1])]),
+    Reason.PEER_OUTSIDE_POD: (linked, [(0, [2])]),
+    Reason.PEERS_TOO_MANY: (partial(linked, 2, pods=((0, 1),), max_peers=0), [(0, [1])]),
+    Reason.PEERS_NOT_TOLD: (linked, [(0, None)]),
+    Reason.PEER_DENIED: (linked, [(1, []), (0, [1])]),
+    Reason.PEER_UNHEARD: (linked, [(0, [1])]),
 }
 
 

@@ -24,6 +24,7 @@ from hem.cli import (
     setup,
     show,
     silent,
+    used,
 )
 from hem.cli.common import warn
 from hem.cli.demo import demo
@@ -55,6 +56,7 @@ picture.add_to(location.app)
 app.add_typer(log.app, name="log")
 app.add_typer(fleet.app, name="fleet")
 silent.add_to(fleet.app)
+used.add_to(fleet.app)
 app.add_typer(rules.app, name="rules")
 
 

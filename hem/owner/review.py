@@ -157,11 +157,14 @@ def _caps(terms: License) -> Iterator[str]:
     caps, chips = terms.caps, terms.chips[0]
     if caps is None:
         return
-    if caps.max_devices is not None and caps.max_devices < chips:
+    at_once = caps.window_s is None  # else more chips may be listed than are live at a time
+    if at_once and caps.max_devices is not None and caps.max_devices < chips:
         yield f"caps.max_devices is {caps.max_devices}, and the license is for {chips} chips"
     least = min((one.tpp for one in terms.models or ()), default=0) * chips
-    if caps.max_tpp is not None and caps.max_tpp < least:
+    if at_once and caps.max_tpp is not None and caps.max_tpp < least:
         yield f"caps.max_tpp is {caps.max_tpp}, and {chips} chips of these models have {least} or more"
+    if caps.max_tpp is not None and terms.models is None:
+        yield "caps.max_tpp without models: expected the TPP of each model beside it"
     if caps.max_devices is None and caps.max_tpp is None:
         yield "caps.window_s limits nothing: expected max_devices or max_tpp beside it"
 
