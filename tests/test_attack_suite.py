@@ -15,12 +15,16 @@ import hem.location
 from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
+from firmware_sim.attackers.links import POD_ATTACKERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.limits import PODS, SUMS
+from firmware_sim.attacks.limits import REASONS as SHARED
+from firmware_sim.attacks.limits import SWEEP as TOGETHER
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
 from firmware_sim.attacks.table import lines
-from hem import challenge, firmware, license, ranging, usage  # noqa: A004
+from hem import budget, challenge, firmware, license, links, ranging, scope, usage  # noqa: A004
 from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode
 from hem.location import stage
@@ -86,7 +90,7 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS))}
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS, *POD_ATTACKERS)), *SHARED}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 
@@ -213,7 +217,8 @@ def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
 @pytest.fixture(scope="module")
 def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
-    return found | {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+    found |= {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
+    return found | {name: sweep_of(ran.directory / name, TOGETHER, asked) for name, asked in ((PODS, 1), (SUMS, 3))}
 
 
 def failing(module: ModuleType) -> list[Reason]:
@@ -226,9 +231,13 @@ REPORTS = {one.expected_reason for one in REPORT_FORGERS}
 # Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
 # anyone, and is refused only to keep it out of the log.
 UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED)}
-CHECKS = [(module, one) for module in (challenge, firmware, usage, license, stage, ranging) for one in failing(module)]
+STAGES = (challenge, firmware, usage, license, budget, links, scope, stage, ranging)
+CHECKS = [(module, one) for module in STAGES for one in failing(module)]
 OF_ROWS = [check for check in CHECKS if check not in UNTRIED and not (check[0] is ranging and check[1].name in REPORTS)]
-SWEEP_OF = {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
+OF_PODS = {Reason[one.expected_reason] for one in POD_ATTACKERS} | {Reason.LINK_RATE_EXCEEDED}
+OF_SUMS = {Reason[one] for one in SHARED.values()} - OF_PODS
+SWEEP_OF = dict.fromkeys(OF_PODS, PODS) | dict.fromkeys(OF_SUMS, SUMS)
+SWEEP_OF |= {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
 
 
 def named(check: tuple[ModuleType, Reason]) -> str:
@@ -239,6 +248,7 @@ def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     assert len(CHECKS) >= 40
     tried = {one.expected_reason for one in (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS)}
     tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
+    tried |= {one.name for one in OF_PODS | OF_SUMS}
     assert {one.name for _, one in CHECKS} <= tried
     assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}
 
@@ -252,6 +262,8 @@ def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
     blind = without(module, reason)
     if module is stage:
         monkeypatch.setattr(hem.location, "locate", blind.locate)
+    elif module is budget:
+        monkeypatch.setattr(budget._Part, "judge", blind._Part.judge)
     else:
         monkeypatch.setattr(f"hem.verifier.{module.__name__.rpartition('.')[2]}", blind)
     assert sweep.missed(reason) > 0

@@ -12,6 +12,7 @@ from typing import NoReturn
 from firmware_sim.attacks import table
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.limits import PODS, SUMS, attack_links, attack_sums, chips_in_pods, chips_in_sums
 from firmware_sim.attacks.marks import attack_audit, attack_reports
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import (
@@ -53,7 +54,11 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         fleet.make(size)
         many = size.repetitions + min(ON_TIME, size.honest)
         late, stale = Desk(other, fleet, LATE, many, PATIENCE_S), Desk(other, fleet, STALE, many)
-        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, size)
+        pods, sums = (
+            Desk(other, fleet, PODS, chips_in_pods(size)),
+            Desk(other, fleet, SUMS, chips_in_sums(size), PATIENCE_S),
+        )
+        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, pods, sums, size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -67,9 +72,9 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     return {one.attack: one for one in found}
 
 
-def _attack_papers(desk: Desk, late: Desk, stale: Desk, size: Size) -> list[Outcome]:
+def _attack_papers(desk: Desk, late: Desk, stale: Desk, pods: Desk, sums: Desk, size: Size) -> list[Outcome]:
     """Return what needs no sweep of the fleet, and so runs beside it, on another core if there is one."""
-    waited = attack_late(late, size) + attack_stale(stale, size)
+    waited = attack_late(late, size) + attack_stale(stale, size) + attack_links(pods, size) + attack_sums(sums, size)
     return waited + attack_licenses(desk, size) + attack_audit(desk, size)
 
 

@@ -71,7 +71,7 @@ class Fleet:
             self.rows = store.rows()
         chips = json.loads((self.home / factory.FLEET_JSON).read_text("utf-8"))["chips"]
         grants: list[bytes] = []
-        for group in ("main", "expired", "future", "production"):
+        for group in ("main", "expired", "future", "production", "other-model"):
             grants += self._license(group, {one["ueid"]: one["grant"] for one in chips if one["group"] == group})
         own = {row.chip.ueid for row in self.rows}
         if refused := hand_out(self.rows, [one for one in grants if _ueid(one) in own]):
@@ -145,6 +145,14 @@ device_class = "{"production" if group == "production" else "simulated"}"
 countries = {json.dumps(COUNTRIES)}
 budget_cycles = {budget}
 svn_floor = {SVN_FLOOR}
+
+[purpose]
+allow = ["inference", "training"]
+
+[[models]]
+hwmodel = "{"SIM-C1" if group == "other-model" else "SIM-A1"}"
+tpp = 1
+dram_gb_per_s = 1
 """
 
 
