@@ -15,8 +15,10 @@ from protocols.entries import Policy
 from protocols.messages import Meter
 from protocols.terms import Compute
 from tests.removed import without
+from tests.simulated import Site, built, site
 from tests.small import LICENSE_ID, PEAKS, START, World
 
+__all__ = ["built", "site"]  # fixtures
 HOUR, DAY = 3_600, 86_400
 MOST = 2**64 - 1
 
@@ -269,3 +271,41 @@ def test_the_verdict_hangs_on_the_check(reason, monkeypatch):
     blind = without(budget, reason)
     monkeypatch.setattr("hem.state.Spending", blind.Spending)
     assert last(limited(1, kept)) != reason.name
+
+
+# ---------------------------------------------------------------- command line
+
+
+def test_the_command_shows_each_budget_with_what_is_left(site: Site):
+    assert "no license in force has a budget" in site.must("fleet", "usage").text
+    site.issue("[compute]\njoules = 1_000_000_000_000\ntflop = 100_000_000_000_000\nperiod_s = 2_592_000\n")
+    for _ in range(2):
+        site.hem("verify", site.answer())
+    told = site.hem("fleet", "usage", "--json")
+    assert told.err == ""
+    running = told.json["budgets"][-2:]
+    assert [one["budget"] for one in running] == ["tflop", "joules"]
+    for one in running:
+        assert one["begins"] < told.json["as_of"] < one["ends"]
+        assert 0 <= one["certain"] <= one["possible"]
+        assert one["possible"] > 0
+        assert abs(one["limit"] - one["possible"] - one["silent"] - one["margin"]) <= 1
+    assert running[0]["limit"] == 10**14
+    by_name = site.hem("fleet", "usage", "--license", running[0]["license"], "--json")
+    assert by_name.json["budgets"][-1]["possible"] == running[1]["possible"]
+    shown = site.hem("fleet", "usage")
+    assert "1,000,000,000,000" in shown.text
+    site.hem("fleet", "usage", "--license", "00" * 16).refused("--license", "no such license")
+    site.hem("fleet", "usage", "--license", "x").refused("no license id")
+
+
+@pytest.mark.parametrize(("joules", "code", "verdict"), [(10**15, 0, "pass"), (10, 1, "fail")])
+def test_exit_codes_say_whether_budgets_are_kept(site: Site, joules, code, verdict):
+    site.issue(f"[compute]\njoules = {joules}\n")
+    for _ in range(2):
+        site.hem("verify", site.answer())
+    told = site.hem("fleet", "usage", "--json")
+    assert (told.code, told.json["verdict"]) == (code, verdict)
+    (line,) = told.json["budgets"]
+    assert (line["begins"], line["ends"], line["verdict"]) == (None, None, verdict)
+    assert line["certain"] > 10

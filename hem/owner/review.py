@@ -137,8 +137,6 @@ def _compute(terms: License) -> Iterator[str]:
 
 
 def _cycles(terms: License, compute: Compute) -> Iterator[str]:
-    if compute.cycles and not terms.budget:
-        yield "compute.cycles limits cycles, but budget_cycles is 0: no chip is asked for a grant that counts them"
     if compute.cycles and compute.period_s is None and compute.cycles < terms.budget:
         yield f"budget_cycles ({terms.budget}) is above compute.cycles ({compute.cycles}), which it must keep to"
 
