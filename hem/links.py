@@ -245,20 +245,12 @@ def judge(
     if not pieces:
         return reasons
     rows = np.flatnonzero(accepted)
-    words = words.copy() if len(pieces) > 1 else words
-    weighed = []
-    for piece in pieces:
-        weighed.append(words.weigh(piece))
-        if len(pieces) > 1:
-            words.take(piece, int(piece.chips.max(initial=-1)))
-    denied, unheard, alone = map(np.concatenate, zip(*weighed, strict=True))
-    width = max(piece.peers.shape[1] for piece in pieces)
-    inside = np.concatenate([_padded(piece.inside, width, False) for piece in pieces])
-    peers = np.concatenate([_padded(piece.peers, width, NOBODY) for piece in pieces])
+    denied, unheard, alone = _weighed(pieces, words)
+    peers, inside = _joined(pieces)
     of = limits.rows[standing["license"][rows]]
     own = pods_of(limits, np.ascontiguousarray(columns.ueid[rows]))
-    outside = ((peers != NOBODY) & ~inside).any(axis=1)
-    count = (peers != NOBODY).sum(axis=1)
+    outside = (peers & ~inside).any(axis=1)
+    count = peers.sum(axis=1)
     fast = _fast(columns, rows, before, of, now, policy)
     single = np.append(limits.pod_sizes, 1)[own] == 1  # in no pod, or in one of its own
     reasons[rows] = np.select(
@@ -285,6 +277,25 @@ def judge(
         default=Reason.MET,
     )
     return reasons
+
+
+def _weighed(pieces: tuple[Said, ...], words: Words) -> tuple[Bools, Bools, Bools]:
+    """Return what `Words.weigh` does, of pieces one after the other."""
+    words = words.copy() if len(pieces) > 1 else words
+    weighed = []
+    for piece in pieces:
+        weighed.append(words.weigh(piece))
+        if len(pieces) > 1:
+            words.take(piece, int(piece.chips.max(initial=-1)))
+    denied, unheard, alone = map(np.concatenate, zip(*weighed, strict=True))
+    return denied, unheard, alone
+
+
+def _joined(pieces: tuple[Said, ...]) -> tuple[Bools, Bools]:
+    """Return where the words of pieces name a peer, and one of the own pod, as (rows, width) tables."""
+    width = max(piece.peers.shape[1] for piece in pieces)
+    peers = np.concatenate([_padded(piece.peers, width, NOBODY) for piece in pieces]) != NOBODY
+    return peers, np.concatenate([_padded(piece.inside, width, False) for piece in pieces])
 
 
 def _padded(table: NDArray[Any], width: int, value: int) -> NDArray[Any]:

@@ -160,6 +160,13 @@ def test_without_pods_whoever_says_that_it_has_no_peers_sends_all_of_it_outside(
     assert rated(world, [(0, [])], 0) == ["LINK_RATE_EXCEEDED"]
 
 
+def test_rows_that_do_not_count_say_nothing():
+    world = linked(2, pods=((0, 1),))
+    forged = world.chips[0].evidence(world.ask(), peers=peers(world, 1)).signed(world.issuer)
+    assert told(world.judge([b"\x00", forged])) == ["NOT_AUTHENTIC"] * 2
+    assert sweep(world, [(1, [])]) == ["MET"]
+
+
 def test_without_limits_nothing_is_kept():
     world = World(2)
     assert sweep(world, [(0, [1])]) == ["LINKS_NOT_LIMITED"]

@@ -55,10 +55,11 @@ class PeerOutsidePod(PodAttacker):
     name = "peer-outside-pod"
     expected_reason = "PEER_OUTSIDE_POD"
     pod = 1
+    place = 2
 
     def peers(self, pod: Sequence[bytes], stranger: bytes) -> Peers:
-        """Return a neighbor, and the chip of the other pod."""
-        return tuple(sorted((pod[1], stranger)))
+        """Return its neighbors, and the chip of the other pod."""
+        return tuple(sorted((*ring(pod, self.place), stranger)))
 
 
 class OneSidedPeer(PodAttacker):
@@ -66,7 +67,7 @@ class OneSidedPeer(PodAttacker):
 
     name = "one-sided-peer"
     expected_reason = "PEER_DENIED"
-    pod = 2
+    pod = 1
 
     def peers(self, pod: Sequence[bytes], stranger: bytes) -> Peers:  # noqa: ARG002
         """Return none."""

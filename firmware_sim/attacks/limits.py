@@ -88,32 +88,43 @@ def _outcomes(
 def attack_links(desk: Desk, size: Size) -> list[Outcome]:
     """Have chips of pods lie about their links, and chips that are linked with nobody send more than they may."""
     count = size.repetitions * _PODS_EACH * POD
-    pods = [desk.chips[at : at + POD] for at in range(0, count, POD)]
-    lone = desk.chips[count : chips_in_pods(size)]
-    for at in range(0, len(pods), PODS_A_LICENSE):
-        part = pods[at : at + PODS_A_LICENSE]
-        _license(desk, [chip for pod in part for chip in pod], interconnect=Interconnect(_named(part), PEERS))
-    for chip in lone:
-        _wire(chip, ())
-    for at in range(0, len(lone), PODS_A_LICENSE):
-        alone = [[chip] for chip in lone[at : at + PODS_A_LICENSE]]
-        terms = Interconnect(_named(alone), max_external_mb_per_s=_MB_PER_S)
-        _license(desk, lone[at : at + PODS_A_LICENSE], interconnect=terms)
-    for pod in pods:
-        names = [chip.ueid for chip in pod]
-        for place, chip in enumerate(pod):
-            _wire(chip, ring(names, place))
+    pods, lone = _pods(desk.chips[:count]), desk.chips[count : chips_in_pods(size)]
+    _license_links(desk, pods, lone)
     first = _ask(desk, "first")
-    chips = [*(chip for pod in pods for chip in reversed(pod)), *lone]
+    chips = [*_backwards(pods), *lone]
     judged(desk.hem, desk.workspace, desk.directory / "first-evidence.cbor", [_run(chip, first, 0) for chip in chips])
     bent = _bend(pods) + [(LINK_FAST, REASONS[LINK_FAST], chip) for chip in lone[: size.repetitions]]
     asked = _ask(desk, SWEEP)
     still = {chip.ueid for chip in lone[size.repetitions :]}
-    # The attackers of a pod come last: by then the other ends of their links have spoken.
     evidence = [_run(chip, asked, 0 if chip.ueid in still else RANGING_WORK_S) for chip in chips]
     rows = judged(desk.hem, desk.workspace, desk.directory / f"{SWEEP}-evidence.cbor", evidence)
     places = {chip.ueid: row for row, chip in enumerate(chips)}
     return _outcomes(desk, size, rows, [attack_of(name, why, chip, places[chip.ueid]) for name, why, chip in bent])
+
+
+def _license_links(desk: Desk, pods: Sequence[Sequence[Chip]], lone: Sequence[Chip]) -> None:
+    """Wire each pod as a ring and all others to nobody, and bring the licenses into force that say so."""
+    for pod in pods:
+        names = [chip.ueid for chip in pod]
+        for place, chip in enumerate(pod):
+            _wire(chip, ring(names, place))
+    for chip in lone:
+        _wire(chip, ())
+    terms = Interconnect(max_peers=PEERS), Interconnect(max_external_mb_per_s=_MB_PER_S)
+    for groups, asked in zip((pods, [[chip] for chip in lone]), terms, strict=True):
+        for at in range(0, len(groups), PODS_A_LICENSE):
+            part = groups[at : at + PODS_A_LICENSE]
+            chips = [chip for group in part for chip in group]
+            _license(desk, chips, interconnect=replace(asked, pods=_named(part)))
+
+
+def _pods(chips: Sequence[Chip]) -> list[Sequence[Chip]]:
+    return [chips[at : at + POD] for at in range(0, len(chips), POD)]
+
+
+def _backwards(pods: Sequence[Sequence[Chip]]) -> list[Chip]:
+    """Return all chips, the first of each pod last: when it denies a link, its other end has spoken."""
+    return [chip for pod in pods for chip in reversed(pod)]
 
 
 def _named(pods: Sequence[Sequence[Chip]]) -> tuple[Pod, ...]:

@@ -61,19 +61,26 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, _ROWS):
+        return _plain_row(value)
     match value:
         case Group():
             pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
             return {name: _plain(name, one) for name, one in pairs if one is not None}
-        case t.Site() | t.EndUser() | t.Model():
-            return value._asdict()
-        case t.Pod():
-            return {"name": value.name, "chips": [ueid.hex() for ueid in split_ueids(value.ueids)]}
         case tuple():
             return [_plain(name, one) for one in value]
         case bytes():
             return value.hex()
     return utc(1000 * value) if name in _TIMES else value
+
+
+_ROWS = (t.Site, t.EndUser, t.Model, t.Pod)
+
+
+def _plain_row(row: t.Site | t.EndUser | t.Model | t.Pod) -> dict[str, Any]:
+    if isinstance(row, t.Pod):
+        return {"name": row.name, "chips": [ueid.hex() for ueid in split_ueids(row.ueids)]}
+    return row._asdict()
 
 
 def clauses(terms: License, *, signed: bool = True) -> list[Clause]:

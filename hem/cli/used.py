@@ -53,22 +53,33 @@ def usage(
     """
     now = now_ms()
     verifier, _ = look(workspace)
-    wanted = None if license_id is None else license_id_from(license_id)
-    rows = [row for row, one in enumerate(verifier.trust.licenses) if wanted in (None, one.terms.license_id)]
-    if wanted is not None and not rows:
-        raise UsageError(f"--license {license_id}: no such license; hem status lists them")
-    lines = [line for row in rows if not verifier.trust.ended(row) for line in _lines(verifier, row, now)]
+    rows = _rows(verifier, license_id)
+    lines = [line for row in rows for line in _lines(verifier, row, now)]
     worst = max((Verdict[line.verdict.upper()] for line in lines), default=Verdict.PASS)
     if as_json:
         told = [line._asdict() for line in lines]
         say_json({"as_of": utc(now), "verdict": worst.name.lower(), "budgets": told})
-    elif lines:
-        say(f"as of {utc(now)}")
-        shown = ("license", "budget", "limit", "begins", "certain", "possible", "silent", "margin", "verdict")
-        say_table(*shown, rows=[tuple(_cell(getattr(line, name)) for name in shown) for line in lines])
     else:
-        say(f"as of {utc(now)}: no license in force has a budget for all of its chips")
+        _print(lines, now)
     return _CODES[worst]
+
+
+def _rows(verifier: Verifier, license_id: str | None) -> list[int]:
+    """Return the licenses in force that were asked for."""
+    wanted = None if license_id is None else license_id_from(license_id)
+    rows = [row for row, one in enumerate(verifier.trust.licenses) if wanted in (None, one.terms.license_id)]
+    if wanted is not None and not rows:
+        raise UsageError(f"--license {license_id}: no such license; hem status lists them")
+    return [row for row in rows if not verifier.trust.ended(row)]
+
+
+def _print(lines: list[Line], now: int) -> None:
+    if not lines:
+        say(f"as of {utc(now)}: no license in force has a budget for all of its chips")
+        return
+    say(f"as of {utc(now)}")
+    shown = ("license", "budget", "limit", "begins", "certain", "possible", "silent", "margin", "verdict")
+    say_table(*shown, rows=[tuple(_cell(getattr(line, name)) for name in shown) for line in lines])
 
 
 def _cell(value: object) -> str:

@@ -20,7 +20,7 @@ from hem.model import Place
 from hem.results import utc
 from hem.trust import Trust
 from protocols.messages import License
-from protocols.terms import Compute, LocationEvidence, Site
+from protocols.terms import Caps, Compute, LocationEvidence, Site
 
 DRIFT_PPM = 0.0  # the error of a landmark's clock is in its round-trip times already
 
@@ -151,16 +151,21 @@ def _throttle(terms: License) -> Iterator[str]:
         yield "on_lapse.throttle_percent without the action throttle"
 
 
-def _caps(terms: License) -> Iterator[str]:
-    caps, chips = terms.caps, terms.chips[0]
-    if caps is None:
-        return
-    at_once = caps.window_s is None  # else more chips may be listed than are live at a time
-    if at_once and caps.max_devices is not None and caps.max_devices < chips:
+def _caps_at_once(terms: License, caps: Caps) -> Iterator[str]:
+    chips = terms.chips[0]
+    if caps.max_devices is not None and caps.max_devices < chips:
         yield f"caps.max_devices is {caps.max_devices}, and the license is for {chips} chips"
     least = min((one.tpp for one in terms.models or ()), default=0) * chips
-    if at_once and caps.max_tpp is not None and caps.max_tpp < least:
+    if caps.max_tpp is not None and caps.max_tpp < least:
         yield f"caps.max_tpp is {caps.max_tpp}, and {chips} chips of these models have {least} or more"
+
+
+def _caps(terms: License) -> Iterator[str]:
+    caps = terms.caps
+    if caps is None:
+        return
+    if caps.window_s is None:  # else more chips may be listed than are live at a time
+        yield from _caps_at_once(terms, caps)
     if caps.max_tpp is not None and terms.models is None:
         yield "caps.max_tpp without models: expected the TPP of each model beside it"
     if caps.max_devices is None and caps.max_tpp is None:

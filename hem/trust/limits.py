@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protocols.fields import split_ueids
 from protocols.messages import License
-from protocols.terms import Interconnect
+from protocols.terms import Caps, Compute, Interconnect, Reporting
 
 MFLOP_A_TFLOP = 10**6
 NO_POD = -1
@@ -70,16 +70,13 @@ class Limits:
 
 
 def _limits(one: License, number: int) -> tuple[Any, ...]:
-    compute, caps, links, asked = one.compute, one.caps, one.interconnect or Interconnect(), one.reporting
-    used = compute is not None and any(
-        limit is not None for limit in (compute.cycles, compute.tflop, compute.joules, compute.link_kib)
-    )
-    counted = caps is not None and (caps.max_devices is not None or caps.max_tpp is not None)
+    compute, caps = one.compute or Compute(), one.caps or Caps()
+    links, asked = one.interconnect or Interconnect(), one.reporting or Reporting()
     most, external = links.max_peers, links.max_external_mb_per_s
     return (
         number,
-        used,
-        counted,
+        (compute.cycles, compute.tflop, compute.joules, compute.link_kib) != (None,) * 4,
+        (caps.max_devices, caps.max_tpp) != (None, None),
         one.models is not None,
         one.purpose is not None,
         one.interconnect is not None,
@@ -87,7 +84,7 @@ def _limits(one: License, number: int) -> tuple[Any, ...]:
         links.pods is not None,
         _NONE if most is None else most,
         np.inf if external is None else float(external),
-        asked.min_rate_ppm or 0 if asked else 0,
+        asked.min_rate_ppm or 0,
     )
 
 
