@@ -21,7 +21,8 @@ def _content(name: str) -> bytes:
     return hashlib.shake_256(f"hem simulated firmware {name}".encode()).digest(IMAGE_BYTES)
 
 
-# The old runtime was good in its day: makers list it still, and only a license's floor keeps it out.
+# The old runtimes were good in their day: makers list them still, and only a license's floors keep them out. So with
+# the new one, which a license may not have heard of.
 IMAGES = {
     name: Image(component, svn, _content(name))
     for name, component, svn in (
@@ -29,13 +30,17 @@ IMAGES = {
         ("bootloader-2.0.1", "bootloader", 6),
         ("runtime-1.4.2", "runtime", 7),
         ("runtime-1.1.0", "runtime", 3),
+        ("runtime-1.4.0", "runtime", 7),
+        ("runtime-1.5.0", "runtime", 7),
         ("runtime-1.4.2-patched", "runtime", 7),
     )
 }
 CURRENT = ("rom-2", "bootloader-2.0.1", "runtime-1.4.2")
 OLD_RUNTIME = "runtime-1.1.0"
 PATCHED_RUNTIME = "runtime-1.4.2-patched"
-RELEASED = (*CURRENT, OLD_RUNTIME)
+EARLIER_RUNTIME = "runtime-1.4.0"  # with the security version of the current one
+LATER_RUNTIME = "runtime-1.5.0"
+RELEASED = (*CURRENT, OLD_RUNTIME, EARLIER_RUNTIME, LATER_RUNTIME)
 
 
 def measure(firmware: tuple[str, ...]) -> tuple[Component, ...]:

@@ -90,6 +90,12 @@ def ueids(evidence: Evidence) -> list[bytes]:
     return [ueid.tobytes() for ueid in core.scan(evidence.rows).ueid]
 
 
+def named(evidence: Evidence) -> list[tuple[bytes, bytes]]:
+    """Return the UEID and the nonce that each row names, likewise."""
+    columns = core.scan(evidence.rows)
+    return [(ueid.tobytes(), nonce.tobytes()) for ueid, nonce in zip(columns.ueid, columns.nonce, strict=True)]
+
+
 def verify(evidence: Evidence, table: core.KeyTable, *, mode: str = core.EXACT, threads: int = 0) -> Claims:
     """Return the Claims of `evidence`: row i is row i.
 

@@ -55,6 +55,8 @@ LAST = np.dtype(
         ("link_kib", "u8"),
         ("grant_digest", "u1", 32),
         ("grant_spent", "u8"),
+        ("site", "u8"),  # key of the site where the chip belongs; 0: none is known
+        ("site_ms", "u8"),  # since when
     ]
 )
 METERS = ("cycles", "mflop", "joules", "link_kib")
@@ -63,6 +65,11 @@ METERS = ("cycles", "mflop", "joules", "link_kib")
 def elapsed_ms(before: NDArray[np.void], now: int) -> NDArray[np.float64]:
     """Return how long ago each chip's last evidence was accepted, on the verifier's clock, milliseconds."""
     return now - before["time"].astype(np.float64)
+
+
+def belongs(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return the key of the site where each chip belongs, 0 where none is known under licenses that ask about moves."""
+    return np.where(before["site_ms"] > standing["free_ms"], before["site"], np.uint64(0))
 
 
 # What the license and the endorsement of a row's chip say; license -1 means none.
@@ -84,6 +91,15 @@ STANDING = np.dtype(
         ("max_age_ms", "u8"),  # of evidence; 0: the license does not say
         ("nonce_bits", "u2"),  # of a challenge, at the least
         ("asks_evidence", "?"),  # how good evidence of a place must be
+        ("other_methods", "?"),  # it is to be shown by methods, and not by timings
+        ("names_methods", "?"),
+        ("asks_firmware", "?"),  # more of firmware than its security version
+        ("asks_moves", "?"),  # moves from site to site are announced
+        ("noticed_ms", "u8"),  # when the license first announced this move
+        ("notice_ms", "u8"),  # how long before a move that must be
+        ("transit_ms", "u8"),  # when the announced transit ends; 0: none is under way
+        ("arrival", "u8"),  # key of the site that it goes to; 0: any
+        ("free_ms", "u8"),  # when the chip last came under a license that lets it move: where it was is forgotten
         ("device_class", "u1"),
         ("hwmodel", "i8"),
         ("peaks", "u8", len(METERS)),
@@ -165,7 +181,7 @@ def verdict_table() -> NDArray[np.uint8]:
 
 VERDICTS = verdict_table()
 # Seen by verdict, from the worst: which decides the tier of a row.
-_TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
+TIER_OF_WORST = np.array([Tier.AFFIRMING, Tier.NONE, Tier.NONE, Tier.CONTRAINDICATED], dtype=np.uint8)
 
 
 class Row(NamedTuple):
@@ -259,6 +275,7 @@ class AttestationResults:
     basis: Basis  # what the verdicts rest on besides the log
     whereabouts: Whereabouts  # what landmark timings say of a row
     uncounted: Mapping[int, tuple[Reason, ...]]  # by row, why timings of it do not count
+    sites: NDArray[np.uint64]  # (N,) key of the site where the row's chip belongs from now on, 0: as before
 
     def __len__(self) -> int:
         """Return N."""
@@ -282,7 +299,7 @@ class AttestationResults:
     def tier(self) -> NDArray[np.uint8]:
         """Return the tier of each row: a refusal or a failed term contraindicates, an open term leaves none."""
         worst = VERDICTS[self.terms].max(axis=1, initial=0)
-        return np.where(self.claims.authentic, _TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
+        return np.where(self.claims.authentic, TIER_OF_WORST[worst], np.uint8(Tier.CONTRAINDICATED))
 
     @property
     def reason(self) -> NDArray[np.uint16]:

@@ -10,10 +10,11 @@ import numpy as np
 from hem.errors import REASONS, Reason, Verdict
 from hem.model import METERS, AttestationResults
 from hem.trust import Trust
-from hem.trust.terms import OPEN_OF_CHIPS, open_terms
+from hem.trust.terms import OPEN_OF_CHIPS, announced, open_terms
 from protocols.cbor import MAX_MESSAGE
-from protocols.entries import encode_evidence
+from protocols.entries import encode_evidence, with_site
 from protocols.messages import License
+from protocols.terms import Exclusions
 
 CLASS_NAMES = ("simulated", "dev", "production")
 _DECODED = 0x0200  # reasons below are of the decoder: the columns of such a row are empty
@@ -44,7 +45,10 @@ def entries_of(results: AttestationResults) -> list[bytes]:
     spans = zip(rows.starts[recorded].tolist(), rows.ends[recorded].tolist(), strict=True)
     messages = (bytes(rows.data[start:end]) for start, end in spans)
     codes = results.terms[recorded].astype(">u2").view(f"V{2 * results.terms.shape[1]}").ravel()
-    return encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
+    entries = encode_evidence(results.now, zip(messages, map(bytes, codes), strict=True))
+    for place in np.flatnonzero(results.sites[recorded]):
+        entries[place] = with_site(entries[place], int(results.sites[recorded[place]]))
+    return entries
 
 
 def outcomes(parts: Iterable[AttestationResults]) -> list[Outcome]:
@@ -174,9 +178,13 @@ def _classes(case: _Case) -> str:
 
 def _countries(case: _Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
-    terms = license_row.terms if license_row else None
-    places = [*terms.countries, *(site.name for site in terms.sites)] if terms else []
-    return f"no proof; the license allows {', '.join(places)}"
+    if license_row is None:
+        return "no proof"
+    terms, out = license_row.terms, license_row.terms.exclusions or Exclusions()
+    places = [*terms.countries, *(site.name for site in terms.sites)]
+    barred = [*(out.countries or ()), *(zone.name for zone in out.zones or ())]
+    but = f", and excludes {', '.join(barred)}" * bool(barred)
+    return f"no proof; the license allows {', '.join(places) or 'any place'}{but}"
 
 
 def _open_terms(case: _Case) -> str:
@@ -260,6 +268,39 @@ def _svn(case: _Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
 
+def _asked_of_firmware(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    asked = license_row.terms.firmware if license_row else None
+    if asked is None:
+        return _components(case)
+    wanted = [] if asked.min_version is None else [f"version {asked.min_version} or higher"]
+    wanted += [f"{len(asked.measurements)} measurements and no others"] if asked.measurements is not None else []
+    wanted += ["a verified boot"] if asked.secure_boot else []
+    said = f"{case.text('swname')} {case.text('swversion')}, dbgstat {case.value('dbgstat')}; {_components(case)}"
+    return f"{said}; the license asks for {', '.join(wanted)}"
+
+
+def _methods(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    asked = license_row.terms.location_evidence if license_row else None
+    claimed = case.value("latitude"), case.value("longitude")
+    hint = f"; its receiver says {claimed[0]:g}, {claimed[1]:g}" if np.isfinite(claimed[0]) else ""
+    allowed = ", ".join((asked.methods if asked else None) or ())
+    return f"{case.results.whereabouts.told(case.row)}{hint}; the license allows {allowed}"
+
+
+def _moved(case: _Case) -> str:
+    license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
+    move = license_row.terms.transfer if license_row else None
+    found = case.results.whereabouts.told(case.row)
+    if license_row is None or move is None or not announced(move):
+        return f"{found}; the license announces no move"
+    days = f", {move.notice_days} days of notice from {utc(license_row.noticed)}" if move.notice_days else ""
+    until = f" until {utc(1000 * move.transit_until)}" if move.transit_until is not None else ""
+    way = f"from {move.origin or 'any site'} to {move.destination or 'any site'}"
+    return f"{found}; the license announces a move {way}{until}{days}; judged {utc(case.results.now)}"
+
+
 def _nonce(case: _Case) -> str:
     return f"nonce {case.hex('nonce')[:16]}... of chip {case.hex('ueid')}"
 
@@ -290,6 +331,15 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.SVN_BELOW_FLOOR: _svn,
     Reason.NO_REFERENCE_VALUES: lambda case: f"hardware model {case.text('hwmodel')}",
     Reason.HARDWARE_MODEL: lambda case: f"hardware model {case.text('hwmodel')}",
+    **dict.fromkeys(
+        [
+            Reason.FIRMWARE_VERSION_LOW,
+            Reason.FIRMWARE_VERSION_UNKNOWN,
+            Reason.MEASUREMENT_NOT_LICENSED,
+            Reason.SECURE_BOOT_NOT_SHOWN,
+        ],
+        _asked_of_firmware,
+    ),
     Reason.TAMPERED: lambda case: f"tamper flags {int(case.value('tamper')):#x}",
     Reason.DEBUG_ENABLED: lambda case: f"dbgstat {case.value('dbgstat')}",
     Reason.LOCATION_NOT_CHECKED: _countries,
@@ -303,8 +353,21 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
             Reason.LOCATION_INCONCLUSIVE,
             Reason.LOCATION_CLAIM_FALSE,
             Reason.LOCATION_EVIDENCE_WEAK,
+            Reason.LOCATION_EXCLUDED,
+            Reason.LOCATION_NO_SITES,
         ],
         lambda case: case.results.whereabouts.told(case.row),
+    ),
+    Reason.LOCATION_METHOD: _methods,
+    Reason.LOCATION_GNSS_ONLY: _methods,
+    **dict.fromkeys(
+        [
+            Reason.LOCATION_MOVE_UNDECLARED,
+            Reason.LOCATION_MOVE_EARLY,
+            Reason.LOCATION_MOVE_LATE,
+            Reason.LOCATION_IN_TRANSIT,
+        ],
+        _moved,
     ),
     Reason.CHAIN_FORK: _link,
     Reason.CHAIN_GAP: _link,

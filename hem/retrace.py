@@ -23,8 +23,10 @@ class Derived(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Return whether each term came out as it is logged."""
-        return bool(self.results.terms[self.row].astype(">u2").tobytes() == self.entry.fields[1])
+        """Return whether each term came out as it is logged, and the site where the chip belongs from then on."""
+        codes = self.results.terms[self.row].astype(">u2").tobytes()
+        site = int.from_bytes(b"".join(self.entry.fields[2:]))
+        return bool((codes, int(self.results.sites[self.row])) == (self.entry.fields[1], site))
 
 
 def reason_of(entry: Entry, term: Term) -> Reason:

@@ -2,6 +2,9 @@
 
 A chip can only answer, so its silence counts once it was asked: a challenge that it could answer no more, or that it
 had a whole interval for. What the verifier never asked for is no chip's fault, and leaves the question open.
+
+Nothing is due of a chip on a way that its license announces: it is in transit, which is a state and not a pass, until
+it is seen at the site it goes to, or the transit ends. Then an interval begins. Who was late before gets no such time.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
+from hem.model import belongs
 from hem.state import State
 from hem.trust import Trust
 
@@ -38,7 +42,7 @@ def punctual(
     reasons = np.full(len(standing), Reason.MET, dtype=np.uint16)
     if not standing["interval_ms"].any():
         return reasons
-    since = _since(standing, before)
+    since = _since(standing, before, now)
     late = accepted & (standing["interval_ms"] > 0) & (_elapsed(since, now) > standing["limit_ms"])
     rows = np.flatnonzero(late)
     if len(rows):
@@ -75,12 +79,14 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
     due = np.flatnonzero((standing["license"] >= 0) & (standing["interval_ms"] > 0))
     standing, chips = standing[due], chips[due]
     before = state.last(chips)
-    since, ends = _since(standing, before), np.minimum(standing["expires"], np.uint64(now))
+    ends = np.minimum(standing["expires"], np.uint64(now))
+    since, away = _since(standing, before, ends), _away(standing, before, ends) & (ends <= standing["transit_ms"])
     unheard = _unanswered(standing, since, chips, state, ends)
     elapsed, asked = _elapsed(since, ends), unheard >= 0
     within = elapsed <= standing["interval_ms"]
     reasons = np.select(
         [
+            away & (_elapsed(_heard(standing, before), ends) > standing["interval_ms"]),
             within & asked,
             within,
             elapsed <= standing["limit_ms"],
@@ -89,6 +95,7 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
             before["time"] == 0,
         ],
         [
+            Reason.CHIP_IN_TRANSIT,
             Reason.CHALLENGE_UNANSWERED,
             Reason.MET,
             Reason.REPORT_OVERDUE,
@@ -102,10 +109,27 @@ def silence(trust: Trust, state: State, now: int) -> Silence:
     return Silence([ueids[row] for row in due], reasons, standing, before["time"], since, unheard)
 
 
-def _since(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.uint64]:
-    """Return when the interval of each chip began: with its last evidence, or with its license."""
+def _heard(standing: NDArray[np.void], before: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return when each chip was last heard of, or its license began."""
     since: NDArray[np.uint64] = np.maximum(before["time"], standing["due_from"])
     return since
+
+
+def _away(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which chips may be, or have been, on a way that their licenses announce, and were not late before it."""
+    begins = standing["noticed_ms"] + standing["notice_ms"]
+    arrived = (standing["arrival"] > 0) & (belongs(standing, before) == standing["arrival"])
+    in_time = _elapsed(_heard(standing, before), begins) <= standing["limit_ms"]
+    begun = (begins <= standing["transit_ms"]) & (begins <= np.asarray(now, dtype=np.uint64))
+    away: NDArray[np.bool_] = begun & (standing["transit_ms"] > 0) & ~arrived & in_time
+    return away
+
+
+def _since(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return when the interval of each chip began: with its last evidence, with its license, or after its transit."""
+    since, until = _heard(standing, before), np.minimum(standing["transit_ms"], np.asarray(now, dtype=np.uint64))
+    after: NDArray[np.uint64] = np.where(_away(standing, before, now), np.maximum(since, until), since)
+    return after
 
 
 def _elapsed(since: NDArray[np.uint64], now: int | NDArray[np.uint64]) -> NDArray[np.uint64]:

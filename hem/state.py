@@ -28,6 +28,12 @@ class Step(NamedTuple):
     charge: Charge = UNCHARGED  # what the rows add to the sums of their licenses
     words: tuple[Said, ...] = ()  # what they say of their peers
 
+    def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
+        """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
+        for row in np.flatnonzero(sites):
+            record = np.searchsorted(self.chips, chip[row])
+            self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
+
 
 class State:
     """Last evidence per chip, issued challenges and their answers."""
@@ -182,7 +188,7 @@ def _records(columns: Columns, rows: NDArray[np.int64], time: NDArray[np.uint64]
     records = np.zeros(len(rows), dtype=LAST)
     records["time"] = time[rows]
     for name in LAST.names or ():
-        if name != "time":
+        if name not in ("time", "site", "site_ms"):
             records[name] = getattr(columns, name)[rows]
     return records
 
@@ -195,6 +201,7 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
     merged = values.copy()
     for name in (*METERS, "bootcount", "sequence"):
         merged[name] = np.maximum(known[name], values[name])
+    merged["site"], merged["site_ms"] = known["site"], known["site_ms"]
     return merged
 
 
@@ -214,6 +221,6 @@ def turns(place: NDArray[np.int64]) -> NDArray[np.int64]:
     ordered = place[order]
     starts = np.r_[True, ordered[1:] != ordered[:-1]] if len(place) else np.zeros(0, dtype=np.bool_)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(place)), 0))
-    turns = np.empty(len(place), dtype=np.int64)
-    turns[order] = np.arange(len(place)) - first
-    return turns
+    earlier = np.empty(len(place), dtype=np.int64)
+    earlier[order] = np.arange(len(place)) - first
+    return earlier

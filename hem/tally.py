@@ -18,6 +18,7 @@ _SEEN = {
     Reason.MET: "inside",
     Reason.LOCATION_ON_LAND: "inside",
     Reason.LOCATION_OUTSIDE: "outside",
+    Reason.LOCATION_EXCLUDED: "outside",
     Reason.LOCATION_CONTRADICTION: "contradiction",
     Reason.LOCATION_CLAIM_FALSE: "claim_false",
     Reason.LOCATION_INCONCLUSIVE: "inconclusive",

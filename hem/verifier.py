@@ -89,7 +89,9 @@ class Verifier:
         ranged = ranging.judge(claims, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self._know_places(), rule)
-        located = location.demand(located, standing, timed, trust, rule)
+        located = location.demand(located, claims, standing, timed, trust, rule)
+        located, sites = location.follow(located, standing, before, np.where(accepted, claims.chip, -1), now)
+        step.place(claims.chip, sites, times)
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
@@ -100,7 +102,7 @@ class Verifier:
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, now, further),
-            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, models),
+            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, models, trust.firmware_asked()),
             Term.DEBUG: firmware.debug(claims, standing),
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
             Term.METER: usage.meter(claims, before, standing["peaks"], energy, now, policy),
@@ -116,7 +118,7 @@ class Verifier:
         recorded = claims.authentic & ~step.repeated
         said = location.told(located, ranged.lines(trust))
         basis = self.basis()
-        found = (table, before, standing, asked, recorded, now, basis, said, ranged.reasons)
+        found = (table, before, standing, asked, recorded, now, basis, said, ranged.reasons, sites)
         return AttestationResults(items, claims, *found), step
 
     def _step(
@@ -213,6 +215,9 @@ class Verifier:
             answered = self.state.challenge_rows(columns.nonce)
             standing = self.trust.standing(chips)
             step = self._step(columns, chips, answered, fresh == Reason.MET, standing, times)
+            step.place(
+                chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64), times
+            )
             self.state.commit(step, int(times.max()))
 
 

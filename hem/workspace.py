@@ -7,7 +7,6 @@ enrolled.keys      what checking the chips' keys has found; it saves time at the
 """
 
 import json
-import os
 import secrets
 import shutil
 import sys
@@ -29,10 +28,13 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hem.errors import UsageError, WorkspaceError
-from hem.log import Signer
+from hem.log import Cosigned, Signer, VerifierKey
+from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
 from hem.store import Log
+from hem.store.files import sync_folders, write_durably
 from hem.verifier import Rules, Verifier
+from hem.witness import HttpQuorum
 from protocols import entries, keys
 from protocols.cbor import WireError
 from protocols.entries import IssuerKeys, Kind, Policy
@@ -52,6 +54,7 @@ class Config(BaseModel):
     threads: int = Field(default=0, ge=0, le=1024, description="0: one a core")
     signatures: Literal["ed25519", "ed25519-cofactored"] = Field(default="ed25519", description="rule for Ed25519")
     f: int = Field(default=1, ge=0, le=entries.MOST_F, description="operators of landmarks that may lie")
+    policy: str | None = Field(default=None, description="C2SP tlog-policy file: whose cosignatures the log needs")
     table_mib: int = Field(default=1024, ge=0, le=1 << 20, description="memory for tables of multiples of keys")
 
 
@@ -105,14 +108,14 @@ class Workspace:
             for name, key in zip(KEY_NAMES, private, strict=True):
                 write_key(building / "keys" / f"{name}.pem", key)
             # A JSON string is a TOML one too: a quote or a backslash in the name must not break the file.
-            _write_durably(building / "hem.toml", f"verifier = {json.dumps(config.verifier)}\n".encode(), 0o644)
-            _sync(building / "keys", building)
+            write_durably(building / "hem.toml", f"verifier = {json.dumps(config.verifier)}\n".encode(), 0o644)
+            sync_folders(building / "keys", building)
             Log.create(building / "log", _signer(config, private))
             with Log.open(building / "log", _signer(config, private)) as log:
                 told = [] if issuers is None else [entries.encode(Kind.ISSUERS, now, issuers)]
                 log.append([genesis, *told])
             building.rename(directory)
-            _sync(place.parent)
+            sync_folders(place.parent)
         except OSError as error:
             raise WorkspaceError(f"{directory}: cannot make the workspace: {error.strerror}") from error
         finally:
@@ -125,10 +128,12 @@ class Workspace:
         """Open the workspace for writing; while it is open no other process can.
 
         Raises:
-            WorkspaceError: it is missing, damaged or locked, or the clock stands before its newest entry.
+            WorkspaceError: it is missing, damaged or locked, the clock stands before its newest entry, or its log lacks
+                the cosignatures that its policy asks for.
         """
         config, private = _read(directory)
-        with Log.open(directory / "log", _signer(config, private)) as log:
+        quorum = _quorum(directory, config, private)
+        with Log.open(directory / "log", _signer(config, private), quorum=quorum) as log:
             workspace = cls(directory, config, private, log)
             newest = workspace.verifier.state.time
             if now < newest:
@@ -161,7 +166,7 @@ class Workspace:
 def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
     """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
     config, private = _read(directory)
-    log = Log.read(directory / "log", _signer(config, private).verifier)
+    log = _log_of(directory, config, private)
     return _know(log.entries(0, stop), directory, config, private), log
 
 
@@ -173,8 +178,35 @@ def read_entries(directory: Path) -> list[bytes]:
 
 def open_log(directory: Path) -> Log:
     """Return the log of a workspace for reading only, without taking the lock."""
+    return _log_of(directory, *_read(directory))
+
+
+def _log_of(directory: Path, config: Config, private: Keys) -> Log:
+    quorum = _quorum(directory, config, private)
+    return Log.read(directory / "log", _signer(config, private).verifier, quorum=quorum)
+
+
+def log_key(directory: Path) -> VerifierKey:
+    """Return the key that others verify the checkpoints of a workspace's log with."""
+    return _signer(*_read(directory)).verifier
+
+
+def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None]:
+    """Ask the witnesses of a workspace for what waits for them; return its log, and who cosigned, by its policy.
+
+    Raises:
+        WorkspaceError: the quorum is not reached, with what each witness said.
+    """
     config, private = _read(directory)
-    return Log.read(directory / "log", _signer(config, private).verifier)
+    quorum = _quorum(directory, config, private)
+    with Log.open(directory / "log", _signer(config, private), quorum=quorum) as log:
+        return log, None if quorum is None else quorum.policy.open(log.checkpoint, quorum.key)
+
+
+def signers(directory: Path) -> tuple[str, Ed25519PrivateKey, Signer]:
+    """Return the verifier's name and key, and the signer of its log, without taking the lock."""
+    config, private = _read(directory)
+    return config.verifier, private.verifier, _signer(config, private)
 
 
 def entry_at(logged: Sequence[bytes], index: int) -> entries.Entry:
@@ -257,6 +289,21 @@ def _config(values: dict[str, object], where: str) -> Config:
         raise UsageError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+def _quorum(directory: Path, config: Config, private: Keys) -> HttpQuorum | None:
+    """Return the quorum that `hem.toml` asks for; None where it names no policy. A policy that is lost is no policy."""
+    if config.policy is None:
+        return None
+    path = directory / config.policy
+    try:
+        policy = LogPolicy.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: {error.strerror}: the policy that hem.toml names") from error
+    key = _signer(config, private).verifier
+    if policy.logs and key not in [one.key for one in policy.logs]:
+        raise UsageError(f"{path}: lists other logs, not this one: add a line `log {key}`")
+    return HttpQuorum(policy, key)
+
+
 def _signer(config: Config, private: Keys) -> Signer:
     return Signer(f"{config.verifier}/log", private.log)
 
@@ -267,25 +314,8 @@ def write_key(path: Path, key: Ed25519PrivateKey) -> None:
     Raises:
         OSError: one of the files is there already, or cannot be written.
     """
-    _write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    _write_durably(path.with_suffix(".pub"), keys.cose_key(key.public_key()), 0o644)
-
-
-def _write_durably(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(*directories: Path) -> None:
-    for directory in directories:
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    write_durably(path.with_suffix(".pub"), keys.cose_key(key.public_key()), 0o644)
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cbor2 import CBORTag
 
 from protocols import keys
-from protocols.cbor import WireError, dumps, loads
+from protocols.cbor import MAX_MESSAGE, WireError, dumps, loads
 
 EVIDENCE = 263
 CHALLENGE = "application/hem-challenge+cbor"
@@ -163,19 +163,44 @@ def decode(data: bytes, typ: int | str) -> Sign1:
     Raises:
         WireError: in the order that `hem.cddl` implies: outer item, header, signature size, payload.
     """
-    outer = loads(data)
+    parts = sign1_parts(data)
+    if parts.unprotected:
+        raise WireError("UNPROTECTED_HEADER", "message: the unprotected header is not empty")
+    return read_sign1(parts, typ)
+
+
+class Parts(NamedTuple):
+    """The four parts of a COSE_Sign1, not read further."""
+
+    protected: bytes
+    unprotected: Mapping[object, object]
+    payload: bytes
+    signature: bytes
+
+
+def sign1_parts(data: bytes, *, limit: int = MAX_MESSAGE) -> Parts:
+    """Return the parts of a COSE_Sign1 with its payload; raises WireError."""
+    outer = loads(data, limit=limit)
     if not isinstance(outer, CBORTag) or outer.tag != 18 or len(_sequence(outer.value)) != _PARTS:
         raise WireError("NOT_SIGN1", "message: not an array of 4 under tag 18")
     protected, unprotected, payload, signature = outer.value
     octets = all(isinstance(part, bytes) for part in (protected, payload, signature))
     if not octets or not isinstance(unprotected, Mapping):
         raise WireError("NOT_SIGN1", "message: parts are not bstr, map, bstr, bstr")
-    if unprotected:
-        raise WireError("UNPROTECTED_HEADER", "message: the unprotected header is not empty")
+    return Parts(protected, unprotected, payload, signature)
+
+
+def read_sign1(parts: Parts, typ: int | str, *, limit: int = MAX_MESSAGE) -> Sign1:
+    """Return the envelope of kind `typ` that has these parts, whatever is in its unprotected header.
+
+    Raises:
+        WireError: in the order of header, signature size, payload.
+    """
+    protected, _, payload, signature = parts
     algorithm, kid = _read_header(protected, typ)
     if not _MIN_SIGNATURE <= len(signature) <= _MAX_SIGNATURE:
         raise WireError("WRONG_VALUE", f"signature: {len(signature)} bytes")
-    loads(payload, where="payload")
+    loads(payload, where="payload", limit=limit)
     return Sign1(algorithm, kid, typ, protected, payload, signature)
 
 

@@ -27,6 +27,9 @@ from protocols.messages import PRODUCTION
 MAX_ENTRY = 65_535
 MOST_F = 5
 _REASONS, _REASONS_HEAD = 22, b"\x56"  # of the reasons in an evidence entry: 11 terms
+_MOST_OF_EVIDENCE = 5  # values of an evidence entry with a site
+_SITE = 8  # bytes of the key of a site, after the reasons where a chip comes to belong to another
+_PLAIN, _SITED, _SITE_HEAD = b"\x84", b"\x85", b"\x48"  # heads of the two forms of evidence entry, and of that key
 _SIZE_HEAD = {b"\x58": 2, b"\x59": 3}  # bytes of the head of a message of 24 bytes or more
 
 
@@ -149,6 +152,34 @@ def encode_evidence(time: int, judged: Iterable[tuple[bytes, bytes]]) -> list[by
     return entries
 
 
+def with_site(entry: bytes, site: int) -> bytes:
+    """Return an entry of evidence that also says to which site its chip belongs from now on, by a key above 0.
+
+    Raises:
+        WireError: it would be over 65,535 bytes.
+    """
+    longer = b"".join((_SITED, entry[1:], _SITE_HEAD, site.to_bytes(_SITE, "big")))
+    if len(longer) > MAX_ENTRY:
+        raise WireError("TOO_LARGE", f"log entry: {len(longer)} bytes, at most {MAX_ENTRY}")
+    return longer
+
+
+def _site(value: Any, where: str) -> bytes:
+    key: bytes = octets(_SITE)(value, where)
+    if not any(key):
+        raise WireError("WRONG_VALUE", f"{where}: a site of all zeros, which is none: leave it out")
+    return key
+
+
+def _decode_sited(data: bytes) -> Entry | None:
+    """Return the entry of evidence with a site, likewise."""
+    head, site = data[-_SITE - 1 : -_SITE], data[-_SITE:]
+    if data[:1] != _SITED or head != _SITE_HEAD or not any(site) or len(data) > MAX_ENTRY:
+        return None
+    plain_ = _decode_evidence(_PLAIN + data[1 : -_SITE - 1])
+    return None if plain_ is None else plain_._replace(fields=(*plain_.fields, site))
+
+
 def _decode_evidence(data: bytes) -> Entry | None:
     """Return the entry if it is what `encode_evidence` makes; None leaves it to the readers of all entries."""
     at = 11 + _SIZE_HEAD.get(data[11:12], 0)
@@ -164,13 +195,14 @@ def _decode_evidence(data: bytes) -> Entry | None:
 
 def decode(data: bytes) -> Entry:
     """Return the entry of `data`; raises WireError on anything that `hem.cddl` does not allow."""
-    if (evidence := _decode_evidence(data)) is not None:
+    if (evidence := _decode_evidence(data) or _decode_sited(data)) is not None:
         return evidence
     values = array(loads(data, where="log entry", limit=MAX_ENTRY), "log entry")
     if len(values) < 2 or type(values[0]) is not int or values[0] not in Kind.__members__.values():
         raise WireError("WRONG_VALUE", "log entry: no known kind")
     kind, time = Kind(values[0]), uint(SAFE)(values[1], "log entry: time")
-    fields = tuple_of(*_READERS[kind])(values[2:], f"log entry: {kind.name.lower()}")
+    more = (_site,) * (kind is Kind.EVIDENCE and len(values) == _MOST_OF_EVIDENCE)
+    fields = tuple_of(*_READERS[kind], *more)(values[2:], f"log entry: {kind.name.lower()}")
     return Entry(kind, time, fields)
 
 

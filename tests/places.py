@@ -92,8 +92,15 @@ def _against(made, used, radius, bit):
     }
 
 
+def _barred(region, still):
+    """Return whether a chip is in a country that the region excludes."""
+    return region.excludes and still <= region.barred_surely
+
+
 def _verdict(region, still, world, cloned):
-    inside, outside = not still & world - region.sure, not still & region.maybe
+    world = world | {EARTH.sea} if region.anywhere else world
+    sure, maybe = (world, world) if region.anywhere else (region.sure, region.maybe)
+    inside, outside = not still & (world - sure | region.barred), not still & maybe or _barred(region, still & world)
     if cloned or not still & world or (inside and outside):
         return Place.CONTRADICTION
     return Place.INSIDE if inside else Place.OUTSIDE if outside else Place.INCONCLUSIVE

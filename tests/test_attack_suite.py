@@ -16,18 +16,21 @@ from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
 from firmware_sim.attackers.links import POD_ATTACKERS
+from firmware_sim.attackers.logs import LOG_FORGERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
+from firmware_sim.attackers.sites import SITE_ATTACKERS
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.limits import PODS, SUMS
 from firmware_sim.attacks.limits import REASONS as SHARED
 from firmware_sim.attacks.limits import SWEEP as TOGETHER
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
+from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
 from hem import budget, challenge, firmware, license, links, ranging, scope, usage  # noqa: A004
 from hem.errors import REASONS, Reason, Verdict
 from hem.evidence import decode
-from hem.location import stage
+from hem.location import moves, stage
 from hem.model import Evidence, Tier
 from hem.tally import rows_of
 from hem.verifier import Verifier
@@ -75,7 +78,8 @@ def ran(tmp_path_factory) -> Run:
 
 def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
     tried = [one for one in ran.told.values() if one["repetitions"]]
-    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(FORGERS) + len(REPORT_FORGERS) + 5
+    forgers = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS)
+    assert len(tried) >= len(EVERY) + len(RANGING_ATTACKERS) + len(forgers) + 5
     for one in tried:
         assert set(one) - {"why"} == KEYS
         assert one["repetitions"] == TIMES
@@ -85,12 +89,13 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        assert one["caught_by"] in Reason.__members__ or one["caught_by"] == "landmark audit"
+        assert one["caught_by"] in Reason.__members__ or one["caught_by"] in {"landmark audit", "witness"}
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in (*FORGERS, *REPORT_FORGERS, *POD_ATTACKERS)), *SHARED}
+    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *POD_ATTACKERS)
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 
@@ -218,7 +223,8 @@ def sweep_of(directory: Path, name: str, asked: int) -> Sweep:
 def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
     found |= {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
-    return found | {name: sweep_of(ran.directory / name, TOGETHER, asked) for name, asked in ((PODS, 1), (SUMS, 3))}
+    found |= {name: sweep_of(ran.directory / name, TOGETHER, asked) for name, asked in ((PODS, 1), (SUMS, 3))}
+    return found | {SITES: sweep_of(ran.directory / SITES, MOVED, 1)}
 
 
 def failing(module: ModuleType) -> list[Reason]:
@@ -229,15 +235,18 @@ def failing(module: ModuleType) -> list[Reason]:
 
 REPORTS = {one.expected_reason for one in REPORT_FORGERS}
 # Checks that no attacker of the suite trips: a report that comes after its challenge has expired proves nothing to
-# anyone, and is refused only to keep it out of the log.
-UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED)}
-STAGES = (challenge, firmware, usage, license, budget, links, scope, stage, ranging)
+# anyone, and is refused only to keep it out of the log. What `moves` reads it does not give.
+UNTRIED = {(ranging, Reason.CHALLENGE_EXPIRED), (moves, Reason.LOCATION_OUTSIDE)}
+STAGES = (challenge, firmware, usage, license, budget, links, scope, stage, moves, ranging)
 CHECKS = [(module, one) for module in STAGES for one in failing(module)]
 OF_ROWS = [check for check in CHECKS if check not in UNTRIED and not (check[0] is ranging and check[1].name in REPORTS)]
 OF_PODS = {Reason[one.expected_reason] for one in POD_ATTACKERS} | {Reason.LINK_RATE_EXCEEDED}
 OF_SUMS = {Reason[one] for one in SHARED.values()} - OF_PODS
 SWEEP_OF = dict.fromkeys(OF_PODS, PODS) | dict.fromkeys(OF_SUMS, SUMS)
 SWEEP_OF |= {Reason.CHALLENGE_AUDIENCE: "uninvited", Reason.CHALLENGE_EXPIRED: LATE, Reason.EVIDENCE_TOO_OLD: STALE}
+SWEEP_OF |= {Reason[one.expected_reason]: SITES for one in SITE_ATTACKERS}
+# These leave a verdict open. Without them it would be for another reason, or a chip on its way would be accused.
+OPEN = [(stage, Reason.LOCATION_GNSS_ONLY), (moves, Reason.LOCATION_IN_TRANSIT)]
 
 
 def named(check: tuple[ModuleType, Reason]) -> str:
@@ -246,22 +255,25 @@ def named(check: tuple[ModuleType, Reason]) -> str:
 
 def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     assert len(CHECKS) >= 40
-    tried = {one.expected_reason for one in (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS)}
+    attackers = (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)
+    tried = {one.expected_reason for one in attackers}
     tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD"}
     tried |= {one.name for one in OF_PODS | OF_SUMS}
     assert {one.name for _, one in CHECKS} <= tried
     assert {check for check in CHECKS if check[1].name in REPORTS} == {(ranging, Reason[one]) for one in REPORTS}
 
 
-@pytest.mark.parametrize("check", OF_ROWS, ids=named)
+@pytest.mark.parametrize("check", OF_ROWS + OPEN, ids=named)
 def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
     module, reason = check
-    of_places = module in {stage, ranging}
-    sweep = sweeps["ranging" if of_places else SWEEP_OF.get(reason, "sweep-1")]
+    sweep = sweeps[SWEEP_OF.get(reason, "ranging" if module in {stage, ranging} else "sweep-1")]
     assert sweep.missed(reason) == 0
     blind = without(module, reason)
     if module is stage:
         monkeypatch.setattr(hem.location, "locate", blind.locate)
+        monkeypatch.setattr(hem.location, "demand", blind.demand)
+    elif module is moves:
+        monkeypatch.setattr(stage, "moves", blind)
     elif module is budget:
         monkeypatch.setattr(budget._Part, "judge", blind._Part.judge)
     else:

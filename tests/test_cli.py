@@ -32,7 +32,9 @@ from tests.simulated import Site, built, hem, hem_process, serial_chip, simulato
 __all__ = ["built", "site"]  # fixtures
 COMMANDS = [
     "demo", "init", "enroll", "reference", "challenge", "attest", "verify", "status", "explain", "reasons",
-    "license issue", "license show", "license check", "log checkpoint", "log show", "log prove",
+    "check", "results export", "results keys", "license issue", "license show", "license check",
+    *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
+    *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "location check", "location plan", "landmark audit", "fleet check", "fleet sample", "rules list", "rules show",
     *(f"landmark {one}" for one in ("keygen", "show", "serve", "add", "revoke", "report")),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ def long_way(data):
     """Return the entry, or the name of its fault, as the readers of all entries have it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "_decode_evidence", lambda _: None)
+        patch.setattr(entries, "_decode_sited", lambda _: None)
         return read(data)
 
 
@@ -38,16 +39,39 @@ def test_both_ways_write_and_read_the_same(time, size):
     assert entries.decode(entry) == long_way(entry) == (Kind.EVIDENCE, time, (message, REASONS))
 
 
+SITE = (1 << 63) + 5
+
+
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_both_ways_read_and_write_a_site_alike(time, size):
+    message = bytes([size % 251]) * size
+    (plain,) = entries.encode_evidence(time, [(message, REASONS)])
+    entry = entries.with_site(plain, SITE)
+    assert entry == entries.encode(Kind.EVIDENCE, time, message, REASONS, SITE.to_bytes(8, "big"))
+    assert entries.decode(entry) == long_way(entry) == (Kind.EVIDENCE, time, (message, REASONS, entry[-8:]))
+
+
+def test_no_site_has_one_form():
+    (plain,) = entries.encode_evidence(7, [(b"m" * 400, REASONS)])
+    assert read(entries.with_site(plain, 0)) == long_way(entries.with_site(plain, 0)) == "WRONG_VALUE"
+    with pytest.raises(WireError, match="65536 bytes"):
+        entries.with_site(bytes(entries.MAX_ENTRY - 8), SITE)
+
+
 def test_the_short_way_is_taken():
     (entry,) = entries.encode_evidence(1_700_000_000_000, [(b"m" * 400, REASONS)])
     assert entries._decode_evidence(entry) is not None
     assert entries._decode_evidence(entry[:-1]) is None
+    assert entries._decode_sited(entries.with_site(entry, SITE)) is not None
+    assert entries._decode_evidence(entries.with_site(entry, SITE)) is None
 
 
 def test_any_damage_is_read_the_same_on_both_ways():
     rng = random.Random(8)
     times = [1_700_000_000_000, SAFE, 2**32]
     good = [entries.encode_evidence(time, [(bytes(size), REASONS)])[0] for time in times for size in SIZES[2:7]]
+    good += [entries.with_site(one, SITE) for one in good]
     refused = 0
     for _ in range(20_000):
         data = bytearray(rng.choice(good))

@@ -6,7 +6,7 @@ The Rust decoder has coverage-guided targets in `tests/fuzz`; these are the Pyth
 import json
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import protocols
+from firmware_sim.attackers.logs import proof_file
+from hem.check import Signatory, TrustedKeys, check, grown, join, rows
 from hem.errors import Reason, UsageError
 from hem.evidence import decode
 from hem.fleet import owners_from, read_inventory
-from hem.log import Checkpoint, Note
+from hem.log import (
+    Checkpoint,
+    CosignerKey,
+    LogProof,
+    Note,
+    Policy,
+    VerifierKey,
+    bundle_rows,
+    parse_log_key,
+    signature_lines,
+)
 from hem.rules import pack_from, products_from
+from hem.store import Objects
 from hem.trust import anchor_certificate, endorse, license_from_text, reference_signer
-from protocols import cbor, entries, keys, ranging, serial_messages
+from hem.witness import AddCheckpoint, Witness
+from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages
 from protocols.cbor import WireError
 from protocols.landmarks import Landmark, RangingReport
 from protocols.mctp import Receiver
 from protocols.messages import Challenge, Evidence, Grant, License, ReferenceValues
+from protocols.vectors import results
 from tests.fleets import csv, numbering
+from tests.witnesses import ED, KNOWN, LOG, ML, SIGNER, request
 
 VECTORS = Path(protocols.__file__).parent / "vectors"
 NOW = 1_800_000_000_000
@@ -52,6 +68,9 @@ MESSAGES = {
     "log-entry": entries.decode,
     "endorsement": entries.decode_endorsement,
     "sequence": cbor.split,
+    "receipt": receipts.decode,
+    "result-cwt": ear.decode_cwt,
+    "result-jwt": ear.decode_jwt,
 }
 SAMPLES = {kind: samples(kind) for kind in MESSAGES}
 
@@ -100,6 +119,18 @@ def _endorse(data: bytes) -> object:
     return endorse(entries.decode_endorsement(data), [], NOW)
 
 
+def _results(data: bytes) -> object:
+    return [one if isinstance(one, WireError) else check(one, TRUSTED, NOW) for one in rows(data)]
+
+
+def _grown(data: bytes) -> object:
+    return grown(SAMPLES["receipt"][1], data, TRUSTED)
+
+
+TRUSTED = TrustedKeys(
+    (Signatory(results.NAME, results.VERIFIER.public_key()),),
+    (VerifierKey(results.ORIGIN, keys.raw_public(results.LOG.public_key())),),
+)
 UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "cose-key": keys.from_cose_key,
     "endorse": _endorse,
@@ -111,7 +142,20 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "owners": lambda data: owners_from(data, "owners"),
     "inventory": lambda data: read_inventory(data.decode(errors="replace"), numbering()),
     "note": Note.parse,
+    "trust": lambda data: TrustedKeys.parse(data.decode(errors="replace")),
+    "results": _results,
+    "grown": _grown,
+    "jws": jws.decode,
+    "json": lambda data: jws.read_json(data, "text"),
     "checkpoint": lambda data: Checkpoint.parse(data.decode(errors="replace")),
+    "note-lines": lambda data: signature_lines(data.decode(errors="replace")),
+    "log-key": lambda data: parse_log_key(data.decode(errors="replace")),
+    "verifier-key": lambda data: VerifierKey.parse(data.decode(errors="replace")),
+    "cosigner-key": lambda data: CosignerKey.parse(data.decode(errors="replace")),
+    "log-policy": lambda data: Policy.parse(data, "policy"),
+    "log-proof": LogProof.parse,
+    "log-bundle": lambda data: bundle_rows(data, 2),
+    "add-checkpoint": AddCheckpoint.parse,
     "serial-request": serial_messages.decode_request,
     "serial-identity": serial_messages.decode_identity,
     "serial-answer": lambda data: serial_messages.decode_answer(data, serial_messages.Op.HELLO),
@@ -119,6 +163,16 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
 TEXT = b'holder = "a"\nnot_before = 2026-01-01T00:00:00Z\nexpires = 2027-01-01T00:00:00Z\ndevice_class = "dev"\n'
 PEM = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
 NOTE = "origin\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— origin AAAAAAAAAAAA\n".encode()
+POLICY = f"""log {SIGNER.verifier}
+witness A {ED.verifier} http://a
+witness B {ML.verifier}
+group g 1 A B
+quorum g
+""".encode()
+REQUEST = request(3, [b"%d" % number for number in range(7)])
+PROOF = proof_file(
+    LOG, [b"a", b"b", b"c"], 1, ED.cosign(Note.parse(LOG.checkpoint([b"a", b"b", b"c"])).text, 5).line.encode()
+)
 FULL_TEXT = re.sub(rb"(?m)^# (?=[a-z_]+ = |\[)", b"", pkgutil.get_data("hem.cli", "license.toml") or b"")
 PRODUCT = b'[products.a]\ntpp = 5\nsource = "a"\nverified = true\n'
 OWNER = b'as_of = 2026-01-01\nentities = [{id = "a"}]\nstakes = [{owner = "a", owned = "a", percent = 50.5}]\n'
@@ -133,7 +187,18 @@ SEEDS = [
     PACK,
     PEM,
     NOTE,
+    POLICY,
+    REQUEST,
+    PROOF,
+    f"{ED.verifier}".encode(),
+    ED.cosign(Note.parse(LOG.checkpoint([b"a"])).text, 5).line.encode(),
+    b"\x00\x01a\x00\x00",
     b"\x7f\x00\x00\x7e\xd9\x01",
+    TRUSTED.text().encode(),
+    *SAMPLES["result-cwt"],
+    *SAMPLES["result-jwt"],
+    join(SAMPLES["result-cwt"]),
+    b'{"iat": 1, "a": [{"b": "c"}]}',
     *SAMPLES["endorsement"],
     *SAMPLES["log-entry"],
 ]
@@ -157,3 +222,58 @@ def test_the_serial_line(pieces: list[bytes]) -> None:
     for piece in pieces:
         for message in receiver.feed(piece):
             assert isinstance(message.body, bytes)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_what_a_policy_is_asked(data: st.DataObject) -> None:
+    """Whole notes and proofs, their lines and numbers bent: the policy says no, or what it says is of whole bytes."""
+    policy = Policy.parse(POLICY)
+    whole = Note.parse(LOG.checkpoint([b"a", b"b", b"c"]))
+    good = LOG.checkpoint([b"a", b"b", b"c"]) + ED.cosign(whole.text, 5).line.encode()
+    note, proof = data.draw(damaged([good])), data.draw(damaged([PROOF]))
+    try:
+        assert policy.open(note, None).checkpoint == Checkpoint.parse(whole.text)
+    except UsageError as error:
+        assert str(error)
+    try:
+        assert LogProof.parse(proof).verify(b"b", policy, None).checkpoint == Checkpoint.parse(whole.text)
+    except UsageError as error:
+        assert str(error)
+
+
+class Nowhere(Objects):
+    """A disk that keeps things in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def get(self, path: str) -> bytes:
+        """Return what was put."""
+        try:
+            return self.kept[path]
+        except KeyError as error:
+            raise FileNotFoundError(path) from error
+
+    def put(self, path: str, data: bytes) -> None:
+        """Keep it."""
+        self.kept[path] = data
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Do nothing."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Move it."""
+        self.kept[new] = self.kept.pop(old)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_what_a_witness_is_sent(data: st.DataObject) -> None:
+    """Any request gets one of the statuses, and a cosignature only for the one tree that continues the last."""
+    one = Witness(Nowhere(), [ED, ML], KNOWN)
+    assert one.add_checkpoint(request(0, [b"%d" % number for number in range(3)]), 5).status == 200
+    reply = one.add_checkpoint(data.draw(st.one_of(damaged([REQUEST]), st.binary(max_size=200))), 6)
+    assert reply.status in {200, 400, 403, 404, 409, 422}
+    again = one.add_checkpoint(REQUEST, 7)
+    assert again.status == (409 if reply.status == 200 else 200)

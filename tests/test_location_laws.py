@@ -4,12 +4,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hem.location.region import region
+from hem.location.region import but, region
 from hem.location.rule import Ranging, judge
 from hem.model import Place
 from tests.places import CITIES, EARTH, cities, home, honest, left, rule, slowly
 
 REGIONS = [region(EARTH, words) for words in (["US"], ["CN"], ["EU27"], ["SG", "MY"], ["TIER1"], ["RU", "UA"])]
+REGIONS += [
+    but(region(EARTH, ["EU27"]), EARTH, ["FR", "CY"], ()),
+    but(region(EARTH, ["RU", "UA"]), EARTH, ["UA"], ()),
+    but(None, EARTH, ["CN"], ()),
+    but(None, EARTH, ["TIER3"], ()),
+]
 MARKS = len(CITIES)
 PLACE = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 RTT = st.one_of(st.just(float("nan")), st.floats(0, 5), st.floats(0, 150))
@@ -109,11 +115,10 @@ def test_liars_of_f_operators_prove_nothing_wrong(place, f, data):
     here = home(*place)
     assert here <= left(found, 0)
     ashore = here & set(range(EARTH.sea))
-    if ashore:
-        assert found.land[0] != Place.INSIDE or here & one.sure
-        assert found.land[0] != Place.OUTSIDE or not here & one.maybe
-    assert found.strict[0] != Place.INSIDE or here & one.sure
-    assert found.strict[0] != Place.OUTSIDE or not here & one.maybe
+    for verdict in (found.land[0], found.strict[0]) if ashore else (found.strict[0],):
+        assert verdict != Place.INSIDE or ((here & one.sure or one.anywhere) and not here & one.barred)
+        assert verdict != Place.OUTSIDE or not here & one.maybe or here & one.barred_surely
+    assert not found.excluded[0] or not ashore or here & one.barred_surely
 
 
 @settings(deadline=None, max_examples=50)

@@ -109,10 +109,10 @@ def test_weak_evidence_still_refutes(countries):
     assert reason(judged(countries=countries, min_landmarks=9)[0]) == "LOCATION_OUTSIDE"
 
 
-def test_methods_alone_are_carried_and_not_checked():
+def test_methods_alone_ask_for_no_better_evidence():
     results, _ = judged(methods=("ping",))
     assert reason(results) == "LOCATION_ON_LAND"
-    assert results[0].terms[Term.LICENSE][1] is Reason.TERMS_NOT_CHECKED
+    assert results[0].terms[Term.LICENSE][1] is Reason.MET
 
 
 def test_without_the_check_weak_evidence_would_do(monkeypatch):

@@ -6,7 +6,7 @@ from hem.cli import run
 from hem.core import reasons
 from hem.errors import REASONS, Reason, Verdict
 
-STAGES = range(1, 9)  # decode, verify, fresh, firmware, location, usage, license, ranging
+STAGES = {*range(1, 9), 10}  # decode, verify, fresh, firmware, location, usage, license, ranging; check
 MADE_IN_RUST = (0x01, 0x02)
 
 

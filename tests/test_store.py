@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -103,13 +102,20 @@ def test_however_appended_the_full_objects_and_the_root_are_the_same(steps):
         assert found[0] == found[1]
 
 
-def test_superseded_partial_objects_may_go(folder):
-    """Once a full object is there the partial ones may be deleted: readers of an older checkpoint take the full one."""
-    filled(folder, 200)
+PARTIALS = ["tile/0/000.p", "tile/entries/000.p"]
+
+
+def test_superseded_partial_objects_go(folder):
+    """Once a full object is durable the partial ones are deleted: readers of an older checkpoint take the full one."""
+    filled(folder, 100, 200)
     older = (folder / "checkpoint").read_bytes()
+    assert objects_of(folder) == [f"{one}/{width}" for one in PARTIALS for width in (100, 200)]
     filled(folder, 300)
-    shutil.rmtree(folder / "tile/0/000.p")
-    shutil.rmtree(folder / "tile/entries/000.p")
+    assert [one for one in objects_of(folder) if ".p/" in one] == [
+        "tile/0/001.p/44",
+        "tile/1/000.p/1",
+        "tile/entries/001.p/44",
+    ]
     with Log.open(folder, SIGNER) as opened:
         assert list(opened.entries()) == numbered(0, 300)
     (folder / "checkpoint").write_bytes(older)
@@ -118,6 +124,44 @@ def test_superseded_partial_objects_may_go(folder):
         opened.append(numbered(200, 300))
     with Log.read(folder, SIGNER.verifier) as opened:
         assert list(opened.entries()) == numbered(0, 300)
+
+
+def test_partial_objects_that_a_crash_left_go_at_the_next_start(folder):
+    filled(folder, 200, 300)
+    for one in PARTIALS:
+        (folder / one).mkdir()
+        (folder / one / "200").write_bytes(b"left")
+    (folder / "tile/0/001.p/40").write_bytes(b"of a checkpoint that readers may have")
+    before = objects_of(folder)
+    Log.read(folder, SIGNER.verifier)
+    assert objects_of(folder) == before
+    Log.open(folder, SIGNER).close()
+    assert objects_of(folder) == [one for one in before if "000.p/200" not in one]
+
+
+def test_a_full_object_that_nothing_covers_takes_no_partial_one_away(folder):
+    """After a crash between the tiles and the checkpoint, the partial tiles are what the log consists of."""
+    filled(folder, 200)
+    (folder / "tile/0/000").write_bytes(bytes(8_192))
+    (folder / "tile/entries/000").write_bytes(b"torn")
+    with Log.open(folder, SIGNER) as opened:
+        assert list(opened.entries()) == numbered(0, 200)
+    assert {f"{one}/200" for one in PARTIALS} <= set(objects_of(folder))
+
+
+def test_partial_objects_that_cannot_be_deleted_fail_no_append(folder):
+    class Kept(Objects):
+        def remove(self, folder):
+            with self._plainly("delete", folder):
+                raise PermissionError(13, "Permission denied")
+
+    filled(folder, 200)
+    with Log.open(folder, SIGNER, objects=Kept(folder)) as opened:
+        assert opened.append(numbered(200, 300)).size == 300
+        assert opened.append(numbered(300, 301)).size == 301
+    assert (folder / "tile/0/000.p/200").exists()
+    Log.open(folder, SIGNER).close()
+    assert not (folder / "tile/0/000.p").exists()
 
 
 def test_names_of_directories_are_taken_as_they_are(tmp_path, monkeypatch):

@@ -38,6 +38,8 @@ ATTACKERS: dict[str, Attacker] = {
 MORE: dict[str, Attacker] = {
     kind.name: kind()
     for kind in (
+        claims.OldVersion,
+        claims.UnlistedFirmware,
         claims.TurnedClock,
         claims.OtherModel,
         claims.PartUnmeasured,

@@ -88,6 +88,35 @@ class OldFirmware(_OtherRuntime):
     runtime = boot.OLD_RUNTIME
 
 
+class _OtherVersion(_OtherRuntime):
+    """Boots another released runtime, which says which version it is."""
+
+    version: str
+
+    def answer(self, chip: Chip, challenge: bytes, world: World) -> bytes:  # noqa: ARG002
+        """Return the evidence of that runtime."""
+        honest = chip.claims(chip.accept(challenge).nonce)
+        return chip.seal(replace(honest, swversion=(self.version,)).encode())
+
+
+class OldVersion(_OtherVersion):
+    """Runs a released runtime of the right security version, and of a version below the license's."""
+
+    name = "old-version"
+    expected_reason = "FIRMWARE_VERSION_LOW"
+    runtime = boot.EARLIER_RUNTIME
+    version = "1.4.0"
+
+
+class UnlistedFirmware(_OtherVersion):
+    """Runs a released runtime that is newer than any in the license's list."""
+
+    name = "unlisted-firmware"
+    expected_reason = "MEASUREMENT_NOT_LICENSED"
+    runtime = boot.LATER_RUNTIME
+    version = "1.5.0"
+
+
 class TurnedClock(Liar):
     """Turns its clock on by an hour, to seem to have run all along where it was switched off and carried away."""
 

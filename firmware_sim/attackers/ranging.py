@@ -5,6 +5,7 @@ place that follows from them. MET: no timing can tell, and `untold` says why.
 """
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -89,7 +90,7 @@ class GnssSpoofer(Stand):
         return self.chip.seal(replace(self.chip.claims(self.asked.nonce), location=place).encode())
 
 
-class _Pretender(Stand):
+class _Pretender(Stand, ABC):
     """Has a machine at the site, which answers the landmarks that are nearer to there than to the chip.
 
     One landmark far away hears the chip itself: a chip that nobody closes with opens no key. All others hear nothing.
@@ -107,9 +108,9 @@ class _Pretender(Stand):
             return Answered(self.pretend(question), self.site)
         return super().answer(beacon, question) if beacon.kid == self._witness else Answered(None, self.home)
 
+    @abstractmethod
     def pretend(self, question: bytes) -> bytes | None:
         """Return what the machine at the site says."""
-        raise NotImplementedError
 
 
 class _Relay(_Pretender):

@@ -13,6 +13,7 @@ from firmware_sim.attacks import table
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.limits import PODS, SUMS, attack_links, attack_sums, chips_in_pods, chips_in_sums
+from firmware_sim.attacks.logs import attack_logs, staged
 from firmware_sim.attacks.marks import attack_audit, attack_reports
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import (
@@ -26,6 +27,7 @@ from firmware_sim.attacks.papers import (
     attack_stale,
 )
 from firmware_sim.attacks.shell import Hem
+from firmware_sim.attacks.sites import attack_sites, desk_of
 from firmware_sim.files import write_whole
 from firmware_sim.store import SimulatorError
 
@@ -58,13 +60,17 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
             Desk(other, fleet, PODS, chips_in_pods(size)),
             Desk(other, fleet, SUMS, chips_in_sums(size), PATIENCE_S),
         )
-        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, pods, sums, size)
+        desks = Desk(other, fleet, "issuers", 1), late, stale, pods, sums, desk_of(other, fleet, size)
+        papers = beside.submit(_attack_papers, desks, size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
         found += attack_places(fleet, size)
         found += attack_uninvited(fleet, size)
         found += attack_reports(fleet, size)
+        say("attack with logs")
+        with staged(hem, directory / "logs", seed) as stage:
+            found += attack_logs(stage, size.repetitions, seed)
         say("attack with licenses")
         found += papers.result()
     for row in LANDSCAPE:
@@ -72,10 +78,11 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     return {one.attack: one for one in found}
 
 
-def _attack_papers(desk: Desk, late: Desk, stale: Desk, pods: Desk, sums: Desk, size: Size) -> list[Outcome]:
+def _attack_papers(desks: tuple[Desk, ...], size: Size) -> list[Outcome]:
     """Return what needs no sweep of the fleet, and so runs beside it, on another core if there is one."""
+    desk, late, stale, pods, sums, sites = desks
     waited = attack_late(late, size) + attack_stale(stale, size) + attack_links(pods, size) + attack_sums(sums, size)
-    return waited + attack_licenses(desk, size) + attack_audit(desk, size)
+    return waited + attack_licenses(desk, size) + attack_audit(desk, size) + attack_sites(sites, size)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from firmware_sim import factory, survey
+from firmware_sim import boot, factory, survey
 from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS, Stand
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.shell import Hem
-from firmware_sim.chip import Chip, Trust
+from firmware_sim.chip import SWVERSION, Chip, Trust
 from firmware_sim.fleet import answer, hand_out
 from firmware_sim.store import Row, SimulatorError, Store
 from firmware_sim.world import Beacon, Globe
@@ -31,6 +31,7 @@ _DAY = 86_400
 _EUROPE = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 COUNTRIES = sorted([*_EUROPE.split(), "CA", "CH", "GB", "IS", "LI", "NO", "US"])
 SVN_FLOOR = 5
+LICENSED = (*boot.CURRENT, boot.OLD_RUNTIME, boot.EARLIER_RUNTIME)  # older ones are kept out by their versions
 AGAIN = "evidence-twice"  # what an honest chip has sent, handed in once more in the same batch
 UNINVITED = "uninvited-answer"
 STRANGERS = "low-device-class"  # whose chips answer uninvited: they are under another license
@@ -145,6 +146,10 @@ device_class = "{"production" if group == "production" else "simulated"}"
 countries = {json.dumps(COUNTRIES)}
 budget_cycles = {budget}
 svn_floor = {SVN_FLOOR}
+
+[firmware]
+min_version = "{SWVERSION[0]}"
+measurements = {json.dumps(sorted(one.digest.hex() for one in boot.measure(LICENSED)))}
 
 [purpose]
 allow = ["inference", "training"]

@@ -30,7 +30,7 @@ LANDSCAPE: tuple[Row, ...] = (
         ("relay-within-radius", "a relay closer to a landmark than the license's radius adds less than a clock shows"),
     )),
     Row("stalling", ("delay-adder",)),
-    Row("box-elsewhere", ("ueid-of-another", "moved-abroad"), (
+    Row("box-elsewhere", ("ueid-of-another", "moved-abroad", "excluded-zone"), (
         ("box-without-timings", "where no landmark has ranged a chip, its place stays open; only a visit can tell"),
     )),
     Row("device-clock", ("turned-clock", "expired-license", "early-start", "hidden-reboot")),
@@ -53,9 +53,10 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("license-stockpiling", (), (), (
         ("stockpiled-grants", "the ledger of grants has no cap on what is outstanding"),
     )),
-    Row("swapped-chips", (), (
+    Row("swapped-chips", ("undeclared-move", "early-move", "late-move"), (
         ("swap-within-radius", "two chips that no landmark can tell apart by place have no place to be told by"),
-    ), (("swapped-sites", "places of a chip are not compared over time, nor with the site that is its own"),)),
+        ("swap-with-leave", "where a license has sites and asks nothing of moves, a chip may be at any of them"),
+    )),
     Row("missing-chips", ("chips-over-cap", "answers-seldom"), (
         ("dark-chip", "a chip that was never enrolled is in no list to be missing from; that needs the exporter's"),
     ), (("silent-chip", "`hem fleet silent` names chips that gave no evidence when due; the suite does not try it"),)),
@@ -79,23 +80,22 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("fake-landmark", ("fake-landmark", "revoked-landmark", "report-of-no-challenge", "moved-landmark"), (
         ("one-pair-too-fast", "where only one pair of landmarks is too fast, either of the two may be the moved one"),
     )),
-    Row("log-equivocation", (), (
-        ("all-witnesses-collude", "whoever shows each reader another log needs every witness to sign both"),
-    ), (("two-logs", "consistency can be proven; no independent witness compares checkpoints yet"),)),
-    Row("log-truncation", (), (), (
-        ("log-cut-short", "no witness remembers the last size of the log"),
+    Row("log-equivocation", ("two-logs",), (
+        ("witnesses-collude", "whoever shows each reader another log needs a quorum of witnesses that sign both"),
     )),
+    Row("log-truncation", ("log-cut-short",)),
     Row("verifier-compromise", (), (), (
         ("verdict-rewritten", "`hem explain` derives a verdict again from the log; the suite does not try it"),
     )),
     Row("fabricated-breach", (), (), (
         ("breach-made-up", "chips keep no receipts of challenges, so a verifier can make up that one was silent"),
     )),
-    Row("offline", (), (), (
-        ("chip-in-transit", "there is no state of its own for chips that are known to be out of reach"),
+    Row("offline", ("chip-in-transit",), (
+        ("lost-on-the-way", "until an announced transit is over, a chip that answers nobody is where nobody knows"),
     )),
-    Row("spoofed-gnss", ("gnss-spoofer",)),
-    Row("firmware-downgrade", ("old-firmware", "unknown-firmware", "part-unmeasured", "debug-enabled", "opened"), (
+    Row("spoofed-gnss", ("gnss-spoofer", "gnss-only")),
+    Row("firmware-downgrade", ("old-firmware", "old-version", "unlisted-firmware", "unknown-firmware",
+                               "part-unmeasured", "debug-enabled", "opened"), (
         ("signed-but-buggy", "firmware that its maker has signed passes until its maker or a license raises the floor"),
     )),
     Row("fake-device", ("low-device-class", "other-model", "stranger-key", "model-not-licensed"), (

@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,9 +40,9 @@ class Desk:
         self.hem, self.directory, self.seed = hem, fleet.directory / name, fleet.seed
         self.workspace = self.directory / "workspace"
         self.chance = random.Random(f"{fleet.seed}/papers")
-        made = [_key(f"{fleet.seed}/issuer {n}") for n in range(3)]
+        made = [seeded_key(f"{fleet.seed}/issuer {n}") for n in range(3)]
         self.issuers = sorted(made, key=lambda one: keys.kid(one.public_key()))
-        self.stranger = _key(f"{fleet.seed}/stranger")
+        self.stranger = seeded_key(f"{fleet.seed}/stranger")
         rows = fleet.honest[:count]
         self._make(fleet, [row.position for row in rows])
         public = keys.from_cose_key((self.workspace / "keys" / "verifier.pub").read_bytes())
@@ -64,9 +65,11 @@ class Desk:
         mine.write_bytes(join([every[position] for position in positions]))
         enroll(self.hem, fleet.home, self.workspace, mine)
 
-    def terms(self, license_id: bytes, sequence: int, supersedes: bytes | None = None) -> License:
-        """Return terms for all chips of this workspace."""
-        ueids = sorted(chip.ueid for chip in self.chips)
+    def terms(
+        self, license_id: bytes, sequence: int, supersedes: bytes | None = None, chips: Sequence[Chip] | None = None
+    ) -> License:
+        """Return terms for chips of this workspace, all of them if not told which."""
+        ueids = sorted(chip.ueid for chip in chips or self.chips)
         now = int(time.time())
         listed = len(ueids), hashlib.sha256(b"".join(ueids)).digest()
         return License("suite", f"Holder {sequence}", now + _YEAR, now - 60, now - 60, license_id, sequence, listed,
@@ -76,11 +79,14 @@ class Desk:
         """Return the license, signed by two of the issuers."""
         return terms.signed_by(*sorted(self.chance.sample(self.issuers, 2), key=lambda one: keys.kid(one.public_key())))
 
-    def hand_in(self, message: bytes) -> str:
-        """Hand a signed license in and return what was said against it; nothing if it came into force."""
-        path = self.directory / "license.cbor"
+    def hand_in(self, message: bytes, chips: Sequence[Chip] | None = None) -> str:
+        """Hand in a signed license for chips and return what was said against it; nothing if it came into force."""
+        path, listed = self.directory / "license.cbor", self.list
         path.write_bytes(message)
-        done = self.hem.run("license", "issue", path, "--chips", self.list, "-w", self.workspace, "--json")
+        if chips is not None:
+            listed = self.directory / "some-chips"
+            listed.write_text("".join(f"{chip.ueid.hex()}\n" for chip in chips), "utf-8")
+        done = self.hem.run("license", "issue", path, "--chips", listed, "-w", self.workspace, "--json")
         if done.code not in {0, 2}:
             raise SimulatorError(f"hem license issue: exit code {done.code}: {done.err.strip()}")
         return done.err if done.code else ""
@@ -91,7 +97,8 @@ def _without_grant(chip: Chip, obeyed: Trust) -> Chip:
     return Chip(chip.identity, chip.board, obeyed, replace(chip.flash.copy(), grant=None))
 
 
-def _key(name: str) -> Ed25519PrivateKey:
+def seeded_key(name: str) -> Ed25519PrivateKey:
+    """Return the key that follows from a name, so that nobody may trust it."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"hem simulated {name}".encode()).digest())
 
 

@@ -11,6 +11,7 @@ import typer
 
 from hem.cli import (
     audit,
+    check,
     evidence,
     fleet,
     landmark,
@@ -20,11 +21,13 @@ from hem.cli import (
     log,
     picture,
     plan,
+    results,
     rules,
     setup,
     show,
     silent,
     used,
+    witness,
 )
 from hem.cli.common import warn
 from hem.cli.demo import demo
@@ -49,11 +52,14 @@ license_files.add_to(licenses.app)
 app.add_typer(landmark.app, name="landmark")
 audit.add_to(landmark.app)
 evidence.add_to(app)
+app.add_typer(results.app, name="results")
+check.add_to(app)
 show.add_to(app)
 app.add_typer(location.app, name="location")
 plan.add_to(location.app)
 picture.add_to(location.app)
 app.add_typer(log.app, name="log")
+app.add_typer(witness.app, name="witness")
 app.add_typer(fleet.app, name="fleet")
 silent.add_to(fleet.app)
 used.add_to(fleet.app)

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -111,6 +111,18 @@ def demand_outputs(*paths: Path | None, as_json: bool) -> None:
             raise UsageError(f"{path}: cannot write a file here: is the directory there, and yours to write in?")
 
 
+def demand_new_key(key: Path) -> Path:
+    """Return where the public key beside a new private key goes; neither is there yet, so none is written over.
+
+    Raises:
+        UsageError: one of the two is there, or they would be the same file.
+    """
+    public = key.with_suffix(".pub")
+    if key == public or key.exists() or public.exists():
+        raise UsageError(f"{key}: is there already, or {public.name} is: choose another file")
+    return public
+
+
 def _writable(path: Path) -> bool:
     return os.access(path if path.exists() else path.parent, os.W_OK)
 
@@ -125,6 +137,23 @@ def write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file piece by piece, or standard output for `-`; a file appears when it is whole."""
+    if path == STREAM:
+        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(pieces)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def ueid_from(text: str) -> bytes:

@@ -38,8 +38,10 @@ from hem.cli.common import (
     warn,
     write,
 )
+from hem.cli.results_file import DAY_S, Form, FormOption, ValidOption, write_results
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
+from hem.export import Exporter
 from hem.model import CHUNK, AttestationResults, Term, Tier
 from hem.results import Explained, Outcome, explain, outcomes, tier_name, utc
 from hem.trust import Trust
@@ -147,10 +149,16 @@ def verify(
     signatures: Annotated[
         Signatures | None, typer.Option(help="Rule for Ed25519; by default that of hem.toml, which is ed25519.")
     ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Write the results of the logged rows here, signed and with receipts.")
+    ] = None,
+    form: FormOption = Form.CWT,
+    valid_for: ValidOption = DAY_S,
     workspace: WorkspaceOption = HERE,
     as_json: JsonFlag = False,
 ) -> int:
     """Judge evidence in one batch and log every authentic row with its verdict."""
+    demand_outputs(results, as_json=True)
     with ExitStack() as held:
         sources = [held.enter_context(source(file, "evidence")) for file in files]
         told = held.enter_context(SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8", newline="")) if as_json else None
@@ -160,11 +168,12 @@ def verify(
         with Workspace.open(workspace, now=now_ms()) as opened, progress(quiet=as_json) as bar:
             task = bar.add_task("verify", total=heard.total, visible=heard.total > CHUNK)
             _choose(opened, signatures)
-            start = time.perf_counter()
+            first, start = opened.log.size, time.perf_counter()
             parts = opened.appraise(decode(*sources), now=now_ms())
             counts = outcomes(heard.each(parts, opened.verifier.trust, partial(bar.advance, task)))
             seconds = time.perf_counter() - start
             checkpoint, basis = opened.log.checkpoint.decode(), opened.verifier.basis()
+            _give(results, opened, first, form, valid_for)
         for file, one, reason in zip(files, sources, heard.not_evidence(), strict=True):
             if reason:
                 _warn_of_wrong_file(file, one, reason)
@@ -181,6 +190,13 @@ def verify(
 def _choose(opened: Workspace, signatures: Signatures | None) -> None:
     if signatures is not None:
         opened.verifier.rules = opened.verifier.rules._replace(signatures=signatures.value)
+
+
+def _give(out: Path | None, opened: Workspace, first: int, form: Form, valid_s: int) -> None:
+    """Write the results of what was logged from entry `first` on, if a file is asked for."""
+    if out is not None:
+        exporter = Exporter(opened.log, opened.directory)
+        write_results(out, exporter, exporter.evidence(first, opened.log.size), form, valid_s, quiet=True)
 
 
 def _count(file: BinaryIO) -> int:

@@ -18,6 +18,7 @@ from hem.cli.common import (
     STREAM,
     JsonFlag,
     WorkspaceOption,
+    demand_new_key,
     demand_outputs,
     now_ms,
     read,
@@ -58,9 +59,7 @@ def keygen(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a landmark's key and its signed description: who runs it, and where it stands as surveyed."""
-    public = key.with_suffix(".pub")
-    if key == public or key.exists() or public.exists():
-        raise UsageError(f"{key}: is there already, or {public.name} is: choose another file")
+    demand_new_key(key)
     demand_outputs(out, key, as_json=as_json)
     private = Ed25519PrivateKey.generate()
     place = Place(latitude, longitude, error)

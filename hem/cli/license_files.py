@@ -12,6 +12,7 @@ from hem import owner
 from hem.cli.common import (
     STREAM,
     JsonFlag,
+    demand_new_key,
     demand_outputs,
     license_id_from,
     now_ms,
@@ -45,9 +46,7 @@ def keygen(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an issuer's key: give the public one, .pub, to `hem init --issuer`."""
-    public = key.with_suffix(".pub")
-    if key == public or key.exists() or public.exists():
-        raise UsageError(f"{key}: is there already, or {public.name} is: choose another file")
+    public = demand_new_key(key)
     demand_outputs(key, as_json=as_json)
     private = Ed25519PrivateKey.generate()
     write_key(key, private)

@@ -14,6 +14,7 @@ REMARK = "carried, not checked by this version"
 # What terms in TOML do not have before a license is made of them.
 UNSIGNED = ("license", "sequence", "issued", "issuer", "chips", "chips_sha256")
 _TIMES = ("ownership_as_of", "transit_until")
+_UNSHOWN = "; no evidence shows that"
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -161,7 +162,7 @@ def _place(terms: License) -> str:
         return _said(f"Every chip must be at one of these sites: {discs}.", countries or None)
     if terms.countries:
         return f"Every chip must be in {_some(terms.countries, 'or')}."
-    return "Chips may be anywhere."
+    return "Chips may be anywhere that is not excluded." if terms.exclusions else "Chips may be anywhere."
 
 
 def _budget(terms: License) -> str:
@@ -225,7 +226,8 @@ def _transfer(one: t.Transfer) -> str:
     moving = one.origin is not None or one.destination is not None or one.transit_until is not None
     until = f" until {utc(1000 * one.transit_until)}" if one.transit_until is not None else ""
     return _said(
-        _if(one.notice_days, lambda days: f"Chips move to another site {days} days after notice, or later."),
+        "A chip belongs to the site where it was first shown to be, and moves to another only as is announced here.",
+        _if(one.notice_days, lambda days: f"That is {days} days after notice, or later."),
         f"Chips may be on their way {way}{until}." if moving else None,
     )
 
@@ -274,8 +276,8 @@ def _reporting(one: t.Reporting) -> str:
 def _firmware_terms(one: t.Firmware) -> str:
     return _said(
         _if(one.min_version, lambda version: f"Firmware has version {version} or higher."),
-        _if(one.measurements, lambda all_: f"It measures {_some(tuple(each.hex() for each in all_), 'or')}."),
-        _if(one.secure_boot, lambda on: f"Its boot {'must' if on else 'need not'} be verified."),
+        _if(one.measurements, lambda all_: f"Each part of it has SHA-256 {_some(tuple(x.hex() for x in all_), 'or')}."),
+        _if(one.secure_boot, lambda on: f"Its boot {'must' if on else 'need not'} be verified{_UNSHOWN * on}."),
     )
 
 
@@ -287,7 +289,13 @@ def _location_evidence(one: t.LocationEvidence) -> str:
         _if(one.max_radius_m, lambda most: f"It is known to within {most / 1000:,g} km."),
         _if(one.max_rtt_us, lambda most: f"Round trips take at most {most / 1000:,g} ms."),
         _if(one.min_probes, lambda least: f"At least {least} probes count."),
-        _if(one.methods, lambda names: f"It may be shown by {_some(names, 'or')}; gnss is a hint and never enough."),
+        _if(
+            one.methods,
+            lambda names: (
+                f"It may be shown by {_some(names, 'or')}; of these hem checks ping alone, which"
+                " is round trips to landmarks. gnss is a hint and never enough."
+            ),
+        ),
     )
 
 

@@ -140,9 +140,13 @@ class Findings(NamedTuple):
 
     @classmethod
     def of(cls, terms: License, trust: Trust | None, f: int) -> "Findings":
-        """Return the findings; places are looked at where a trust knows landmarks."""
-        places = [] if trust is None else owner.unprovable_places(terms, trust, f)
-        return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *places], remark(terms))
+        """Return the findings; places and firmware are looked at where a trust knows landmarks and reference values."""
+        known = (
+            []
+            if trust is None
+            else [*owner.unprovable_firmware(terms, trust), *owner.unprovable_places(terms, trust, f)]
+        )
+        return cls(open_terms(terms), [*owner.doubts(terms, now_ms()), *known], remark(terms))
 
     def values(self) -> dict[str, object]:
         """Return them for programs."""

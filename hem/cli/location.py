@@ -35,6 +35,7 @@ from hem.location.region import Region
 from hem.location.rule import Rule, Speed, Verdicts, judge
 from hem.location.tables import Tables
 from hem.model import Certificate, Place, Term
+from hem.results import explain as explain_row
 from hem.results import utc
 from hem.retrace import Derived, derive
 from hem.workspace import read_entries
@@ -98,11 +99,14 @@ def explain(
     one = _certificate(found)
     basis = found.results.basis
     assumed = Assumed(basis.f, Speed(basis.speed), basis.map.hex(), basis.landmarks.hex())
+    (said,) = [line for line in explain_row(found.results, found.row, found.trust) if line.term == "location"]
     if as_json:
         head = {"index": index, "time_ms": entry.time, "ueid": _ueid(found), "same_as_logged": found.same}
+        head |= {"reason": said.reason, "got": said.got}
         say_json({**head, **certificate_object(one, assumed), **lines_object(one)})
     else:
         print_certificate(f"entry {index}, {utc(entry.time)}, chip {_ueid(found)}", one, assumed)
+        say(f"as the license asks: {said.reason}, {said.verdict.replace('_', ' ')}: {said.got}")
         say_same(same=found.same)
     return 0 if found.same else 1
 

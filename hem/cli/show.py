@@ -27,6 +27,7 @@ STAGES = {
     6: "usage",
     7: "license",
     8: "ranging",
+    10: "check",
 }
 
 

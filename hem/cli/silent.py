@@ -23,6 +23,7 @@ _COUNTED = {
     "unanswered": Reason.CHALLENGE_UNANSWERED,
     "overdue": Reason.REPORT_OVERDUE,
     "not_asked": Reason.REPORT_NOT_ASKED,
+    "in_transit": Reason.CHIP_IN_TRANSIT,
     "silent": Reason.CHIP_SILENT,
     "never_attested": Reason.NEVER_ATTESTED,
     "never_enrolled": Reason.NEVER_ENROLLED,

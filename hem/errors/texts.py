@@ -73,6 +73,20 @@ REASONS: dict[Reason, ReasonText] = {
         _F, "the hardware model that was endorsed", "the chip claims to be another model"
     ),
     Reason.TAMPERED: ReasonText(_F, "no tamper flag", "inspect the chip on site"),
+    Reason.FIRMWARE_VERSION_LOW: ReasonText(
+        _F, "a firmware version no lower than the license's", "update the firmware"
+    ),
+    Reason.FIRMWARE_VERSION_UNKNOWN: ReasonText(
+        _C, "a firmware version in dotted numbers, as the license's", "the claim swversion (271) of the chip's firmware"
+    ),
+    Reason.MEASUREMENT_NOT_LICENSED: ReasonText(
+        _F, "components that are all in the license's list", "other firmware on the chip, or a longer list"
+    ),
+    Reason.SECURE_BOOT_NOT_SHOWN: ReasonText(
+        _C,
+        "proof that the chip verifies what it boots",
+        "no claim of the evidence shows it: an inspection, or the license",
+    ),
     Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
     Reason.LOCATION_NOT_CHECKED: ReasonText(
         _N, "a proof that the chip is where its license allows", "hem landmark add: without landmarks nothing is proven"
@@ -100,6 +114,34 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.LOCATION_EVIDENCE_WEAK: ReasonText(
         _C, "evidence of the place as good as the license asks", "hem challenge --range: more landmarks, nearer ones"
+    ),
+    Reason.LOCATION_EXCLUDED: ReasonText(
+        _F,
+        "a chip that is in no place that its license excludes",
+        "f + 1 operators exclude all other land, or all else",
+    ),
+    Reason.LOCATION_METHOD: ReasonText(
+        _C, "a place that is shown as the license asks", "timings are the only method that is checked: the license"
+    ),
+    Reason.LOCATION_GNSS_ONLY: ReasonText(
+        _C, "a place that is shown as the license asks", "hem challenge --range: a receiver's word is a hint, no proof"
+    ),
+    Reason.LOCATION_MOVE_UNDECLARED: ReasonText(
+        _F, "a chip at the site where it was, or a move that its license announces", "hem license show: transfer"
+    ),
+    Reason.LOCATION_MOVE_EARLY: ReasonText(
+        _F, "a move after the days of notice that the license asks for", "hem license show: transfer"
+    ),
+    Reason.LOCATION_MOVE_LATE: ReasonText(
+        _F, "a first fix at the new site before the transit ends", "hem license show: transfer"
+    ),
+    Reason.LOCATION_IN_TRANSIT: ReasonText(
+        _C, "a fix at the destination before the transit ends", "hem challenge --range, once the chip has arrived"
+    ),
+    Reason.LOCATION_NO_SITES: ReasonText(
+        _C,
+        "sites between which the license lets chips move",
+        "the license: its transfer names moves, and it has no sites",
     ),
     Reason.FIRST_EVIDENCE: ReasonText(_N, "earlier evidence to compare with", "challenge the chip again"),
     Reason.CHAIN_FORK: ReasonText(
@@ -227,6 +269,9 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.PURPOSE_UNTOLD: ReasonText(
         _C, "a declared purpose: the license lists what is not allowed", "firmware that declares a purpose"
     ),
+    Reason.CHIP_IN_TRANSIT: ReasonText(
+        _C, "evidence once the transit that the license announces is over", "hem license show: transfer"
+    ),
     Reason.LANDMARK_UNKNOWN: ReasonText(_F, "a report by a landmark of this verifier", "hem landmark add"),
     Reason.LANDMARK_REVOKED: ReasonText(
         _F, "a landmark that is not revoked", "range the chip from other landmarks, or this one under a new key"
@@ -249,5 +294,35 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.PROBE_NOT_SIGNED: ReasonText(
         _F, "the probes that the chip signed to have answered", "answers made once the key was open: a relay"
+    ),
+    Reason.NOT_JWS: ReasonText(_F, "three parts in base64url between dots", "whether this is a result"),
+    Reason.NOT_JSON: ReasonText(_F, "one JSON text", "the sender's JSON encoder"),
+    Reason.BAD_BASE64: ReasonText(_F, "base64url without padding, one text for one value", "the sender's encoder"),
+    Reason.RESULT_SIGNER: ReasonText(
+        _F, "a signer whom the trust file names as this verifier", "whose result this is, and the trust file"
+    ),
+    Reason.RESULT_SIGNATURE: ReasonText(
+        _F, "a signature by the verifier's key", "a forgery, or claims changed on the way"
+    ),
+    Reason.RESULT_EXPIRED: ReasonText(_F, "a result that has not expired", "ask the verifier for a newer one"),
+    Reason.RESULT_EARLY: ReasonText(_F, "a result from before now", "the clocks of the verifier and of this machine"),
+    Reason.RESULT_SUBJECT: ReasonText(
+        _F, "one appraisal, with its evidence and its log entry", "whether this is a result of hem"
+    ),
+    Reason.RECEIPT_MISSING: ReasonText(_F, "a receipt beside the result", "who took it off: ask for the whole result"),
+    Reason.RECEIPT_LOG: ReasonText(
+        _F, "a receipt of the log that the result names, by a key of the trust file", "whose receipt was attached"
+    ),
+    Reason.RECEIPT_ENTRY: ReasonText(
+        _F, "a receipt for the entry that the result names", "a receipt of another result was attached"
+    ),
+    Reason.RECEIPT_UNPROVEN: ReasonText(
+        _F, "a proof that leads from evidence and reasons to a signed root", "the verifier: its log does not say this"
+    ),
+    Reason.VERDICT_DIFFERS: ReasonText(
+        _F, "the status that the logged reasons come to", "the verifier: it signed what its log does not say"
+    ),
+    Reason.CHIP_DIFFERS: ReasonText(
+        _F, "the chip and the nonce that the logged evidence names", "the verifier: it signed another chip's verdict"
     ),
 }

@@ -70,7 +70,9 @@ def _proven(
             license_ = trust.license_of(chip)
             # A verdict under an older license says nothing of the countries of this one.
             if license_ is not None and 1000 * license_.terms.issued <= entry.time:
-                found[chip] = _countries(license_.terms, wholes), entry.time
+                named = _countries(license_.terms, wholes)
+                if named:  # a license that only excludes places says in no country that a chip is there
+                    found[chip] = named, entry.time
     return found
 
 

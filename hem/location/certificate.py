@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hem.location.geodesy import Floats
 from hem.location.region import Region
-from hem.location.rule import Ranging, Rule, Verdicts
+from hem.location.rule import Ranging, Rule, Verdicts, others_of
 from hem.location.tables import EVERYWHERE, Tables, names, radius_of
 from hem.model import Certificate, Line, Place, Settles
 
@@ -91,12 +91,30 @@ def _goal(case: _Measured, region: Region, aim: Place) -> list[int]:
     """Return the territories that must be excluded for a verdict on land."""
     tables = case.tables
     if aim is Place.OUTSIDE:
-        return sorted({tables.site(one)[0] for one in region.sites} or region.maybe)
+        return _out_of(case, region)
+    others = sorted(others_of(tables, region))
     if not region.sites:
-        return sorted(set(range(tables.atlas.sea)) - region.sure)
+        return others
     # All that is not a site, for the site that is nearest to being proven.
-    homes = [tables.site(one)[1] for one in sorted(region.sites)]
-    return [homes[int(np.argmax(case.worth()[homes]))]]
+    return sorted({_likeliest(case, region.sites), *others})
+
+
+def _likeliest(case: _Measured, sites: frozenset[int]) -> int:
+    """Return the bit of all that is not a site, for the site of these that is nearest to being proven."""
+    homes = [case.tables.site(one)[1] for one in sorted(sites)]
+    return homes[int(np.argmax(case.worth()[homes]))]
+
+
+def _out_of(case: _Measured, region: Region) -> list[int]:
+    """Return what must be excluded for `outside`: all that the region allows, or all that is not what it excludes."""
+    tables, worth = case.tables, case.worth()
+    ways = [] if region.anywhere else [sorted({tables.site(one)[0] for one in region.sites} or region.maybe)]
+    if region.zones:
+        ways.append([_likeliest(case, region.zones)])
+    if region.barred_surely:
+        ends = tables.atlas.sea + region.anywhere
+        ways.append(sorted(set(range(ends)) - region.barred_surely))
+    return max(ways, key=lambda goal: float(worth[goal].min(initial=np.inf)))
 
 
 def lines(case: _Measured, bit: int) -> Iterable[Line]:

@@ -17,7 +17,7 @@ from hem.location.atlas import Atlas
 from hem.location.geodesy import AT_MOST, Floats, sphere_km, unit
 from hem.location.pings import read_landmarks
 from hem.location.region import Disc, Region, known_codes, region, words
-from hem.location.rule import LIGHT_KM_PER_MS, Rule
+from hem.location.rule import LIGHT_KM_PER_MS, Rule, others_of
 from hem.location.tables import Landmarks, Tables
 from hem.model import Place
 
@@ -99,14 +99,16 @@ def terms(tables: Tables, named: Region, wanted: Place) -> list[Term]:
     """Return the terms of a region: each of its sites, or the region as a whole."""
     word = wanted.name.lower()
     if not named.sites:
-        goal = named.maybe if wanted is Place.OUTSIDE else frozenset(range(tables.atlas.sea)) - named.sure
+        goal = named.maybe if wanted is Place.OUTSIDE else others_of(tables, named)
         return [Term(f"{word} {named.name}", wanted, tuple(sorted(goal)))]
     found = []
     for number in sorted(named.sites):
         site, (here, elsewhere) = tables.sites[number], tables.site(number)
         home = (site.latitude, site.longitude) if isinstance(site, Disc) else None
-        bit = here if wanted is Place.OUTSIDE else elsewhere
-        found.append(Term(f"{word} {site.name}", wanted, (bit,), home if wanted is Place.INSIDE else None))
+        needed = {here} if wanted is Place.OUTSIDE else {elsewhere, *others_of(tables, named)}
+        found.append(
+            Term(f"{word} {site.name}", wanted, tuple(sorted(needed)), home if wanted is Place.INSIDE else None)
+        )
     return found
 
 

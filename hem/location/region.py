@@ -9,7 +9,7 @@ import math
 import pkgutil
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -104,12 +104,24 @@ def _is_ring(ring: Floats) -> bool:
 
 @dataclass(frozen=True)
 class Region:
-    """A region as sets of bits over `len(atlas)` territories, then two a site: the site, and all that is not it."""
+    """A region as sets of bits over `len(atlas)` territories, then two a site: the site, and all that is not it.
+
+    What it excludes is taken out of it: for *inside* all that may belong to that, for *outside* what surely does.
+    """
 
     name: str
     sure: frozenset[int]  # atoms that surely belong to it
     maybe: frozenset[int]  # atoms that may belong to it
     sites: frozenset[int] = frozenset()  # numbers of sites; with any, the region is these sites alone
+    barred: frozenset[int] = frozenset()  # atoms that may belong to countries it excludes
+    barred_surely: frozenset[int] = frozenset()  # those of them that surely do
+    zones: frozenset[int] = frozenset()  # numbers of sites that it excludes
+    anywhere: bool = False  # all there is but what it excludes, the open sea with it
+
+    @property
+    def excludes(self) -> bool:
+        """Return whether it excludes anything."""
+        return bool(self.barred or self.zones)
 
 
 @dataclass(frozen=True)
@@ -171,6 +183,20 @@ def region(atlas: Atlas, named: Iterable[str], sites: Iterable[int] = ()) -> Reg
     maybe = frozenset(bit for bit, one in atoms if not codes.isdisjoint((*one.parties, *one.also)))
     sure = frozenset(bit for bit, one in atoms if codes.issuperset(one.parties) and rivals.isdisjoint(one.also))
     return Region("+".join(listed) or "sites", sure, maybe, places)
+
+
+def but(one: Region | None, atlas: Atlas, countries: Iterable[str], zones: Iterable[int]) -> Region:
+    """Return a region without what is excluded from it: countries, and sites by number; None: anywhere but there.
+
+    Raises:
+        UsageError: a country is not known, or nothing is named.
+    """
+    listed, places = sorted({*countries}), frozenset(zones)
+    out = region(atlas, listed, places)
+    land = frozenset(range(atlas.sea))
+    whole = Region("anywhere", land, land, anywhere=True) if one is None else one
+    named = f"{whole.name} but not {'+'.join([*listed, *['zones'] * bool(places)])}"
+    return replace(whole, name=named, barred=out.maybe, barred_surely=out.sure, zones=places)
 
 
 def bits(numbers: Iterable[int], width: int) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ More delay, or fewer measurements, never add an `inside` or an `outside`, but fo
 may become a verdict. That attacker answers from two places already, so holds an extracted key.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -99,6 +99,7 @@ class Verdicts:
 
     land: NDArray[np.uint8]  # (N,) Place, on land: that the chip is not at sea is taken for granted
     strict: NDArray[np.uint8]  # (N,) Place, with the open sea as a territory
+    excluded: NDArray[np.bool_]  # (N,) in a place that the region excludes, under the assumption of `land`
     possible: Bits  # (W, N) territories that are not excluded
     rule: Rule
     map_digest: str
@@ -133,15 +134,15 @@ def judge(
     sets = _Sets.of(tables, regions)
     count = len(ranging)
     possible = np.empty((tables.width, count), dtype=np.uint64)
-    land, strict = np.empty(count, dtype=np.uint8), np.empty(count, dtype=np.uint8)
+    land, strict, excluded = np.empty(count, np.uint8), np.empty(count, np.uint8), np.empty(count, np.bool_)
     for start in range(0, count, CHUNK):
         rows = slice(start, min(start + CHUNK, count))
         bins, who = ranging.bins(rule, rows)
         possible[:, rows] = _possible(tables, bins, who, rule.f)
         cloned = _disjoint(tables, bins, who, rule.f)
         which = None if region is None else region[rows]
-        land[rows], strict[rows] = sets.judge(possible[:, rows], cloned, which)
-    return Verdicts(land, strict, possible, rule, tables.atlas.digest, tables.landmarks.digest)
+        land[rows], strict[rows], excluded[rows] = sets.judge(possible[:, rows], cloned, which)
+    return Verdicts(land, strict, excluded, possible, rule, tables.atlas.digest, tables.landmarks.digest)
 
 
 def _fit(tables: Tables, regions: Sequence[Region], ranging: Ranging, region: NDArray[np.int64] | None) -> None:
@@ -150,7 +151,7 @@ def _fit(tables: Tables, regions: Sequence[Region], ranging: Ranging, region: ND
     which = np.zeros(shape[0], dtype=np.int64) if region is None else region
     if len(shape) != 2 or who.shape not in {shape, shape[1:]} or which.shape != shape[:1]:
         raise UsageError(f"ranging: {shape} round trips with {who.shape} landmarks and {which.shape} regions")
-    sites = np.array([site for one in regions for site in one.sites], dtype=np.int64)
+    sites = np.array([site for one in regions for site in one.sites | one.zones], dtype=np.int64)
     for numbers, end, what in (
         (who, len(tables.landmarks), "landmark"),
         (np.append(which, 0), len(regions), "region"),
@@ -252,10 +253,14 @@ def _stays(pair: NDArray[np.bool_], one: NDArray[np.int64], two: NDArray[np.int6
 class _Sets:
     """The regions as sets of bits, word by word: (W, R)."""
 
-    others: Bits  # must all be excluded for `inside`: on land
+    others: Bits  # must all be excluded for `inside`: on land what is not in the region, and all that it excludes
     seats: Bits  # must all be excluded for `outside`
     homes: Bits  # all that is not a site; one of these must be excluded for `inside`, where a region has sites
+    free: Bits  # land that is in no country the region excludes; with none of it left the chip is in one
+    beyond: Bits  # all that is not a zone; with one of these excluded the chip is in a zone
     has_sites: NDArray[np.bool_]  # (R,)
+    excludes: NDArray[np.bool_]  # (R,)
+    anywhere: NDArray[np.bool_]  # (R,) the open sea belongs to it
     atoms: Bits  # (W,) all of the land
     sea: Bits  # (W,)
 
@@ -263,35 +268,64 @@ class _Sets:
     def of(cls, tables: Tables, regions: Sequence[Region]) -> "_Sets":
         width, land = tables.width, frozenset(range(tables.atlas.sea))
 
-        def stacked(sets: Iterator[frozenset[int]]) -> Bits:
-            return np.stack([bits(one, width) for one in sets], axis=1)
+        def stacked(of: Callable[[Region], frozenset[int]]) -> Bits:
+            return np.stack([bits(of(one), width) for one in regions], axis=1)
+
+        def flags(of: Callable[[Region], bool]) -> NDArray[np.bool_]:
+            return np.fromiter(map(of, regions), np.bool_, len(regions))
 
         return cls(
-            stacked(land - one.sure for one in regions),
-            stacked(frozenset(tables.site(s)[0] for s in one.sites) or one.maybe for one in regions),
-            stacked(frozenset(tables.site(s)[1] for s in one.sites) for one in regions),
-            np.array([bool(one.sites) for one in regions]),
+            stacked(lambda one: others_of(tables, one)),
+            stacked(lambda one: tables.bits(one.sites, 0) or one.maybe),
+            stacked(lambda one: tables.bits(one.sites, 1)),
+            stacked(lambda one: land - one.barred_surely),
+            stacked(lambda one: tables.bits(one.zones, 1)),
+            flags(lambda one: bool(one.sites)),
+            flags(lambda one: one.excludes),
+            flags(lambda one: one.anywhere),
             bits(land, width),
             bits([tables.atlas.sea], width),
         )
 
     def judge(
         self, possible: Bits, cloned: NDArray[np.bool_], region: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the verdicts of n chips, on land and strict."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return the verdicts of n chips, on land and strict, and which are in an excluded place, on land."""
         which = np.zeros(possible.shape[1], dtype=np.int64) if region is None else region
         abroad = _meets(possible, self.others, which)
-        outside = ~_meets(possible, self.seats, which)
-        at_sea = (possible & self.sea[:, None]).any(axis=0)
-        ashore = (possible & self.atoms[:, None]).any(axis=0)
+        outside = np.stack(2 * [~_meets(possible, self.seats, which)])
+        at_sea = np.asarray((possible & self.sea[:, None]).any(axis=0))
+        ashore = np.asarray((possible & self.atoms[:, None]).any(axis=0))
         inside = np.stack([~abroad, ~abroad & ~at_sea])
+        nowhere = np.stack([~ashore, ~(ashore | at_sea)])
         if self.has_sites.any():
-            at_home = _meets(~possible, self.homes, which)
+            at_home = _meets(~possible, self.homes, which) & ~abroad
             inside = np.where(self.has_sites[which], at_home, inside)
-        nowhere = np.stack([~ashore, ~(ashore | at_sea)]) | cloned | (inside & outside)
+        excluded = np.zeros_like(outside)
+        if self.excludes.any():
+            excluded = self._excluded(possible, at_sea, which)
+            # A license for anywhere takes nothing for granted: its chips may be at sea.
+            afloat = self.anywhere[which]
+            inside[1] |= afloat & ~abroad
+            nowhere[0] &= nowhere[1] | ~afloat
+            outside = (outside & ~afloat) | excluded
+        nowhere |= cloned | (inside & outside)
         found = np.where(inside, Place.INSIDE, np.where(outside, Place.OUTSIDE, Place.INCONCLUSIVE)).astype(np.uint8)
         found[nowhere] = Place.CONTRADICTION
-        return found[0], found[1]
+        return found[0], found[1], excluded[0]
+
+    def _excluded(self, possible: Bits, at_sea: NDArray[np.bool_], which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return (2, n) which chips are in a place that their region excludes: on land, and strictly."""
+        country = ~_meets(possible, self.free, which) & self.excludes[which]
+        zone = _meets(~possible, self.beyond, which)
+        strict = (country & ~at_sea) | zone
+        return np.stack([np.where(self.anywhere[which], strict, country | zone), strict])
+
+
+def others_of(tables: Tables, one: Region) -> frozenset[int]:
+    """Return what must all be excluded for `inside`, besides all that is not one of its sites, where it has any."""
+    out = one.barred | tables.bits(one.zones, 0)
+    return out if one.sites else frozenset(range(tables.atlas.sea)) - one.sure | out
 
 
 def _meets(possible: Bits, sets: Bits, which: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -10,17 +10,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hem.errors import Reason, UsageError
+from hem.errors import Reason, UsageError, Verdict
+from hem.location import moves
 from hem.location.atlas import Atlas, shipped
 from hem.location.certificate import certify
 from hem.location.geodesy import Floats
 from hem.location.quality import Timed, Weighed, weigh
-from hem.location.region import Disc, Region, Site, disc, region
+from hem.location.region import Disc, Region, Site, but, disc, region
 from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
 from hem.location.tables import Landmarks, Tables, build, radius_of
-from hem.model import Certificate, Claims, Place, Whereabouts, Within
+from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs
 from hem.trust import Trust
+from hem.trust.terms import limits_location
+from protocols import terms as wire
 from protocols.messages import License
+from protocols.terms import Exclusions
 
 UNLIMITED, UNKNOWN = -1, -2  # as a row of regions: no limit, or a word that the map does not have
 _OF_PLACE = {
@@ -38,6 +42,7 @@ class Places:
     tables: Tables
     regions: tuple[Region, ...]
     of_license: NDArray[np.int64]  # by license row, with one more for "none": a row of regions, UNLIMITED or UNKNOWN
+    moves: moves.Moves
 
     @property
     def digests(self) -> tuple[bytes, bytes]:
@@ -58,7 +63,8 @@ class Places:
                 continue
             rows.append(UNLIMITED if found is None else regions.setdefault(found, len(regions)))
         tables = build(atlas, landmarks_of(trust), tuple[Site, ...](sites))
-        return cls(tables, tuple(regions), np.array([*rows, UNLIMITED], dtype=np.int64))
+        told = moves.Moves.of(trust.licenses, sites)
+        return cls(tables, tuple(regions), np.array([*rows, UNLIMITED], dtype=np.int64), told)
 
 
 def landmarks_of(trust: Trust) -> Landmarks:
@@ -79,12 +85,31 @@ def region_of(terms: License, atlas: Atlas, sites: dict[Disc, int]) -> Region | 
     Raises:
         UsageError: it names a country that the map does not have, or a site that is no place.
     """
-    if not terms.countries and not terms.sites:
+    if not limits_location(terms):
         return None
     # What is looked up fails before anything is put among the sites.
-    discs = [disc(one.name, one.latitude, one.longitude, one.radius / 1000) for one in terms.sites]
-    found = region(atlas, terms.countries or sorted({one.country for one in terms.sites}))
-    return Region(found.name, found.sure, found.maybe, frozenset(sites.setdefault(one, len(sites)) for one in discs))
+    discs = [disc_of(one) for one in terms.sites]
+    allowed = terms.countries or sorted({one.country for one in terms.sites})
+    found, zones = _less(region(atlas, allowed) if allowed else None, terms.exclusions or Exclusions(), atlas)
+    return replace(found, sites=_numbered(discs, sites), zones=_numbered(zones, sites))
+
+
+def _less(found: Region | None, out: Exclusions, atlas: Atlas) -> tuple[Region, list[Disc]]:
+    """Return a region less what is excluded, and the zones among that, which have no numbers yet."""
+    zones, countries = [disc_of(one) for one in out.zones or ()], out.countries or ()
+    if found is None or zones or countries:
+        found = but(found, atlas, countries, range(len(zones)))
+    return found, zones
+
+
+def _numbered(discs: list[Disc], sites: dict[Disc, int]) -> frozenset[int]:
+    """Return the numbers of discs among the sites, where new ones are put at the end."""
+    return frozenset(sites.setdefault(one, len(sites)) for one in discs)
+
+
+def disc_of(site: wire.Site) -> Disc:
+    """Return the disc of a license's site; raises UsageError."""
+    return disc(site.name, site.latitude, site.longitude, site.radius / 1000)
 
 
 @dataclass(frozen=True)
@@ -99,6 +124,7 @@ class Located:
     verdicts: Verdicts | None = None  # M rows
     rule: Rule | None = None
     weighed: Weighed | None = None
+    moved: moves.Moved | None = None
 
     def certificate(self, row: int) -> Certificate | None:
         """Return why a row came out as it did; None if no timing of it counts."""
@@ -167,21 +193,66 @@ def locate(
     columns = claims.columns
     claim = (columns.latitude[rows], columns.longitude[rows], np.nan_to_num(columns.accuracy[rows]))
     false = refuted(places.tables, claim, measured, rule)
-    worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION])
+    worse = np.isin(reasons[rows], [Reason.LOCATION_OUTSIDE, Reason.LOCATION_CONTRADICTION, Reason.LOCATION_EXCLUDED])
     reasons[rows[false & ~worse]] = Reason.LOCATION_CLAIM_FALSE
     return Located(reasons.astype(np.uint16), places, rows, which, measured, verdicts, rule)
 
 
-def demand(located: Located, standing: NDArray[np.void], timed: Timed, trust: Trust, rule: Rule) -> Located:
-    """Return what was found, open where the evidence of a place is weaker than the row's license asks."""
+def demand(
+    located: Located, claims: Claims, standing: NDArray[np.void], timed: Timed, trust: Trust, rule: Rule
+) -> Located:
+    """Return what was found, open where a place is shown worse, or by another method, than the row's license asks.
+
+    Round trips are the method `ping`, and no other is checked. What a receiver says is a claim, and shows no place.
+    """
     reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
-    return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
+    if not standing["names_methods"].any():
+        return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
+    hinted = standing["names_methods"] & np.isfinite(claims.columns.latitude)
+    reasons = np.select(
+        [
+            standing["other_methods"] & (VERDICTS[reasons] == Verdict.PASS),
+            hinted & (reasons == Reason.LOCATION_NOT_RANGED),
+        ],
+        [np.uint16(Reason.LOCATION_METHOD), np.uint16(Reason.LOCATION_GNSS_ONLY)],
+        default=reasons,
+    ).astype(np.uint16)
+    return replace(located, reasons=reasons, weighed=weighed)
+
+
+def follow(
+    located: Located, standing: NDArray[np.void], before: NDArray[np.void], chips: NDArray[np.int64], now: int
+) -> tuple[Located, NDArray[np.uint64]]:
+    """Return what was found with moves between sites looked at, and the keys of the sites where chips newly belong.
+
+    Args:
+        located: N rows.
+        standing: (N,) what the license of each row's chip says.
+        before: (N,) LAST, what was known of each chip.
+        chips: (N,) chip rows, -1 for rows that are not accepted: they say nothing of where a chip is now.
+        now: verifier's time, milliseconds.
+    """
+    nothing = np.zeros(len(standing), dtype=np.uint64)
+    if not standing["asks_moves"].any():
+        return located, nothing
+    if located.places is None:
+        moot = standing["asks_moves"] & (VERDICTS[located.reasons] == Verdict.PASS)
+        reasons = np.where(moot, np.uint16(Reason.LOCATION_NO_SITES), located.reasons)
+        return replace(located, reasons=reasons), nothing
+    places, rows, homes = located.places, located.rows, belongs(standing, before)
+    at = np.full(len(standing), moves.NOWHERE, dtype=np.int64)
+    if rows is not None and located.regions is not None and located.verdicts is not None:
+        judged = places.regions, located.regions, located.verdicts
+        at[rows] = moves.sites_of(places.moves, places.tables, judged, homes[rows])
+    named, moved = moves.judge(places.moves, located.reasons, standing, chips, (at, homes), now)
+    return replace(located, reasons=named, moved=moved), moved.sites(len(standing))
 
 
 def _named(verdicts: Verdicts) -> NDArray[np.uint16]:
     """Return the reason of each verdict. Inside at sea too needs no assumption, and so no name of its own."""
     of_place = np.array([_OF_PLACE[one] for one in Place], dtype=np.uint16)
-    return np.where(verdicts.strict == Place.INSIDE, np.uint16(Reason.MET), of_place[verdicts.land])
+    met = np.where(verdicts.strict == Place.INSIDE, np.uint16(Reason.MET), of_place[verdicts.land])
+    return np.where(verdicts.excluded & (verdicts.land == Place.OUTSIDE), np.uint16(Reason.LOCATION_EXCLUDED), met)
 
 
 def _measured(rtt: Floats, age: Floats) -> Ranging:
@@ -211,7 +282,8 @@ class _Told:
 
     def told(self, row: int) -> str:
         weighed = self.located.weighed.told(row) if self.located.weighed is not None else ""
-        found, refused = self.certificate(row), "; ".join(filter(None, [weighed, self.refused.get(row, "")]))
+        moved = self.located.moved.told(row) if self.located.moved is not None else ""
+        found, refused = self.certificate(row), "; ".join(filter(None, [moved, weighed, self.refused.get(row, "")]))
         if found is None:
             near = (f"within {one.radius_km:,.1f} km of {one.landmark}" for one in self.discs(row)[:2])
             return "; ".join(filter(None, [" and ".join(near), refused])) or "no timing that counts"

@@ -6,7 +6,7 @@ radius to the length of the prefix, `prefix` a length to its set of bits.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,6 +104,10 @@ class Tables:
         """Return the bits of a site, and of all that is not it."""
         first = len(self.atlas) + 2 * number
         return first, first + 1
+
+    def bits(self, numbers: Iterable[int], which: int) -> frozenset[int]:
+        """Return the bits of sites (`which` 0), or of all that is not each of them (1)."""
+        return frozenset(self.site(number)[which] for number in numbers)
 
     def reach(self, goal: Sequence[int]) -> Floats:
         """Return (K,) the greatest radius, km, within which a landmark excludes all of a goal; below 0: none does."""

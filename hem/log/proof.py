@@ -107,6 +107,12 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     Raises:
         LogError: it is not proved.
     """
+    if inclusion_root(leaf, index, size, proof) != root:
+        raise LogError(f"inclusion proof: does not lead from entry {index} to the root")
+
+
+def inclusion_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Return the root that a proof leads to from `leaf`, a leaf hash, at `index`; raises LogError for another form."""
     if not 0 <= index < size:
         raise LogError(f"inclusion proof: entry {index} is not in a log of {size} entries")
     place, last, value = index, size - 1, leaf
@@ -121,8 +127,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         place, last = place >> 1, last >> 1
     if last:
         raise LogError("inclusion proof: too short")
-    if value != root:
-        raise LogError(f"inclusion proof: does not lead from entry {index} to the root")
+    return value
 
 
 def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: bytes, root: bytes) -> None:
@@ -133,10 +138,24 @@ def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: by
     """
     if not 0 <= old <= size:
         raise LogError(f"consistency proof: from {old} to {size} entries")
+    if size == 0 and root != EMPTY_ROOT:
+        raise LogError("consistency proof: a log of no entries has the root of the empty tree")
     if old in {0, size}:
         if proof or old_root != (root if old else EMPTY_ROOT):
             raise LogError(f"consistency proof: from {old} to {size} entries takes no hashes and the same root")
         return
+    if consistency_root(old, size, proof, old_root) != root:
+        raise LogError("consistency proof: does not lead to the two roots")
+
+
+def consistency_root(old: int, size: int, proof: Sequence[bytes], old_root: bytes) -> bytes:
+    """Return the root of `size` leaves that a proof leads to from the root of the first `old`, 0 < old < size.
+
+    Raises:
+        LogError: it does not lead from `old_root`, or has another form.
+    """
+    if not 0 < old < size:
+        raise LogError(f"consistency proof: from {old} to {size} entries")
     path = list(_checked(proof))
     if old & (old - 1) == 0:
         path.insert(0, old_root)
@@ -145,10 +164,13 @@ def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: by
     place, last = old - 1, size - 1
     while place & 1:
         place, last = place >> 1, last >> 1
-    _climb(place, last, path, old_root, root)
+    before, after = _climb(place, last, path)
+    if before != old_root:
+        raise LogError("consistency proof: does not lead to the two roots")
+    return after
 
 
-def _climb(place: int, last: int, path: list[bytes], old_root: bytes, root: bytes) -> None:
+def _climb(place: int, last: int, path: list[bytes]) -> tuple[bytes, bytes]:
     before = after = path[0]
     for sibling in path[1:]:
         if last == 0:
@@ -161,8 +183,7 @@ def _climb(place: int, last: int, path: list[bytes], old_root: bytes, root: byte
         place, last = place >> 1, last >> 1
     if last:
         raise LogError("consistency proof: too short")
-    if (before, after) != (old_root, root):
-        raise LogError("consistency proof: does not lead to the two roots")
+    return before, after
 
 
 def _past_missing_siblings(place: int, last: int) -> tuple[int, int]:

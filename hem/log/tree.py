@@ -1,6 +1,7 @@
 """The Merkle tree in 256-wide tiles, and its entries in bundles (C2SP tlog-tiles; hashing of RFC 9162, section 2.1)."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -187,3 +188,28 @@ def partial_tiles(size: int) -> set[str]:
         if width:
             named.add(tile_path(level, index, width))
     return named
+
+
+_PARTIALS = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})\.p")
+
+
+def superseded(old: int, size: int) -> list[str]:
+    """Return the folders of partial tiles and bundles that a tree of `old` leaves had and one of `size` has full."""
+    folders = []
+    for level in range(old.bit_length() // TILE_BITS + 1):
+        index, width = divmod(old >> TILE_BITS * level, TILE_WIDTH)
+        if width and size >> TILE_BITS * (level + 1) > index:
+            # Told from a name that has some width: the folder holds every width that the object ever had.
+            names = [tile_path(level, index, 1)] + ([bundle_path(index, 1)] if level == 0 else [])
+            folders += [name.rpartition("/")[0] for name in names]
+    return folders
+
+
+def outgrown(folder: str, size: int) -> bool:
+    """Return whether a folder of partial objects is one whose full object a tree of `size` leaves has."""
+    named = _PARTIALS.fullmatch(folder)
+    if named is None:
+        return False
+    level = 0 if named[1] == "entries" else int(named[1])
+    index = int(re.sub("[x/]", "", named[2]))
+    return size >> TILE_BITS * (level + 1) > index

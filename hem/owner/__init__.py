@@ -8,7 +8,7 @@ from hem.owner.challenges import issue_challenge
 from hem.owner.chips import Enrolled, add_anchor, add_anchors, add_reference, enroll, read_anchor, read_signer
 from hem.owner.files import kind_of
 from hem.owner.licenses import Issued, check_terms, draft, issue_license, issue_signed, read_issuers, read_license
-from hem.owner.review import doubts, unprovable_places
+from hem.owner.review import doubts, unprovable_firmware, unprovable_places
 
 __all__ = [
     "Enrolled",
@@ -28,5 +28,6 @@ __all__ = [
     "read_issuers",
     "read_license",
     "read_signer",
+    "unprovable_firmware",
     "unprovable_places",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from hem.challenge import NONCE_BITS
 from hem.errors import UsageError
+from hem.firmware import numbered
 from hem.location import plan
 from hem.location.atlas import shipped
 from hem.location.geodesy import AT_LEAST, AT_MOST, sphere_km, unit
@@ -19,6 +20,7 @@ from hem.location.tables import build
 from hem.model import Place
 from hem.results import utc
 from hem.trust import Trust
+from hem.trust.terms import limits_location
 from protocols.messages import License
 from protocols.terms import Caps, Compute, LocationEvidence, Site
 
@@ -33,7 +35,7 @@ def demand_consistent(terms: License) -> None:
     Raises:
         UsageError: the first that does, with both sides of it.
     """
-    if terms.countries or terms.sites:
+    if limits_location(terms):
         region_of(terms, shipped(), {})
     for check in _CONTRADICTIONS:
         for fault in check(terms):
@@ -62,6 +64,21 @@ def unprovable_places(terms: License, trust: Trust, f: int) -> list[str]:
     return [
         f"unprovable: {name}: no {f + 1} operators of landmarks can show it: see `hem location plan`" for name in never
     ]
+
+
+def unprovable_firmware(terms: License, trust: Trust) -> list[str]:
+    """Return for which hardware models no known firmware has all of its parts in a license's list."""
+    listed, found = terms.firmware.measurements if terms.firmware else None, []
+    if listed is None:
+        return []
+    for model, values in trust.references.items():
+        known = {part.name for part in values.components}
+        if missing := sorted(known - {part.name for part in values.components if part.digest in listed}):
+            name = model.decode(errors="replace")
+            found.append(
+                f"unprovable: firmware.measurements has no {', '.join(missing)} of {name}: see `hem reference`"
+            )
+    return found
 
 
 # ---------------------------------------------------------------- contradictions
@@ -192,6 +209,11 @@ def _transfer(terms: License) -> Iterator[str]:
         yield f"transfer.transit_until ({utc(1000 * move.transit_until)}) is not within the license's own time"
 
 
+def _no_sites(terms: License) -> Iterator[str]:
+    if terms.transfer is not None and not terms.sites:
+        yield "transfer asks about moves from site to site, and the license has no sites"
+
+
 def _reporting(terms: License) -> Iterator[str]:
     told, lasts = terms.reporting, terms.expires - terms.not_before
     if told is None:
@@ -201,6 +223,12 @@ def _reporting(terms: License) -> Iterator[str]:
     if told.interval_s is not None and told.interval_s + (told.grace_s or 0) > lasts:
         late = told.interval_s + (told.grace_s or 0)
         yield f"reporting.interval_s and grace_s are {late} s, and the license lasts {lasts} s: no chip could be late"
+
+
+def _versions(terms: License) -> Iterator[str]:
+    least = terms.firmware.min_version if terms.firmware else None
+    if least is not None and numbered(least) is None:
+        yield f"firmware.min_version {least!r} has no order that versions could be above: expected dotted numbers"
 
 
 def _evidence(terms: License) -> Iterator[str]:
@@ -224,7 +252,8 @@ def _of_place(terms: License, asked: LocationEvidence) -> Iterator[str]:
 
 
 _CONTRADICTIONS: tuple[Check, ...] = (
-    _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _reporting, _evidence,
+    _times, _countries, _zones, _on_the_map, _compute, _throttle, _caps, _purpose, _transfer, _no_sites, _reporting,
+    _versions, _evidence,
 )  # fmt: skip
 
 
@@ -238,8 +267,30 @@ def _declared(terms: License) -> Iterator[str]:
 
 def _hinted(terms: License) -> Iterator[str]:
     asked = terms.location_evidence
-    if asked is not None and asked.methods == ("gnss",):
+    methods = (asked.methods if asked else None) or ("ping",)
+    if methods == ("gnss",):
         yield "location_evidence.methods: gnss is a hint that a chip gives of itself, and shows no place"
+    elif "ping" not in methods:
+        named = " and ".join(methods)
+        yield f"location_evidence.methods: of {named} nothing is checked, only round trips (ping): places stay open"
+
+
+def _booted(terms: License) -> Iterator[str]:
+    if terms.firmware is not None and terms.firmware.secure_boot:
+        yield "firmware.secure_boot: evidence has what was booted, and no claim that nothing else could be"
+
+
+def _reaching(terms: License) -> Iterator[str]:
+    for zone in (terms.exclusions.zones or ()) if terms.exclusions else ():
+        for site in terms.sites:
+            if _km(site, zone) < (site.radius + zone.radius) / 1000:
+                yield f"exclusions.zones {zone.name} reaches into site {site.name}: no chip nearby is shown to be clear"
+
+
+def _under_way(terms: License) -> Iterator[str]:
+    until = terms.transfer.transit_until if terms.transfer else None
+    if until is not None and terms.reporting is not None and terms.reporting.interval_s is not None:
+        yield f"transfer.transit_until: until {utc(1000 * until)} no evidence is due of chips that may be on their way"
 
 
 def _behind(terms: License) -> Iterator[str]:
@@ -267,7 +318,10 @@ def _ended(terms: License, now: int) -> list[str]:
 _DOUBTS: tuple[tuple[str, Check], ...] = (
     ("unprovable", _declared),
     ("unprovable", _hinted),
+    ("unprovable", _booted),
+    ("unprovable", _reaching),
     ("unprovable", _behind),
     ("not law", _not_law),
     ("lenient", _lenient),
+    ("lenient", _under_way),
 )

@@ -4,6 +4,6 @@ Layout and order have their reasons in `protocols/decisions/0003-log-layout-and-
 """
 
 from hem.store.objects import Objects
-from hem.store.writer import Log
+from hem.store.writer import Log, Proofs, Quorum
 
-__all__ = ["Log", "Objects"]
+__all__ = ["Log", "Objects", "Proofs", "Quorum"]

@@ -77,6 +77,21 @@ class Objects:
         with self._plainly("write", new):
             self._store.rename(old, new)
 
+    def partials(self) -> list[str]:
+        """Return the folders of partial tiles and bundles."""
+        with self._plainly("list", "tile"):
+            found = (self.directory / "tile").rglob("*.p")
+            return sorted(path.relative_to(self.directory).as_posix() for path in found)
+
+    def remove(self, folder: str) -> None:
+        """Delete a folder with its objects, if it is there. A power cut may bring some of them back."""
+        with self._plainly("delete", folder):
+            path = self.directory / folder
+            if path.is_dir():
+                for one in path.iterdir():
+                    one.unlink()
+                path.rmdir()
+
     def lock(self) -> int:
         """Return the descriptor that holds the one writer's lock until it is closed or the process ends in any way.
 

@@ -7,6 +7,7 @@ from hem.errors import WorkspaceError
 from hem.store.objects import Objects
 
 CHECKPOINT = "checkpoint"
+PENDING = "checkpoint.new"  # signed and durable; it counts once it has taken the place of the other
 CHUNK = 64 * log.TILE_WIDTH
 
 
@@ -32,17 +33,41 @@ def read_checkpoint(objects: Objects) -> bytes:
         raise WorkspaceError(f"{objects.directory}: no log here (no {CHECKPOINT}); make one with `hem init`") from error
 
 
-def load(objects: Objects, key: log.VerifierKey) -> State:
-    """Return the state of a log all of whose bundles and tiles give the root that `key` signed.
+def read_pending(objects: Objects, key: log.NoteKey) -> bytes | None:
+    """Return the checkpoint that was signed last before it counted, or None where there is none that is whole."""
+    try:
+        note = objects.get(PENDING)
+        log.open_checkpoint(note, key)
+    except (FileNotFoundError, log.LogError):
+        return None  # a crash before it was durable: no witness can have seen it
+    return note
+
+
+def load_pending(objects: Objects, key: log.NoteKey, old: log.Checkpoint) -> State | None:
+    """Return the state that a signed checkpoint promises beyond `old`, if there is one; all its entries are there.
+
+    Raises:
+        WorkspaceError: it is not of the entries on the disk, or not a continuation of `old`.
+    """
+    note = read_pending(objects, key)
+    if note is None or log.open_checkpoint(note, key).size <= old.size:
+        return None
+    state = load(objects, key, note, PENDING)
+    if log.subtree_root(state.tree.size, 0, old.size, lambda *tile: read_tile(objects, *tile) or b"") != old.root:
+        raise damaged(objects, PENDING, f"is no continuation of the {old.size} entries of {CHECKPOINT}")
+    return state
+
+
+def load(objects: Objects, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) -> State:
+    """Return the state of a log all of whose bundles and tiles give the root that `key` signed in `note`.
 
     The tree is made anew from the entries by the function that appends, and compared with what the disk has.
     """
-    note = read_checkpoint(objects)
     try:
         tree = log.open_checkpoint(note, key)
     except log.LogError as error:
-        told = f"{error}; use the key that made this log, or restore {CHECKPOINT} from a copy"
-        raise WorkspaceError(f"{objects.directory}: {CHECKPOINT}: {told}") from error
+        told = f"{error}; use the key that made this log, or restore {name} from a copy"
+        raise WorkspaceError(f"{objects.directory}: {name}: {told}") from error
     edge, tail = log.EMPTY_EDGE, b""
     roots: list[bytes] = []
     differs: list[log.Tile] = []

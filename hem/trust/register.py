@@ -16,14 +16,25 @@ from hem.trust import admission
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.limits import Limits
-from hem.trust.terms import OPEN_OF_CHIPS, asks_evidence, evidence_asked, open_terms
+from hem.trust.terms import (
+    OPEN_OF_CHIPS,
+    arrival,
+    asks_evidence,
+    evidence_asked,
+    limits_location,
+    move_of,
+    names_methods,
+    open_terms,
+)
 from protocols import keys
 from protocols.cose import Envelope, Sign1
 from protocols.entries import Entry, IssuerKeys, Kind, Policy
 from protocols.fields import UEID_BYTES
 from protocols.messages import Grant, License, Meter, ReferenceValues
+from protocols.terms import Firmware
 
 NO_LICENSE = -1
+_DAY_MS = 86_400_000
 NO_GRANT = -2  # as a chip row: no chip has it, and no missing chip either
 
 
@@ -38,6 +49,7 @@ class LicenseRow:
 
     terms: License
     ueids: list[bytes] = field(default_factory=list)
+    noticed: int = 0  # the verifier's time (ms) when its move, if it has one, was first announced under its id
 
     @property
     def complete(self) -> bool:
@@ -60,6 +72,7 @@ class Trust:
         self.issuer_key: keys.PublicKey | None = None  # of grants
         self.issuers = admission.Issuers(1, {})  # of licenses
         self._issuers_told = False
+        self._firmware: dict[int, Firmware] = {}  # license row: what it asks of firmware
         self._newest: dict[bytes, int] = {}  # license id: the highest sequence
         self.superseded: dict[bytes, bytes] = {}  # license id: the one that superseded it
         self.anchors: list[Anchor] = []
@@ -76,6 +89,7 @@ class Trust:
         self._classes: list[int] = []
         self._models: list[bytes] = []
         self._listed: dict[bytes, int] = {}  # UEID: row of the newest license that lists it
+        self._free_from: dict[bytes, int] = {}  # UEID: when a license last let the chip move as it likes, milliseconds
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._standing: NDArray[np.void] | None = None
         self._limits: Limits | None = None
@@ -109,7 +123,7 @@ class Trust:
             Kind.ANCHOR: self._anchor,
             Kind.ENDORSED: self._endorsed,
             Kind.REFERENCE: self._reference,
-            Kind.LICENSE: self._license_entry,
+            Kind.LICENSE: lambda message: self._license_entry(entry.time, message),
             Kind.DEVICE_SET: lambda *piece: self._device_set(entry.time, *piece),
             Kind.GRANT: self._grant,
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
@@ -186,9 +200,13 @@ class Trust:
             self._asked = np.array([evidence_asked(one.terms) for one in self.licenses], dtype=ASKED)
         return self._asked[licenses]
 
+    def firmware_asked(self) -> dict[int, Firmware]:
+        """Return what licenses ask of firmware beside its security version, by their row."""
+        return self._firmware
+
     def _build_standing(self) -> NDArray[np.void]:
         models = self.models()
-        licenses = [_license_standing(row, one.terms) for row, one in enumerate(self.licenses)]
+        licenses = [_license_standing(row, one) for row, one in enumerate(self.licenses)]
         rows = np.zeros(len(self.ueids) + 1, dtype=STANDING)  # the last row stands for -1
         rows["license"] = NO_LICENSE
         rows["hwmodel"] = -1
@@ -196,13 +214,16 @@ class Trust:
             table = np.array(licenses)
             listed = np.array([*(self._listed.get(ueid, NO_LICENSE) for ueid in self.ueids), NO_LICENSE])
             rows[listed >= 0] = table[listed[listed >= 0]]
-        if self._due_from:
-            rows["due_from"][:-1] = [self._due_from.get(ueid, 0) for ueid in self.ueids]
+        rows["due_from"][:-1], rows["free_ms"][:-1] = self._times(self._due_from), self._times(self._free_from)
         rows["device_class"][:-1] = self._classes
         rows["hwmodel"][:-1] = [models[model] for model in self._models]
         peaks = {model: reference.peaks for model, reference in self.references.items()}
         rows["peaks"][:-1] = [peaks.get(model, Meter(0, 0, 0, 0)) for model in self._models] or 0
         return rows
+
+    def _times(self, known: dict[bytes, int]) -> list[int] | int:
+        """Return the time of each chip, 0 where none is known."""
+        return [known.get(ueid, 0) for ueid in self.ueids] if known else 0
 
     def _genesis(self, verifier: str, verifier_key: bytes, issuer_key: bytes, policy: Policy) -> None:
         self.verifier, self.policy = verifier, policy
@@ -248,12 +269,17 @@ class Trust:
         _, values = ReferenceValues.open(message)
         self.references[values.hwmodel] = values
 
-    def _license_entry(self, message: bytes) -> None:
+    def _license_entry(self, time: int, message: bytes) -> None:
         envelope, terms = License.read(message)
         if refused := self.refusal(envelope, terms):
             raise WorkspaceError(f"log: license {terms.license_id.hex()}: {refused}")
-        self.licenses.append(LicenseRow(terms))
+        # The same move in a renewal is no new announcement.
+        row = self.license_row(terms.license_id)
+        same = row != NO_LICENSE and move_of(self.licenses[row].terms) == move_of(terms)
+        self.licenses.append(LicenseRow(terms, noticed=self.licenses[row].noticed if same else time))
         self._newest[terms.license_id] = terms.sequence
+        if terms.firmware is not None:
+            self._firmware[len(self.licenses) - 1] = terms.firmware
 
     def refusal(self, envelope: Envelope, terms: License) -> admission.Refused | None:
         """Return why a license cannot be taken in now, or None."""
@@ -279,6 +305,12 @@ class Trust:
             older = {n for n, other in enumerate(self.licenses) if other.terms.license_id in gone}
             self._listed = {ueid: n for ueid, n in self._listed.items() if n not in older}
             self._listed.update(dict.fromkeys(one.ueids, row))
+            self._release(one, time)
+
+    def _release(self, one: LicenseRow, time: int) -> None:
+        """Forget where chips were, if their license lets them move: what they do under it is no later license's."""
+        if one.terms.transfer is None and any(other.terms.transfer for other in self.licenses):
+            self._free_from.update(dict.fromkeys(one.ueids, time))
 
     def _begin(self, one: LicenseRow, time: int) -> None:
         """Let the first interval of each chip begin; one that is running goes on, unless the new terms are stricter.
@@ -297,7 +329,7 @@ class Trust:
         ueids = [ueid for ueid in self._listed if ueid not in self._chips]
         rows = np.zeros(len(ueids), dtype=STANDING)
         if ueids:
-            table = np.array([_license_standing(row, one.terms) for row, one in enumerate(self.licenses)])
+            table = np.array([_license_standing(row, one) for row, one in enumerate(self.licenses)])
             rows[:] = table[[self._listed[ueid] for ueid in ueids]]
             rows["due_from"] = [self._due_from.get(ueid, 0) for ueid in ueids]
             rows["hwmodel"] = -1
@@ -343,17 +375,24 @@ def _goes_on(old: License, limits: tuple[int, int], begins: int) -> bool:
     return was is not None and 1000 * old.expires >= begins and was[0] <= limits[0] and was[1] <= limits[1]
 
 
-def _license_standing(row: int, terms: License) -> NDArray[np.void]:
+def _license_standing(row: int, license_row: LicenseRow) -> NDArray[np.void]:
+    terms = license_row.terms
     one = np.zeros((), dtype=STANDING)
     one["license"], one["license_id"] = row, terms.license_id
     one["not_before"], one["expires"] = 1000 * terms.not_before, 1000 * terms.expires
     one["license_class"], one["svn_floor"] = terms.device_class, terms.svn_floor
     one["debug_allowed"], one["budget"] = terms.debug_allowed, terms.budget
-    one["limits_location"] = bool(terms.countries or terms.sites)
+    one["limits_location"] = limits_location(terms)
     one["open_terms"] = bool(open_terms(terms, OPEN_OF_CHIPS))
     if terms.freshness is not None:
         one["max_age_ms"] = 1000 * (terms.freshness.max_age_s or 0)
         one["nonce_bits"] = terms.freshness.nonce_bits or 0
     one["asks_evidence"] = asks_evidence(terms)
+    one["names_methods"], one["other_methods"] = names_methods(terms)
+    one["asks_firmware"] = terms.firmware is not None
+    if terms.transfer is not None:
+        one["asks_moves"], one["noticed_ms"], one["arrival"] = True, license_row.noticed, arrival(terms)
+        one["notice_ms"] = _DAY_MS * (terms.transfer.notice_days or 0)
+        one["transit_ms"] = 1000 * (terms.transfer.transit_until or 0)
     one["interval_ms"], one["limit_ms"] = _limits(terms) or (0, 0)
     return one

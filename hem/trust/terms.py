@@ -3,6 +3,7 @@
 A table of the text is a group of `protocols.terms`, with the same names: what is written there is what is signed.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from protocols import terms as wire
+from protocols.cbor import dumps
 from protocols.fields import SAFE, U64
 from protocols.messages import License
 
@@ -297,10 +299,45 @@ FURTHER = (
 # Carried and shown, and checked by nothing in this version. Of the first a chip's evidence is to show that they are
 # kept, so no verdict may look as if it had; the second bind people, or are for sums over fleets. Whoever adds a check
 # takes the term out here; a group of which a part is checked stands here with its other members.
-OPEN_OF_CHIPS = (
-    "exclusions", "transfer", "firmware", "location_evidence.methods",
-)  # fmt: skip
+OPEN_OF_CHIPS: tuple[str, ...] = ()
 OPEN_OF_PEOPLE = ("reporting.retention_days", "legal_basis", "parties", "on_lapse", "repair", "disclosure", "notices")
+
+
+def limits_location(terms: License) -> bool:
+    """Return whether a license says where chips may be, or where not."""
+    return bool(terms.countries or terms.sites or terms.exclusions)
+
+
+def names_methods(terms: License) -> tuple[bool, bool]:
+    """Return whether a license names methods that show a place, and whether timings are none of them."""
+    methods = terms.location_evidence.methods if terms.location_evidence else None
+    return methods is not None, methods is not None and "ping" not in methods
+
+
+def site_key(site: wire.Site) -> int:
+    """Return a number above 0 for a place: the same for the same name and disc, whatever license has it."""
+    told = [site.name, site.latitude, site.longitude, site.radius]
+    return int.from_bytes(hashlib.sha256(dumps(told)).digest()[:8], "big") or 1
+
+
+def announced(move: wire.Transfer) -> bool:
+    """Return whether a move is under way, beside what is asked of any move."""
+    return (move.origin, move.destination, move.transit_until) != (None, None, None)
+
+
+def move_of(terms: License) -> tuple[wire.Site | None, wire.Site | None] | None:
+    """Return the sites that a license's move is from and to, None for any; None if it announces no move."""
+    move = terms.transfer
+    if move is None or not announced(move):
+        return None
+    sites = {site.name: site for site in terms.sites}
+    return sites.get(move.origin or ""), sites.get(move.destination or "")
+
+
+def arrival(terms: License) -> int:
+    """Return the key of the site that a license's move goes to; 0: any, or it announces none."""
+    _, destination = move_of(terms) or (None, None)
+    return 0 if destination is None else site_key(destination)
 
 
 def asks_evidence(terms: License) -> bool:

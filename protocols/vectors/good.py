@@ -338,6 +338,7 @@ ENTRIES: dict[str, bytes] = {
     "grant": entries.encode(entries.Kind.GRANT, _MS, b"\xd2\x84"),
     "challenge": entries.encode(entries.Kind.CHALLENGE, _MS, b"\xd2\x84"),
     "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(22)),
+    "evidence-with-site": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(22), fill("site", 8)),
     "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
     "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
     "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),

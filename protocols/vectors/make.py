@@ -19,7 +19,7 @@ import cbor2
 from protocols import cbor, cose, entries, keys, landmarks, ranging
 from protocols import messages as m
 from protocols.fields import Group
-from protocols.vectors import faults, forms, good, places
+from protocols.vectors import faults, forms, good, places, results
 from protocols.vectors.raw import item
 
 ACCEPT = "accept"
@@ -34,7 +34,7 @@ KINDS: dict[str, type[m.Message]] = {
 }
 ARRAYS = ("endorsement", "log-entry", "datagram")
 COSIGNED = "license-cosigned"
-RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None}
+RULES = {**{kind: kind for kind in (*KINDS, *ARRAYS)}, COSIGNED: "license", "sequence": None} | results.RULES
 
 
 class Case(NamedTuple):
@@ -385,6 +385,7 @@ def make(directory: Path) -> None:
         "sequence": sequences,
     }
     made |= {kind: cases(maker) for kind, cases in others.items()}
+    made |= {kind: [Case(*row) for row in rows] for kind, rows in results.vectors()}
     files = {}
     for kind, cases in made.items():
         text = "[\n" + ",\n".join(case.line() for case in cases) + "\n]\n"

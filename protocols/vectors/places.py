@@ -258,6 +258,7 @@ ENTRIES: dict[str, list[Place]] = {
     "grant": _entry(("document", f.blob)),
     "challenge": _entry(("document", f.blob)),
     "evidence": _entry(("document", f.blob), ("reasons", f.octets(22))),
+    "evidence-with-site": [("site", (4,), f.octets(8))],
     "landmark": _entry(("document", f.blob)),
     "landmark-revoked": _entry(("kid", _ID)),
     "ranging-report": _entry(("document", f.blob)),

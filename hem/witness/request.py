@@ -1,0 +1,47 @@
+"""What a log sends a witness: the size it was at, the proof from there, and the new checkpoint."""
+
+import base64
+from dataclasses import dataclass
+from typing import Self
+
+from hem.log import Checkpoint, LogError, Note, read_hashes, read_number
+
+PATH = "/add-checkpoint"
+SIZE_TYPE = "text/x.tlog.size"  # of the body that tells the size a witness is at
+MAX_REQUEST = 128 * 1024  # over 16 signatures of ML-DSA-44 and the longest proof
+
+
+@dataclass(frozen=True, slots=True)
+class AddCheckpoint:
+    """A request to cosign a checkpoint. Nothing of it is believed."""
+
+    old: int
+    proof: tuple[bytes, ...]
+    checkpoint: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the parts of a request.
+
+        Raises:
+            LogError: another form, a number or hash with other than its one text, over 63 hashes, or what follows is
+                no checkpoint.
+        """
+        if len(data) > MAX_REQUEST:
+            raise LogError(f"request: {len(data):,} bytes, at most {MAX_REQUEST:,}")
+        head, blank, checkpoint = data.partition(b"\n\n")
+        try:
+            first, *hashes = head.decode("ascii").split("\n")
+        except UnicodeDecodeError as error:
+            raise LogError(f"request: byte {error.start} is not ASCII") from error
+        if not blank or not first.startswith("old "):
+            raise LogError("request: expected a line `old <size>`, the proof, a blank line, and a checkpoint")
+        Checkpoint.parse(Note.parse(checkpoint).text)
+        return cls(
+            read_number(first.removeprefix("old "), "request: old size"), read_hashes(hashes, "proof"), checkpoint
+        )
+
+    def encode(self) -> bytes:
+        """Return the bytes that `parse` reads."""
+        hashes = "".join(f"{base64.b64encode(value).decode()}\n" for value in self.proof)
+        return f"old {self.old}\n{hashes}\n".encode() + self.checkpoint
