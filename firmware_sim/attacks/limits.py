@@ -93,6 +93,7 @@ def attack_links(desk: Desk, size: Size) -> list[Outcome]:
     first = _ask(desk, "first")
     chips = [*_backwards(pods), *lone]
     judged(desk.hem, desk.workspace, desk.directory / "first-evidence.cbor", [_run(chip, first, 0) for chip in chips])
+    time.sleep(2 * RANGING_WORK_S)  # or on a quick machine chips would have worked for longer than has passed
     bent = _bend(pods) + [(LINK_FAST, REASONS[LINK_FAST], chip) for chip in lone[: size.repetitions]]
     asked = _ask(desk, SWEEP)
     still = {chip.ueid for chip in lone[size.repetitions :]}
