@@ -19,7 +19,8 @@ from hem.trust import device_set_digest
 from hem.verifier import Verifier
 from protocols import cose, keys
 from protocols.cbor import join
-from protocols.entries import UEIDS_A_PIECE, Kind, Policy, encode
+from protocols.entries import Kind, Policy, encode
+from protocols.fields import UEIDS_A_PIECE
 from protocols.messages import (
     ATTEST,
     EVERY_CHIP,

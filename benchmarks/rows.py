@@ -25,7 +25,8 @@ from hem.rules.shipped import with_digest
 from hem.trust import device_set_digest
 from hem.verifier import Verifier
 from protocols import keys, ranging
-from protocols.entries import UEIDS_A_PIECE, Kind, decode, encode
+from protocols.entries import Kind, decode, encode
+from protocols.fields import UEIDS_A_PIECE
 from protocols.landmarks import Landmark, Place, Timing, Window, signed_pieces
 from protocols.messages import EVERY_CHIP, Audience, Challenge, Grant, License, Ranging, Transcript
 from protocols.messages import Evidence as Message

@@ -12,7 +12,7 @@ from firmware_sim import boot, meter
 from firmware_sim.chip import HWMODEL, OEMID, VENDOR
 from firmware_sim.identity import Identity, derive
 from protocols import keys
-from protocols.messages import Component, Meter, ReferenceValues
+from protocols.messages import Component, Energy, Meter, ReferenceValues
 
 ROOT_NAME = "hem simulated class root"
 SIGNER_NAME, SERVICE_NAME = "reference values", "service orders"
@@ -85,10 +85,11 @@ class Maker:
         model: bytes = HWMODEL,
         known: tuple[Component, ...] | None = None,
         peaks: Meter = meter.PEAKS,
+        energy: Energy | None = meter.ENERGY,
     ) -> bytes:
         """Return the signed reference values of a model: what is known good (every released image), the peak rates."""
         good = boot.measure(boot.RELEASED) if known is None else known
-        return ReferenceValues(VENDOR, now, model, peaks, good).signed(self._signer_key)
+        return ReferenceValues(VENDOR, now, model, peaks, good, energy).signed(self._signer_key)
 
     def _certificate(
         self, subject: x509.Name, public: keys.PublicKey, basic: x509.BasicConstraints

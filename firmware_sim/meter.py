@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
-from protocols.messages import Meter
+from protocols.messages import Energy, Meter
 
 # Per second, in the units of `hem.cddl`: 1.8 GHz, 1 PFLOP/s, 700 W, 900 GB/s of interconnect.
 PEAKS = Meter(1_800_000_000, 1_000_000_000, 700, 878_906_250)
+# Half of what an operation takes here is the floor, and a chip at rest takes next to nothing: 0.35 pJ, 0 W, 1 W.
+ENERGY = Energy(350, 0, 1_000)
 THROTTLE = 100
 
 

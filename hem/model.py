@@ -27,6 +27,9 @@ class Term(IntEnum):
     METER = 5
     GRANT = 6
     LOCATION = 7
+    BUDGET = 8
+    INTERCONNECT = 9
+    PURPOSE = 10
 
 
 class Tier(IntEnum):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cbor2
 import numpy as np
 
+from hem.case import USAGE, Case
 from hem.errors import REASONS, Reason, Verdict
-from hem.model import METERS, AttestationResults, Term
+from hem.model import AttestationResults, Term
 from hem.trust import Trust, grounds
 from hem.trust.terms import OPEN_OF_CHIPS, announced, open_terms
 from protocols.cbor import MAX_MESSAGE
@@ -76,7 +77,7 @@ def explain(results: AttestationResults, row: int, trust: Trust) -> list[Explain
     A refused row has one line, for the stage that refused it.
     """
     refusal = Reason(results.claims.refusal[row])
-    case = _Case(results, row, trust)
+    case = Case(results, row, trust)
     if refusal is not Reason.MET:
         return [_explained("decode" if refusal < _DECODED else "verify", refusal, case)]
     told = [_explained(term.name.lower(), reason, case) for term, (_, reason) in results[row].terms.items()]
@@ -135,7 +136,7 @@ class LegalBasis(NamedTuple):
         return f"{pack}, {self.status} since {self.since} ({mark}); sources read up to {self.known_to}"
 
 
-def _explained(term: str, reason: Reason, case: "_Case") -> Explained:
+def _explained(term: str, reason: Reason, case: "Case") -> Explained:
     text = REASONS[reason]
     say = _GOT.get(reason)
     if say is None:
@@ -145,38 +146,7 @@ def _explained(term: str, reason: Reason, case: "_Case") -> Explained:
     return Explained(term, text.verdict.name.lower(), reason.name, text.expected, got, text.look)
 
 
-class _Case(NamedTuple):
-    results: AttestationResults
-    row: int
-    trust: Trust
-
-    def value(self, column: str) -> Any:
-        return getattr(self.results.claims.columns, column)[self.row]
-
-    def before(self, name: str) -> Any:
-        return self.results.before[self.row][name]
-
-    def asks(self, name: str) -> int:
-        return int(self.results.standing[self.row][name])
-
-    def hex(self, column: str) -> str:
-        raw: bytes = self.value(column).tobytes()
-        return raw.hex()
-
-    def text(self, column: str) -> str:
-        strings = self.results.claims.columns.strings
-        code: int = self.value(column)
-        return strings[code].decode(errors="replace")
-
-    def elapsed_s(self) -> float:
-        return float(self.results.now - int(self.before("time"))) / 1000
-
-    def size(self) -> int:
-        rows = self.results.evidence.rows
-        return int(rows.ends[self.row] - rows.starts[self.row])
-
-
-def _components(case: _Case) -> str:
+def _components(case: Case) -> str:
     parts = cbor2.loads(case.results.claims.columns.strings[case.value("components")])
     reference = case.trust.references.get(case.results.claims.columns.strings[case.value("hwmodel")])
     known = {tuple(component) for component in reference.components} if reference else set()
@@ -184,28 +154,23 @@ def _components(case: _Case) -> str:
     return "; ".join(f"{name} svn {svn} digest {digest.hex()[:16]}..." for name, digest, svn in odd)
 
 
-def _meters(case: _Case) -> str:
-    moved = (f"{name} {int(case.before(name))} -> {int(case.value(name))}" for name in METERS)
-    return f"{', '.join(moved)} in {case.elapsed_s():.1f} s"
-
-
-def _link(case: _Case) -> str:
+def _link(case: Case) -> str:
     return (
         f"sequence {case.value('sequence')} after {case.before('sequence')}, "
         f"previous {case.hex('previous')[:16]}..., last accepted {bytes(case.before('digest')).hex()[:16]}..."
     )
 
 
-def _boots(case: _Case) -> str:
+def _boots(case: Case) -> str:
     return f"boot count {case.value('bootcount')} after {case.before('bootcount')}"
 
 
-def _uptime(case: _Case) -> str:
+def _uptime(case: Case) -> str:
     ran = f"uptime {case.value('uptime')} s after {case.before('uptime')} s"
     return f"{ran}, {case.elapsed_s():.1f} s apart; {_boots(case)}"
 
 
-def _grant(case: _Case) -> str:
+def _grant(case: Case) -> str:
     grant = case.trust.grants.get(case.value("grant_digest").tobytes())
     spent, left = case.value("grant_spent"), case.value("grant_remaining")
     said = f"grant {case.hex('grant_digest')[:16]}..., spent {spent}, remaining {left} cycles"
@@ -214,7 +179,7 @@ def _grant(case: _Case) -> str:
     return f"{said}; the ledger has {grant.budget} cycles for chip {grant.ueid.hex()}"
 
 
-def _license_time(case: _Case) -> str:
+def _license_time(case: Case) -> str:
     standing = case.results.standing[case.row]
     begins, ends, now = (utc(int(ms)) for ms in (standing["not_before"], standing["expires"], case.results.now))
     return f"license valid {begins} to {ends}, now {now}"
@@ -225,12 +190,12 @@ def utc(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _classes(case: _Case) -> str:
+def _classes(case: Case) -> str:
     standing = case.results.standing[case.row]
     return f"{CLASS_NAMES[standing['device_class']]}, the license asks for {CLASS_NAMES[standing['license_class']]}"
 
 
-def _countries(case: _Case) -> str:
+def _countries(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     if license_row is None:
         return "no proof"
@@ -241,28 +206,28 @@ def _countries(case: _Case) -> str:
     return f"no proof; the license allows {', '.join(places) or 'any place'}{but}"
 
 
-def _rests_on(case: _Case) -> str:
+def _rests_on(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     told = LegalBasis.of(license_row.terms, case.trust, case.results.now) if license_row else None
     return str(told or "")
 
 
-def _basis(case: _Case) -> str:
+def _basis(case: Case) -> str:
     return _rests_on(case) or "a license that names none"
 
 
-def _open_terms(case: _Case) -> str:
+def _open_terms(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     names = open_terms(license_row.terms, OPEN_OF_CHIPS) if license_row else ()
     return f"in time and listed; carried, not checked: {', '.join(names)}"
 
 
-def _age(case: _Case) -> str:
+def _age(case: Case) -> str:
     allowed = f"judged {utc(case.results.now)}, and the license allows {case.asks('max_age_ms') / 1000:,.0f} s"
     return f"{_nonce(case)}, {allowed}"
 
 
-def _reported(case: _Case) -> str:
+def _reported(case: Case) -> str:
     standing, time = case.results.standing[case.row], int(case.before("time"))
     last = f"after that of {utc(time)}" if time else "the first"
     since = max(time, int(standing["due_from"]))
@@ -271,11 +236,11 @@ def _reported(case: _Case) -> str:
     return f"{last}, {(case.results.now - since) / 1000:,.1f} s after the interval began; {due}"
 
 
-def _svn(case: _Case) -> str:
+def _svn(case: Case) -> str:
     return f"{_components(case)}; floor {case.results.standing[case.row]['svn_floor']}"
 
 
-def _asked_of_firmware(case: _Case) -> str:
+def _asked_of_firmware(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     asked = license_row.terms.firmware if license_row else None
     if asked is None:
@@ -287,7 +252,7 @@ def _asked_of_firmware(case: _Case) -> str:
     return f"{said}; the license asks for {', '.join(wanted)}"
 
 
-def _methods(case: _Case) -> str:
+def _methods(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     asked = license_row.terms.location_evidence if license_row else None
     claimed = case.value("latitude"), case.value("longitude")
@@ -296,7 +261,7 @@ def _methods(case: _Case) -> str:
     return f"{case.results.whereabouts.told(case.row)}{hint}; the license allows {allowed}"
 
 
-def _moved(case: _Case) -> str:
+def _moved(case: Case) -> str:
     license_row = case.trust.license_of(int(case.results.claims.chip[case.row]))
     move = license_row.terms.transfer if license_row else None
     found = case.results.whereabouts.told(case.row)
@@ -308,21 +273,22 @@ def _moved(case: _Case) -> str:
     return f"{found}; the license announces a move {way}{until}{days}; judged {utc(case.results.now)}"
 
 
-def _nonce(case: _Case) -> str:
+def _nonce(case: Case) -> str:
     return f"nonce {case.hex('nonce')[:16]}... of chip {case.hex('ueid')}"
 
 
-def _kid(case: _Case) -> str:
+def _kid(case: Case) -> str:
     return f"key id {case.hex('kid')}, algorithm {case.value('algorithm')}, UEID {case.hex('ueid')}"
 
 
-def _bytes(case: _Case) -> str:
+def _bytes(case: Case) -> str:
     # Of a longer row no more is kept than shows that it is.
     size = f"more than {MAX_MESSAGE}" if case.size() > MAX_MESSAGE else f"{case.size()}"
     return f"{size} bytes, {case.results.evidence.rows[case.row][:16].hex()}..."
 
 
-_GOT: dict[Reason, Callable[[_Case], str]] = {
+_GOT: dict[Reason, Callable[[Case], str]] = {
+    **USAGE,
     **dict.fromkeys([reason for reason in Reason if Reason.EMPTY <= reason < _DECODED], _bytes),
     Reason.KEY_UNKNOWN: _kid,
     Reason.ALGORITHM_MISMATCH: _kid,
@@ -381,8 +347,6 @@ _GOT: dict[Reason, Callable[[_Case], str]] = {
     Reason.BOOT_COUNT_BACK: _boots,
     Reason.BOOT_SEED_CHANGED: _boots,
     Reason.UPTIME_IMPOSSIBLE: _uptime,
-    Reason.COUNTER_BACK: _meters,
-    Reason.RATE_IMPOSSIBLE: _meters,
     Reason.LICENSE_NOT_YET: _license_time,
     Reason.LICENSE_EXPIRED: _license_time,
     Reason.DEVICE_CLASS_LOW: _classes,

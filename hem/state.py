@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.budget import UNCHARGED, Charge, Spending
 from hem.core import Columns
+from hem.links import Said, Words
 from hem.model import LAST, METERS
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
@@ -29,6 +31,8 @@ class Step(NamedTuple):
     answered: NDArray[np.int64]  # (M, 2) challenge and chip of each accepted row
     stale: frozenset[bytes]  # digests of authentic rows that were not accepted
     repeated: NDArray[np.bool_]  # (N,) authentic, not accepted, and on record already
+    charge: Charge = UNCHARGED  # what the rows add to the sums of their licenses
+    words: tuple[Said, ...] = ()  # what they say of their peers
 
     def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
         """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
@@ -49,6 +53,8 @@ class State:
         self._last = np.zeros(0, dtype=LAST)
         self._answered: list[NDArray[np.bool_]] = []
         self._stale: set[bytes] = set()
+        self.spending = Spending()
+        self.words = Words()
 
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
@@ -171,6 +177,11 @@ class State:
         self._last.put(step.chips, step.after)
         self.time = max(self.time, time)
         self._stale |= step.stale
+        self.spending.commit(step.charge)
+        for said in step.words:
+            self.words.take(said, int(said.chips.max(initial=-1)))
+        if step.words:
+            self.words.forget(np.flatnonzero(self.expires_ms(np.arange(len(self.challenges))) < time).tolist())
         for row in _distinct(step.answered[:, 0]):
             chips = step.answered[step.answered[:, 0] == row, 1]
             seen = self._answered[row]

@@ -1,5 +1,7 @@
 """Stage: does this evidence continue the chip's last one, and could the chip have done that much since?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,9 @@ from hem.core import U64, Columns
 from hem.errors import Reason
 from hem.model import METERS, Claims, elapsed_ms, select
 from protocols.entries import Policy
+from protocols.messages import ReferenceValues
 
+_MEGA, _MILLI, _FEMTO = 1e6, 1e-3, 1e-15
 _SECOND = 1000  # uptime comes in whole seconds, so it may be off by one
 
 
@@ -55,13 +59,18 @@ def _uptime_agrees(columns: Columns, before: NDArray[np.void], now: int, policy:
     return np.where(same_boot, np.abs(ran - elapsed) <= error, uptime <= elapsed + error)
 
 
-def meter(claims: Claims, before: NDArray[np.void], peaks: U64, now: int, policy: Policy) -> NDArray[np.uint16]:
-    """Return the reason of the term `meter`: no counter falls, none outruns its peak rate.
+def meter(
+    claims: Claims, before: NDArray[np.void], peaks: U64, energy: NDArray[np.void], now: int, policy: Policy
+) -> NDArray[np.uint16]:
+    """Return the reason of the term `meter`: no counter falls, outruns its peak rate, or belies the others.
+
+    What belies another counter comes last: what cannot be by itself says nothing of the rest.
 
     Args:
         claims: N rows.
         before: (N,) LAST, what was known of each chip.
         peaks: (N, 4) peak rates per second of each chip's hardware model; zeros where there are no reference values.
+        energy: (N,) ENERGY of each chip's hardware model.
         now: verifier's time, milliseconds.
         policy: its slack is added to the elapsed time.
     """
@@ -75,7 +84,80 @@ def meter(claims: Claims, before: NDArray[np.void], peaks: U64, now: int, policy
     fast = (delta * 1000 > allowed * peaks.T.astype(np.float64)).any(axis=0)
     unknown = ~peaks.any(axis=1)
     return select(
-        [before["time"] == 0, back, unknown, fast],
-        [Reason.FIRST_EVIDENCE, Reason.COUNTER_BACK, Reason.NO_PEAK_RATES, Reason.RATE_IMPOSSIBLE],
+        [
+            before["time"] == 0,
+            back,
+            unknown,
+            fast,
+            _more_flop_than_cycles(claims.columns, before, peaks),
+            _too_little_energy(claims.columns, before, energy, policy),
+            _too_much_energy(claims.columns, before, peaks, energy, allowed),
+        ],
+        [
+            Reason.FIRST_EVIDENCE,
+            Reason.COUNTER_BACK,
+            Reason.NO_PEAK_RATES,
+            Reason.RATE_IMPOSSIBLE,
+            Reason.FLOP_ABOVE_CYCLES,
+            Reason.ENERGY_BELOW_WORK,
+            Reason.ENERGY_ABOVE_WORK,
+        ],
         default=Reason.MET,
     )
+
+
+# What energy the work of a chip takes (`energy` of `hem.cddl`); known is false where its maker does not say.
+ENERGY = np.dtype([("known", "?"), ("fj_per_flop", "f8"), ("least_mw", "f8"), ("idle_mw", "f8")])
+
+
+def energy_of(
+    standing: NDArray[np.void], references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
+) -> NDArray[np.void]:
+    """Return the ENERGY of each row's hardware model, as it was endorsed."""
+    table = np.zeros(len(models) + 1, dtype=ENERGY)
+    for name, values in references.items():
+        if values.energy is not None and name in models:
+            table[models[name]] = (True, *values.energy)
+    found: NDArray[np.void] = table[standing["hwmodel"]]
+    return found
+
+
+def _moved(columns: Columns, before: NDArray[np.void], name: str) -> NDArray[np.float64]:
+    """Return how far a counter went on. Its reading is cut to a whole unit, so it may be one off."""
+    counter, known = getattr(columns, name), before[name]
+    return np.where(counter > known, counter - known, 0).astype(np.float64)
+
+
+def _more_flop_than_cycles(columns: Columns, before: NDArray[np.void], peaks: U64) -> NDArray[np.bool_]:
+    """Return where operations went on farther than so many cycles have room for, which is the ratio of the peaks."""
+    room = (_moved(columns, before, "cycles") + 1) * peaks[:, 1].astype(np.float64)
+    flop: NDArray[np.bool_] = (_moved(columns, before, "mflop") - 1) * peaks[:, 0].astype(np.float64) > room
+    return flop
+
+
+def _too_little_energy(
+    columns: Columns, before: NDArray[np.void], energy: NDArray[np.void], policy: Policy
+) -> NDArray[np.bool_]:
+    """Return where less energy was used than the operations take, or than being on for so long does."""
+    if not energy["known"].any():
+        return np.zeros(len(energy), dtype=np.bool_)
+    used = _moved(columns, before, "joules") + 1
+    work = _moved(columns, before, "mflop") * energy["fj_per_flop"] * (_MEGA * _FEMTO)
+    same_boot = columns.bootcount == before["bootcount"]
+    on_s = columns.uptime.astype(np.float64) - np.where(same_boot, before["uptime"].astype(np.float64), 0.0)
+    rest = np.maximum(on_s - 1, 0) * (1 - policy.clock_ppm / 1e6) * energy["least_mw"] * _MILLI
+    below: NDArray[np.bool_] = energy["known"] & ((used < work) | (used < rest))
+    return below
+
+
+def _too_much_energy(
+    columns: Columns, before: NDArray[np.void], peaks: U64, energy: NDArray[np.void], allowed_ms: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return where more energy was used than at rest for all of the time, and in each cycle as much as at the peak."""
+    if not energy["known"].any():
+        return np.zeros(len(energy), dtype=np.bool_)
+    rest = energy["idle_mw"] * _MILLI * allowed_ms * _MILLI
+    cycles = np.maximum(peaks[:, 0].astype(np.float64), 1)
+    work = (_moved(columns, before, "cycles") + 1) * peaks[:, 2].astype(np.float64) / cycles
+    above: NDArray[np.bool_] = energy["known"] & (_moved(columns, before, "joules") - 1 > rest + work)
+    return above

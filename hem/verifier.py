@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hem import challenge, evidence, firmware, license, location, ranging, silence, usage  # noqa: A004 - a room here
-from hem.core import EXACT, rows_of, scan
+from hem import challenge, evidence, firmware, license, links, location, ranging, scope, silence, usage  # noqa: A004 - a room here
+from hem.core import EXACT, Columns, rows_of, scan
 from hem.errors import Reason
 from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term
 from hem.results import entries_of
@@ -102,8 +102,9 @@ class Verifier:
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
         accepted = claims.authentic & (fresh == MET)
         times = np.full(len(claims), now, dtype=np.uint64)
-        step = self.state.advance(claims.columns, claims.chip, asked, accepted, times)
-        before = step.before
+        step = self._step(claims.columns, claims.chip, asked, accepted, standing, times)
+        before, limits, models = step.before, trust.limits(), trust.models()
+        energy = usage.energy_of(standing, trust.references, models)
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
@@ -118,19 +119,25 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
+            scope.modeled(standing, limits, trust),
+            scope.capped(claims, standing, accepted, self.state, limits, trust, now),
+            scope.answering(claims, standing, accepted, self.state, limits, now),
             trust.grounds(law_at)[standing["license"]],
         ]
         terms = {
             Term.FRESH: fresh,
             Term.LICENSE: license.licensed(standing, law_at, further),
-            Term.FIRMWARE: firmware.firmware(
-                claims, standing, trust.references, trust.models(), trust.firmware_asked()
-            ),
+            Term.FIRMWARE: firmware.firmware(claims, standing, trust.references, models, trust.firmware_asked()),
             Term.DEBUG: firmware.debug(claims, standing),
             Term.CONTINUITY: usage.continuity(claims, before, now, policy),
-            Term.METER: usage.meter(claims, before, standing["peaks"], now, policy),
+            Term.METER: usage.meter(claims, before, standing["peaks"], energy, now, policy),
             Term.GRANT: license.granted(claims, standing, before, ledger, now, policy),
             Term.LOCATION: located.reasons,
+            Term.BUDGET: step.charge.reasons,
+            Term.INTERCONNECT: links.judge(
+                claims.columns, accepted, step.words, self.state.words, standing, before, limits, now, policy
+            ),
+            Term.PURPOSE: scope.declared(claims.columns, standing, limits),
         }
         table = _table(claims, terms, accepted)
         recorded = claims.authentic & ~step.repeated
@@ -138,6 +145,21 @@ class Verifier:
         basis = self.basis()
         found = (table, before, standing, asked, recorded, now, basis, said, ranged.reasons, sites)
         return AttestationResults(items, claims, *found), step
+
+    def _step(
+        self,
+        columns: Columns,
+        chips: NDArray[np.int64],
+        asked: NDArray[np.int64],
+        accepted: NDArray[np.bool_],
+        standing: NDArray[np.void],
+        times: NDArray[np.uint64],
+    ) -> Step:
+        """Return what rows mean for the state, whether they were just judged or come from the log."""
+        limits, policy = self.trust.limits(), self.trust.policy
+        step = self.state.advance(columns, chips, asked, accepted, times)
+        charge = self.state.spending.charge(columns, chips, accepted, standing, step.before, limits, policy, times)
+        return step._replace(charge=charge, words=links.heard(columns, chips, asked, accepted, self.trust, limits))
 
     def basis(self) -> Basis:
         """Return what verdicts rest on now, besides the entries of the log."""
@@ -229,11 +251,16 @@ class Verifier:
             times = np.array([entry.time for entry in part], dtype=np.uint64)
             chips = self.trust.chips_of(columns.ueid)
             answered = self.state.challenge_rows(columns.nonce)
-            step = self.state.advance(columns, chips, answered, fresh == Reason.MET, times)
+            standing = self.trust.standing(chips)
+            step = self._step(columns, chips, answered, fresh == Reason.MET, standing, times)
             step.place(
                 chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64), times
             )
             self.state.commit(step, int(times.max()))
+
+
+# Terms that compare a row with what was said before.
+_COMPARED = (Term.CONTINUITY, Term.METER, Term.GRANT, Term.BUDGET, Term.INTERCONNECT, Term.PURPOSE)
 
 
 @cache
@@ -261,7 +288,7 @@ def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDAr
         table[:, term] = terms[term]
     stale = (~accepted).nonzero()[0]
     if len(stale):
-        for term in (Term.CONTINUITY, Term.METER, Term.GRANT):
+        for term in _COMPARED:
             table[stale, term] = Reason.NOT_FRESH
         table[~claims.authentic] = Reason.NOT_AUTHENTIC
     return table

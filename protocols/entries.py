@@ -9,7 +9,6 @@ from protocols.cbor import WireError, dumps, loads
 from protocols.cose import MOST_SIGNERS
 from protocols.fields import (
     SAFE,
-    UEID_BYTES,
     Reader,
     array,
     list_of,
@@ -17,6 +16,7 @@ from protocols.fields import (
     one_of,
     plain,
     read_ueid,
+    read_ueids,
     rising,
     text,
     tuple_of,
@@ -26,8 +26,7 @@ from protocols.messages import PRODUCTION
 
 MAX_ENTRY = 65_535
 MOST_F = 5
-UEIDS_A_PIECE = 3_600
-_REASONS, _REASONS_HEAD = 16, b"\x50"  # bytes of the reasons in an evidence entry
+_REASONS, _REASONS_HEAD = 22, b"\x56"  # of the reasons in an evidence entry: 11 terms
 _MOST_OF_EVIDENCE = 5  # values of an evidence entry with a site
 _SITE = 8  # bytes of the key of a site, after the reasons where a chip comes to belong to another
 _PLAIN, _SITED, _SITE_HEAD = b"\x84", b"\x85", b"\x48"  # heads of the two forms of evidence entry, and of that key
@@ -91,16 +90,6 @@ class Entry(NamedTuple):
     fields: tuple[Any, ...]
 
 
-def _ueids(value: Any, where: str) -> bytes:
-    """Return UEIDs end to end, sorted, no one twice: one set of chips has one encoding, which the license names."""
-    raw: bytes = octets(UEID_BYTES, UEID_BYTES * UEIDS_A_PIECE)(value, where)
-    if len(raw) % UEID_BYTES:
-        raise WireError("WRONG_VALUE", f"{where}: {len(raw)} bytes, not a multiple of {UEID_BYTES}")
-    ueids = [raw[at : at + UEID_BYTES] for at in range(0, len(raw), UEID_BYTES)]
-    rising(list_of(read_ueid, 1, UEIDS_A_PIECE))(ueids, where)
-    return raw
-
-
 _bytes = octets(0, MAX_ENTRY)
 _chain = list_of(octets(1, MAX_ENTRY), 1, 4)
 _policy = tuple_of(uint(SAFE), uint(SAFE), uint(1_000_000), make=Policy)
@@ -123,10 +112,10 @@ _READERS: dict[Kind, tuple[Reader, ...]] = {
     Kind.ENDORSED: (read_ueid, uint(PRODUCTION), _bytes, octets(3), octets(1, 32), _chain),
     Kind.REFERENCE: (_bytes, _bytes),
     Kind.LICENSE: (_bytes,),
-    Kind.DEVICE_SET: (octets(16), uint(), uint(), _ueids),
+    Kind.DEVICE_SET: (octets(16), uint(), uint(), read_ueids),
     Kind.GRANT: (_bytes,),
     Kind.CHALLENGE: (_bytes,),
-    Kind.EVIDENCE: (_bytes, octets(16)),
+    Kind.EVIDENCE: (_bytes, octets(_REASONS)),
     Kind.LANDMARK: (_bytes,),
     Kind.LANDMARK_REVOKED: (octets(16),),
     Kind.RANGING_REPORT: (_bytes,),
@@ -162,7 +151,7 @@ def encode_evidence(time: int, judged: Iterable[tuple[bytes, bytes]]) -> list[by
     """Return what `encode` would for the evidence and reasons of each row, in a fraction of the time.
 
     Raises:
-        WireError: an entry would be over 65,535 bytes, or the reasons of a row are not 16 bytes.
+        WireError: an entry would be over 65,535 bytes, or the reasons of a row are not 22 bytes.
     """
     entries = []
     for message, reasons in judged:

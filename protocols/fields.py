@@ -11,6 +11,7 @@ from protocols.cbor import WireError, dumps, loads
 U64 = (1 << 64) - 1
 SAFE = (1 << 53) - 1
 UEID_BYTES = 17
+UEIDS_A_PIECE = 3_600
 
 Reader = Callable[[Any, str], Any]
 
@@ -204,6 +205,20 @@ def rising(reader: Reader, by: Callable[[Any], Any] = lambda item: item) -> Read
         return items
 
     return read
+
+
+def read_ueids(value: Any, where: str) -> bytes:
+    """Return UEIDs end to end, sorted, no one twice: one set of chips has one encoding, which its license signs."""
+    raw: bytes = octets(UEID_BYTES, UEID_BYTES * UEIDS_A_PIECE)(value, where)
+    if len(raw) % UEID_BYTES:
+        raise WireError("WRONG_VALUE", f"{where}: {len(raw)} bytes, not a multiple of {UEID_BYTES}")
+    rising(list_of(read_ueid, 1, UEIDS_A_PIECE))(split_ueids(raw), where)
+    return raw
+
+
+def split_ueids(raw: bytes) -> list[bytes]:
+    """Return the UEIDs that stand end to end."""
+    return [raw[at : at + UEID_BYTES] for at in range(0, len(raw), UEID_BYTES)]
 
 
 def array(value: Any, where: str) -> tuple[Any, ...]:

@@ -54,6 +54,14 @@ class Meter(NamedTuple):
     link_kib: int
 
 
+class Energy(NamedTuple):
+    """What energy the work of a hardware model takes, as its maker has it, with the errors of its power meter."""
+
+    fj_per_flop: int  # at the least, 10^-15 joules; 0: no floor
+    least_mw: int  # of power while it is on, milliwatts; 0: no floor
+    idle_mw: int  # of power with the compute units at rest, at the most, milliwatts
+
+
 class GrantState(NamedTuple):
     """What a chip says of the grant it runs under."""
 
@@ -367,6 +375,7 @@ class ReferenceValues(Message):
     hwmodel: bytes
     peaks: Meter
     components: tuple[Component, ...]
+    energy: Energy | None = None
 
     TYP = cose.REFERENCE
     FIELDS = (
@@ -375,4 +384,5 @@ class ReferenceValues(Message):
         Field(259, "hwmodel", _hwmodel),
         Field(-80061, "peaks", _meter),
         Field(-80062, "components", list_of(_component, 1, 1_000)),
+        Field(-80160, "energy", tuple_of(_u64, _u64, _u64, make=Energy), optional=True),
     )

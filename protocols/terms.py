@@ -4,8 +4,9 @@ Numbers are integers, so that a budget is exact: 10^26 FLOP are 10^14 units of 1
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from protocols.cbor import WireError
 from protocols.fields import (
     SAFE,
     U64,
@@ -14,8 +15,10 @@ from protocols.fields import (
     list_of,
     octets,
     one_of,
+    read_ueids,
     real,
     rising,
+    split_ueids,
     text,
     tuple_of,
     uint,
@@ -52,6 +55,13 @@ class EndUser(NamedTuple):
     country: str
 
 
+class Pod(NamedTuple):
+    """Chips that may be linked with each other: their UEIDs end to end, sorted."""
+
+    name: str
+    ueids: bytes
+
+
 class Model(NamedTuple):
     """A hardware model: total processing performance (TPP, 15 CFR 774, ECCN 3A090), DRAM bandwidth in GB/s."""
 
@@ -63,6 +73,18 @@ class Model(NamedTuple):
 site = tuple_of(_name, country, real(-90, 90), real(-180, 180), _u64, make=Site)
 model = tuple_of(text(1, 32), _u64, _u64, make=Model)
 models = rising(list_of(model, 1, 32), by=lambda one: one.hwmodel)
+
+
+_pod_list = rising(list_of(tuple_of(_name, read_ueids, make=Pod), 1, 64), by=lambda one: one.name)
+
+
+def read_pods(value: Any, where: str) -> tuple[Pod, ...]:
+    """Return the pods; a chip is in one of them at the most, or its peers would be those of two."""
+    found: tuple[Pod, ...] = _pod_list(value, where)
+    named = [ueid for one in found for ueid in split_ueids(one.ueids)]
+    if len(named) != len({*named}):
+        raise WireError("WRONG_VALUE", f"{where}: one chip in two pods")
+    return found
 
 
 @dataclass(frozen=True)
@@ -150,11 +172,11 @@ class Purpose(Group):
 class Interconnect(Group):
     """Which chips may work as one."""
 
-    pods: tuple[str, ...] | None = None
+    pods: tuple[Pod, ...] | None = None
     max_peers: int | None = None
     max_external_mb_per_s: int | None = None
 
-    READERS = (rising(list_of(_name, 1, 64)), _u64, _u64)
+    READERS = (read_pods, _u64, _u64)
 
 
 @dataclass(frozen=True)

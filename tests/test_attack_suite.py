@@ -18,17 +18,21 @@ import hem.location
 from firmware_sim.attackers import EVERY
 from firmware_sim.attackers.landmarks import REPORT_FORGERS
 from firmware_sim.attackers.licenses import FORGERS
+from firmware_sim.attackers.links import POD_ATTACKERS
 from firmware_sim.attackers.logs import LOG_FORGERS
 from firmware_sim.attackers.moves import MOVERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attackers.sites import SITE_ATTACKERS
 from firmware_sim.attacks.alerts import NAME, named
 from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.limits import PODS, SUMS
+from firmware_sim.attacks.limits import REASONS as SHARED
+from firmware_sim.attacks.limits import SWEEP as TOGETHER
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
 from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
-from hem import challenge, firmware, license, ranging, silence, usage  # noqa: A004
+from hem import budget, challenge, firmware, license, links, ranging, scope, silence, usage  # noqa: A004
 from hem.alerts import Watch, places
 from hem.alerts.kinds import KIND_OF, NONE
 from hem.alerts.moves import Moves
@@ -102,8 +106,8 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
-    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS)
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others)}
+    others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS, *POD_ATTACKERS)
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 
@@ -232,6 +236,7 @@ def sweeps(ran) -> dict[str, Sweep]:
     found = {name: sweep_of(ran.directory, name, n) for n, name in enumerate(("sweep-1", "ranging", "uninvited"), 1)}
     found |= {name: sweep_of(ran.directory / name, "late", 0) for name in (LATE, STALE)}
     found[NAME] = sweep_of(ran.directory / NAME, "then", 2)
+    found |= {name: sweep_of(ran.directory / name, TOGETHER, asked) for name, asked in ((PODS, 1), (SUMS, 3))}
     return found | {SITES: sweep_of(ran.directory / SITES, MOVED, 1)}
 
 
@@ -252,13 +257,17 @@ UNTRIED = {
     (silence, Reason.NEVER_ENROLLED),
     *((license, one) for one in (Reason.CHIP_RETIRED, Reason.GRANT_OLDER, Reason.GRANT_EXPIRED)),
 }
-STAGES = (challenge, firmware, usage, license, stage, moves, ranging, silence)
+STAGES = (challenge, firmware, usage, license, budget, links, scope, stage, moves, ranging, silence)
 CHECKS = [(module, one) for module in STAGES for one in failing(module)]
 # Of chips that say nothing there is no row: these checks stand behind alerts, and are taken out below.
 OF_NOBODY = {(silence, Reason.CHIP_SILENT), (silence, Reason.NEVER_ATTESTED)}
 OF_REPORTS = {check for check in CHECKS if check[0] is ranging and check[1].name in REPORTS}
 OF_ROWS = [check for check in CHECKS if check not in UNTRIED | OF_NOBODY | OF_REPORTS]
+OF_PODS = {Reason[one.expected_reason] for one in POD_ATTACKERS} | {Reason.LINK_RATE_EXCEEDED}
+OF_SUMS = {Reason[one] for one in SHARED.values()} - OF_PODS
 SWEEP_OF = {
+    **dict.fromkeys(OF_PODS, PODS),
+    **dict.fromkeys(OF_SUMS, SUMS),
     Reason.REPORT_LATE: NAME,
     Reason.CHALLENGE_AUDIENCE: "uninvited",
     Reason.CHALLENGE_EXPIRED: LATE,
@@ -278,6 +287,7 @@ def test_every_check_of_the_stages_has_an_attacker_or_says_why_not():
     attackers = (*EVERY.values(), *RANGING_ATTACKERS.values(), *REPORT_FORGERS, *SITE_ATTACKERS)
     tried = {one.expected_reason for one in attackers}
     tried |= {"CHALLENGE_AUDIENCE", "CHALLENGE_EXPIRED", "EVIDENCE_TOO_OLD", *(one.told for one in MOVERS)}
+    tried |= {one.name for one in OF_PODS | OF_SUMS}
     assert {one.name for module, one in CHECKS if (module, one) not in UNTRIED} <= tried
     assert {*CHECKS} >= UNTRIED
     assert {(ranging, Reason[one]) for one in REPORTS} == OF_REPORTS
@@ -294,6 +304,8 @@ def test_the_suite_fails_without_this_check(sweeps, check, monkeypatch):
         monkeypatch.setattr(hem.location, "demand", blind.demand)
     elif module is moves:
         monkeypatch.setattr(stage, "moves", blind)
+    elif module is budget:
+        monkeypatch.setattr(budget._Part, "judge", blind._Part.judge)
     else:
         monkeypatch.setattr(f"hem.verifier.{module.__name__.rpartition('.')[2]}", blind)
     assert sweep.missed(reason) > 0

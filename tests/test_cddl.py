@@ -45,7 +45,7 @@ DEAF = {
         r"-(profile|speed|signatures|status|method|lapse-action|repair-flow|disclosed|alert-kind)-bytes$"
     ),
     "the upper bound of an array of arrays, or of one within an array, is not looked at": (
-        r"-(components|sites|ranging-landmarks|issuer-keys|models|exclusions-zones|parties-users)-too-many$"
+        r"-(components|sites|ranging-landmarks|issuer-keys|models|exclusions-zones|parties-users|interconnect-pods)-too-many$"
         r"|^endorsement-bad-message-long$"
         r"|-bad-seventeen-signatures$"
     ),

@@ -9,7 +9,7 @@ from protocols.cbor import WireError
 from protocols.entries import Kind
 from protocols.fields import SAFE
 
-REASONS = bytes(range(16))
+REASONS = bytes(range(22))
 TIMES = [0, 23, 2**32 - 1, 2**32, 1_700_000_000_000, SAFE]
 SIZES = [0, 1, 23, 24, 255, 256, 400, 65_000]
 
@@ -94,12 +94,12 @@ def test_any_damage_is_read_the_same_on_both_ways():
 
 @pytest.mark.parametrize("time", [SAFE + 1, 2**63, 2**64 - 1])
 def test_a_time_out_of_range_is_refused(time):
-    data = entries._before(time, 400) + bytes(400) + b"\x50" + REASONS
+    data = entries._before(time, 400) + bytes(400) + b"\x56" + REASONS
     assert read(data) == long_way(data) == "WRONG_VALUE"
 
 
 def test_what_no_entry_can_hold_is_not_written():
-    room = entries.MAX_ENTRY - 11 - 3 - 17
+    room = entries.MAX_ENTRY - 11 - 3 - 23
     (largest,) = entries.encode_evidence(2**33, [(bytes(room), REASONS)])
     assert len(largest) == entries.MAX_ENTRY
     assert read(largest) == long_way(largest)

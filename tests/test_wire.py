@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from hem.errors import Reason
 from protocols import cbor, cose, entries, keys, ranging
+from protocols.fields import UEIDS_A_PIECE
 from protocols.messages import License
 from protocols.vectors import good, results
 from protocols.vectors.make import COSIGNED, KINDS, RULES, values
@@ -195,11 +196,11 @@ def test_the_largest_log_entry_fits_a_tile() -> None:
     assert reason_of(entries.decode, cbor2.dumps([4, 0, bytes(room + 1)])) == "TOO_LARGE"
 
 
-@pytest.mark.parametrize("pieces", [1, entries.UEIDS_A_PIECE, entries.UEIDS_A_PIECE + 1])
+@pytest.mark.parametrize("pieces", [1, UEIDS_A_PIECE, UEIDS_A_PIECE + 1])
 def test_a_device_set_piece_fits_an_entry(pieces: int) -> None:
     ueids = b"".join(b"\x01" + i.to_bytes(16, "big") for i in range(pieces))
     data = entries.encode(entries.Kind.DEVICE_SET, 0, bytes(16), 0, 0, ueids)
-    assert reason_of(entries.decode, data) == ("WRONG_VALUE" if pieces > entries.UEIDS_A_PIECE else "accept")
+    assert reason_of(entries.decode, data) == ("WRONG_VALUE" if pieces > UEIDS_A_PIECE else "accept")
 
 
 def test_the_longest_reference_values_are_within_the_budget_of_items() -> None:

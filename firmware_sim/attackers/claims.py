@@ -1,6 +1,7 @@
 """Attackers who sign a claim that is not so."""
 
 import secrets
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from firmware_sim import boot, meter
@@ -158,3 +159,80 @@ class Opened(Liar):
     def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
         """Return the claims with a tamper flag, which is no lie."""
         return replace(honest, tamper=1)
+
+
+class _MeterLiar(Liar, ABC):
+    """Bends one of its counters back to what it was, with the grant that is counted against it."""
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with some counters as they were in the last evidence."""
+        _, last = Evidence.open(self._last(world).evidence)
+        return self.bend(honest, last)
+
+    @abstractmethod
+    def bend(self, honest: Evidence, last: Evidence) -> Evidence:
+        """Return the claims as this attacker has them, by what it said last."""
+
+
+class EnergyHidden(_MeterLiar):
+    """Has its power meter held still, so that its work looks like less than it is."""
+
+    name = "energy-hidden"
+    expected_reason = "ENERGY_BELOW_WORK"
+
+    def bend(self, honest: Evidence, last: Evidence) -> Evidence:
+        """Return the claims with the energy of last time."""
+        return replace(honest, meter=honest.meter._replace(joules=last.meter.joules))
+
+
+class WorkHidden(_MeterLiar):
+    """Says that it did nothing, in cycles, operations and grant alike; its power meter it cannot bend."""
+
+    name = "work-hidden"
+    expected_reason = "ENERGY_ABOVE_WORK"
+
+    def bend(self, honest: Evidence, last: Evidence) -> Evidence:
+        """Return the claims with the cycles, operations and grant of last time."""
+        meter_ = honest.meter._replace(cycles=last.meter.cycles, mflop=last.meter.mflop)
+        return replace(honest, meter=meter_, grant=last.grant)
+
+
+class CyclesHidden(_MeterLiar):
+    """Holds its cycle counter still, which its grant is counted by, and reports the operations that it is paid for."""
+
+    name = "cycles-hidden"
+    expected_reason = "FLOP_ABOVE_CYCLES"
+
+    def bend(self, honest: Evidence, last: Evidence) -> Evidence:
+        """Return the claims with the cycles and the grant of last time."""
+        return replace(honest, meter=honest.meter._replace(cycles=last.meter.cycles), grant=last.grant)
+
+
+class PurposeDenied(Liar):
+    """Says openly what its license does not allow."""
+
+    name = "purpose-denied"
+    expected_reason = "PURPOSE_DENIED"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims with a purpose that is not on the list."""
+        return replace(honest, purpose="weights_export")
+
+
+class PurposeHidden(Liar):
+    """Says nothing of what it is used for, where its license asks."""
+
+    name = "purpose-hidden"
+    expected_reason = "PURPOSE_MISSING"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims without a purpose."""
+        return replace(honest, purpose=None)
+
+
+class ModelNotLicensed(Attacker):
+    """Runs, honestly, under a license for another hardware model."""
+
+    name = "model-not-licensed"
+    expected_reason = "MODEL_NOT_LICENSED"
+    group = "other-model"

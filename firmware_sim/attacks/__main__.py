@@ -13,6 +13,7 @@ from firmware_sim.attacks import table
 from firmware_sim.attacks.alerts import LIFETIME_S, NAME, attack_moves, chips_needed
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.landscape import LANDSCAPE
+from firmware_sim.attacks.limits import PODS, SUMS, attack_links, attack_sums, chips_in_pods, chips_in_sums
 from firmware_sim.attacks.logs import attack_logs, staged
 from firmware_sim.attacks.marks import attack_audit, attack_reports
 from firmware_sim.attacks.outcome import Outcome
@@ -56,8 +57,12 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         fleet.make(size)
         many = size.repetitions + min(ON_TIME, size.honest)
         late, stale = Desk(other, fleet, LATE, many, PATIENCE_S), Desk(other, fleet, STALE, many)
-        sites = desk_of(other, fleet, size)
-        papers = beside.submit(_attack_papers, Desk(other, fleet, "issuers", 1), late, stale, sites, size)
+        pods, sums = (
+            Desk(other, fleet, PODS, chips_in_pods(size)),
+            Desk(other, fleet, SUMS, chips_in_sums(size), PATIENCE_S),
+        )
+        desks = Desk(other, fleet, "issuers", 1), late, stale, pods, sums, desk_of(other, fleet, size)
+        papers = beside.submit(_attack_papers, desks, size)
         moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
         say("attack with evidence")
         found = attack_claims(fleet, size)
@@ -76,9 +81,10 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     return {one.attack: one for one in found}
 
 
-def _attack_papers(desk: Desk, late: Desk, stale: Desk, sites: Desk, size: Size) -> list[Outcome]:
+def _attack_papers(desks: tuple[Desk, ...], size: Size) -> list[Outcome]:
     """Return what needs no sweep of the fleet, and so runs beside it, on another core if there is one."""
-    waited = attack_late(late, size) + attack_stale(stale, size)
+    desk, late, stale, pods, sums, sites = desks
+    waited = attack_late(late, size) + attack_stale(stale, size) + attack_links(pods, size) + attack_sums(sums, size)
     return waited + attack_licenses(desk, size) + attack_audit(desk, size) + attack_sites(sites, size)
 
 

@@ -160,6 +160,14 @@ grants = {{ chip_cycles = {cap} }}
 [firmware]
 min_version = "{SWVERSION[0]}"
 measurements = {json.dumps(sorted(one.digest.hex() for one in boot.measure(LICENSED)))}
+
+[purpose]
+allow = ["inference", "training"]
+
+[[models]]
+hwmodel = "{"SIM-C1" if group == "other-model" else "SIM-A1"}"
+tpp = 1
+dram_gb_per_s = 1
 """
 
 

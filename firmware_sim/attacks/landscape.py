@@ -56,13 +56,15 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("swapped-chips", ("swapped-sites", "moved-together", "undeclared-move", "early-move", "late-move"), (
         ("swap-within-radius", "two chips that no landmark can tell apart by place have no place to be told by"),
     )),
-    Row("missing-chips", ("silent-chip", "never-answered", "late-report"), (
+    Row("missing-chips", ("silent-chip", "never-answered", "late-report", "chips-over-cap", "answers-seldom"), (
         ("dark-chip", "a chip that was never enrolled is in no list to be missing from; that needs the exporter's"),
     )),
-    Row("usage-hidden", ("hidden-spending", "grant-grown", "budget-overspent", "impossible-rate"), (
-        ("workload-meaning", "counters say how much was computed, and never what for"),
-    ), (("energy-and-links", "energy, link bytes and counts of peers are not compared with each other"),)),
-    Row("shell-firms", (), (
+    Row("usage-hidden", ("hidden-spending", "grant-grown", "budget-overspent", "impossible-rate", "energy-hidden",
+                         "work-hidden", "cycles-hidden", "budget-together", "purpose-denied", "purpose-hidden"), (
+        ("workload-meaning", "counters say how much was computed, and never what for; a purpose is declared"),
+        ("all-meters-bent", "who bends cycles, operations, energy and grant alike shows a chip that does less"),
+    )),
+    Row("shell-firms", ("peers-hidden", "too-many-peers", "peer-outside-pod", "one-sided-peer", "links-too-fast"), (
         ("hidden-ownership", "an owner that no paper names is in no sum; evidence of chips says nothing of owners"),
     ), (("split-order", "sums per parent over a fleet are not tried in the suite"),)),
     Row("flop-laundering", (), (
@@ -95,7 +97,7 @@ LANDSCAPE: tuple[Row, ...] = (
                                "part-unmeasured", "debug-enabled", "opened"), (
         ("signed-but-buggy", "firmware that its maker has signed passes until its maker or a license raises the floor"),
     )),
-    Row("fake-device", ("low-device-class", "other-model", "stranger-key"), (
+    Row("fake-device", ("low-device-class", "other-model", "stranger-key", "model-not-licensed"), (
         ("stolen-endorsement-key", "whoever has the maker's root makes chips that are endorsed as any other"),
     )),
     Row("signature-tricks", ("flipped-bit", "second-signature")),

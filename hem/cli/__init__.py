@@ -30,6 +30,7 @@ from hem.cli import (
     setup,
     show,
     silent,
+    used,
     witness,
 )
 from hem.cli.common import warn
@@ -69,6 +70,7 @@ app.add_typer(witness.app, name="witness")
 app.add_typer(fleet.app, name="fleet")
 silent.add_to(fleet.app)
 app.add_typer(alerts.app, name="alerts")
+used.add_to(fleet.app)
 app.add_typer(rules.app, name="rules")
 
 

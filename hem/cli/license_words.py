@@ -9,7 +9,7 @@ from hem.trust.terms import further_terms, open_terms
 from protocols import keys
 from protocols import terms as t
 from protocols.cbor import WireError
-from protocols.fields import Group
+from protocols.fields import Group, split_ueids
 from protocols.messages import License
 
 REMARK = "carried, not checked by this version"
@@ -64,17 +64,26 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, _ROWS):
+        return _plain_row(value)
     match value:
         case Group():
             pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
             return {name: _plain(name, one) for name, one in pairs if one is not None}
-        case t.Site() | t.EndUser() | t.Model():
-            return value._asdict()
         case tuple():
             return [_plain(name, one) for one in value]
         case bytes():
             return value.hex()
     return utc(1000 * value) if name in _TIMES else value
+
+
+_ROWS = (t.Site, t.EndUser, t.Model, t.Pod)
+
+
+def _plain_row(row: t.Site | t.EndUser | t.Model | t.Pod) -> dict[str, Any]:
+    if isinstance(row, t.Pod):
+        return {"name": row.name, "chips": [ueid.hex() for ueid in split_ueids(row.ueids)]}
+    return row._asdict()
 
 
 def clauses(terms: License, *, signed: bool = True) -> list[Clause]:
@@ -245,9 +254,13 @@ def _purpose(one: t.Purpose) -> str:
     )
 
 
+def _pod(one: t.Pod) -> str:
+    return f"{one.name} ({len(split_ueids(one.ueids)):,} chips)"
+
+
 def _interconnect(one: t.Interconnect) -> str:
     return _said(
-        _if(one.pods, lambda names: f"Chips are linked within {_some(names, 'or')} alone."),
+        _if(one.pods, lambda pods: f"Chips are linked within {_some(tuple(map(_pod, pods)), 'or')} alone."),
         _if(one.max_peers, lambda most: f"A chip has at most {most:,} peers."),
         _if(one.max_external_mb_per_s, lambda most: f"It exchanges at most {most:,} MB/s with others."),
     )

@@ -160,6 +160,38 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.COUNTER_BACK: ReasonText(_F, "counters that never fall", "the chip's storage was rolled back"),
     Reason.RATE_IMPOSSIBLE: ReasonText(_F, "no more than the peak rate over the elapsed time", "the chip's meter"),
     Reason.NO_PEAK_RATES: ReasonText(_C, "peak rates of the hardware model", "hem reference"),
+    Reason.ENERGY_BELOW_WORK: ReasonText(
+        _F, "at least the energy that its operations and its time on take", "a power meter that was bent, or operations"
+    ),
+    Reason.ENERGY_ABOVE_WORK: ReasonText(
+        _F, "no more energy than idling and its cycles take", "work that the cycle counter does not show"
+    ),
+    Reason.FLOP_ABOVE_CYCLES: ReasonText(
+        _F, "no more operations than its cycles can hold", "a cycle counter that was bent, or operations"
+    ),
+    Reason.USAGE_NOT_LIMITED: ReasonText(_P, "no budget in the license", "nothing to do"),
+    Reason.BUDGET_EXCEEDED: ReasonText(
+        _F, "all chips of the license together within its budget", "hem fleet usage: the sums, and when the period ends"
+    ),
+    Reason.BUDGET_UNCERTAIN: ReasonText(
+        _C, "all chips of the license surely within its budget", "hem fleet usage: what may fall into another period"
+    ),
+    Reason.LINKS_NOT_LIMITED: ReasonText(_P, "no limit of interconnect in the license", "nothing to do"),
+    Reason.PEERS_NOT_TOLD: ReasonText(_F, "evidence that names the chip's peers", "firmware that reports its peers"),
+    Reason.PEER_OUTSIDE_POD: ReasonText(
+        _F, "no peers but those of the chip's pod", "the cabling, or the pods of the license"
+    ),
+    Reason.PEERS_TOO_MANY: ReasonText(_F, "no more peers than the license allows", "the cabling of the chip"),
+    Reason.PEER_DENIED: ReasonText(_F, "both ends of a link naming each other", "both chips: one of the two is lying"),
+    Reason.PEER_UNHEARD: ReasonText(
+        _C, "the word of every peer on the link", "hem challenge: a sweep that asks all chips of the pod"
+    ),
+    Reason.LINK_RATE_EXCEEDED: ReasonText(
+        _F, "interconnect traffic within the license's rate", "what the chip is linked with"
+    ),
+    Reason.LINK_TRAFFIC_NOT_SPLIT: ReasonText(
+        _C, "all traffic within the rate for outside traffic", "the link counter does not tell pod and outside apart"
+    ),
     Reason.NO_LICENSE: ReasonText(_F, "a license that lists the chip", "hem license issue"),
     Reason.LICENSE_NOT_YET: ReasonText(_F, "a license that has begun", "the license's not_before"),
     Reason.LICENSE_EXPIRED: ReasonText(_F, "a license that has not expired", "renew the license"),
@@ -258,6 +290,27 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.GRANT_EXPIRED: ReasonText(
         _F, "nothing spent of a grant once it has ended", "firmware that does not throttle, or a clock that was held"
+    ),
+    Reason.MODEL_NOT_LICENSED: ReasonText(_F, "a hardware model of the license", "the license's models"),
+    Reason.CAP_EXCEEDED: ReasonText(
+        _F, "live chips and their TPP within the license's caps", "hem fleet usage: how many are live"
+    ),
+    Reason.CAP_UNCERTAIN: ReasonText(
+        _C, "the caps kept with missing chips counted as live", "find missing chips, or have them retired"
+    ),
+    Reason.ANSWER_RATE_LOW: ReasonText(
+        _F, "answers to the license's share of challenges", "the route to the chip, or who holds it back"
+    ),
+    Reason.PURPOSE_NOT_LIMITED: ReasonText(_P, "no limit of purpose in the license", "nothing to do"),
+    Reason.PURPOSE_DECLARED: ReasonText(
+        _P, "a purpose that the license allows, declared and not proven", "nothing to do"
+    ),
+    Reason.PURPOSE_DENIED: ReasonText(_F, "a declared purpose that the license allows", "what the chip is used for"),
+    Reason.PURPOSE_MISSING: ReasonText(
+        _F, "a declared purpose: the license lists what is allowed", "firmware that declares a purpose"
+    ),
+    Reason.PURPOSE_UNTOLD: ReasonText(
+        _C, "a declared purpose: the license lists what is not allowed", "firmware that declares a purpose"
     ),
     Reason.CHIP_IN_TRANSIT: ReasonText(
         _C, "evidence once the transit that the license announces is over", "hem license show: transfer"

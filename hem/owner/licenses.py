@@ -15,8 +15,8 @@ from hem.workspace import Workspace
 from protocols import entries, keys
 from protocols.cbor import WireError
 from protocols.cose import MOST_SIGNERS, Envelope
-from protocols.entries import UEIDS_A_PIECE, IssuerKeys, Kind
-from protocols.fields import UEID_BYTES
+from protocols.entries import IssuerKeys, Kind
+from protocols.fields import UEID_BYTES, UEIDS_A_PIECE
 from protocols.messages import License
 
 

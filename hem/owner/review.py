@@ -26,7 +26,7 @@ from hem.trust.terms import limits_location
 from protocols import keys
 from protocols.cbor import WireError
 from protocols.messages import License
-from protocols.terms import Compute, LocationEvidence, Site
+from protocols.terms import Caps, Compute, LocationEvidence, Site
 
 DRIFT_PPM = 0.0  # the error of a landmark's clock is in its round-trip times already
 
@@ -170,8 +170,6 @@ def _compute(terms: License) -> Iterator[str]:
 
 
 def _cycles(terms: License, compute: Compute) -> Iterator[str]:
-    if compute.cycles and not terms.budget:
-        yield "compute.cycles limits cycles, but budget_cycles is 0: no chip is asked for a grant that counts them"
     if compute.cycles and compute.period_s is None and compute.cycles < terms.budget:
         yield f"budget_cycles ({terms.budget}) is above compute.cycles ({compute.cycles}), which it must keep to"
 
@@ -186,15 +184,23 @@ def _throttle(terms: License) -> Iterator[str]:
         yield "on_lapse.throttle_percent without the action throttle"
 
 
-def _caps(terms: License) -> Iterator[str]:
-    caps, chips = terms.caps, terms.chips[0]
-    if caps is None:
-        return
+def _caps_at_once(terms: License, caps: Caps) -> Iterator[str]:
+    chips = terms.chips[0]
     if caps.max_devices is not None and caps.max_devices < chips:
         yield f"caps.max_devices is {caps.max_devices}, and the license is for {chips} chips"
     least = min((one.tpp for one in terms.models or ()), default=0) * chips
     if caps.max_tpp is not None and caps.max_tpp < least:
         yield f"caps.max_tpp is {caps.max_tpp}, and {chips} chips of these models have {least} or more"
+
+
+def _caps(terms: License) -> Iterator[str]:
+    caps = terms.caps
+    if caps is None:
+        return
+    if caps.window_s is None:  # else more chips may be listed than are live at a time
+        yield from _caps_at_once(terms, caps)
+    if caps.max_tpp is not None and terms.models is None:
+        yield "caps.max_tpp without models: expected the TPP of each model beside it"
     if caps.max_devices is None and caps.max_tpp is None:
         yield "caps.window_s limits nothing: expected max_devices or max_tpp beside it"
 

@@ -15,6 +15,7 @@ from hem.trust import admission, legal, service
 from hem.trust.endorse import Anchor
 from hem.trust.landmarks import Landmarks
 from hem.trust.ledger import Ledger
+from hem.trust.limits import Limits
 from hem.trust.listing import LicenseRow, split_ueids
 from hem.trust.standing import DAY_MS, due_limits, goes_on, license_standing
 from hem.trust.terms import evidence_asked, move_of
@@ -63,6 +64,7 @@ class Trust:
         self._due_from: dict[bytes, int] = {}  # UEID: when evidence was first due within an interval, milliseconds
         self._numbers: dict[bytes, int] | None = None  # of hardware models
         self._standing: NDArray[np.void] | None = None
+        self._limits: Limits | None = None
         self._asked: NDArray[np.void] | None = None
         self._grounds: tuple[object, NDArray[np.uint16]] = None, np.zeros(0, dtype=np.uint16)
 
@@ -88,7 +90,7 @@ class Trust:
         Raises:
             WorkspaceError: the entry contradicts what is known, which no honest log does.
         """
-        self._standing = None
+        self._standing = self._limits = None
         actions: dict[Kind, Callable[..., None]] = {
             Kind.GENESIS: self._genesis,
             Kind.ANCHOR: self._anchor,
@@ -100,8 +102,7 @@ class Trust:
             Kind.LANDMARK: lambda message: self.landmarks.add(message, entry.time),
             Kind.LANDMARK_REVOKED: lambda kid: self.landmarks.revoke(kid, entry.time),
             Kind.ISSUERS: self._issuers,
-            Kind.RETIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
-            Kind.REPAIRED: lambda *order: self._retire(entry.kind, entry.time, *order),
+            **dict.fromkeys((Kind.RETIRED, Kind.REPAIRED), lambda *order: self._retire(entry.kind, entry.time, *order)),
             Kind.RULE_PACK: self._rule_pack,
         }
         actions[entry.kind](*entry.fields)
@@ -167,6 +168,16 @@ class Trust:
             self._standing = self._build_standing()
         # Whole records: an index would go through them field by field, at ten times the cost.
         return np.asarray(self._standing.take(chips))
+
+    def licenses_of_chips(self) -> NDArray[np.int64]:
+        """Return the row of the license that each chip runs under, -1 for none."""
+        return self.standing(np.arange(len(self.ueids)))["license"]
+
+    def limits(self) -> Limits:
+        """Return what the licenses limit beside time, place and grants."""
+        if self._limits is None:
+            self._limits = Limits.of([one.terms for one in self.licenses], self._listed)
+        return self._limits
 
     def asked(self, licenses: NDArray[np.int64]) -> NDArray[np.void]:
         """Return how good the license of each row, which is not -1, asks evidence of a place to be, ASKED."""
@@ -240,7 +251,7 @@ class Trust:
         Raises:
             WorkspaceError: a chip or a key is there already, or the key is none; the chips before it are taken in.
         """
-        self._standing = None
+        self._standing = self._limits = None
         self.ledger.forget_chips()
         found = [keys.from_cose_key(chip[2]) for chip in chips]
         kids = [keys.kid(key) for key in found]
@@ -257,7 +268,7 @@ class Trust:
 
     def register(self, ueid: bytes, device_class: int, hwmodel: bytes, kid: bytes) -> None:
         """Give the next row to a chip, whose key is in that row of the key table."""
-        self._standing = self._numbers = None
+        self._standing = self._limits = self._numbers = None
         self.ledger.forget_chips()
         self._kids.add(kid)
         self._chips[ueid] = len(self.ueids)
@@ -375,7 +386,7 @@ class Trust:
 
     @property
     def grants(self) -> dict[bytes, Grant]:
-        """Return all grants, by the digest of what was signed."""
+        """Return all grants, by digest."""
         return self.ledger.grants
 
     def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
@@ -385,5 +396,5 @@ class Trust:
     def outstanding(
         self, chips: NDArray[np.int64], sequence: NDArray[np.uint64], spent: NDArray[np.uint64], now: int
     ) -> NDArray[np.uint64]:
-        """Return what N chips can still spend, see `Ledger.outstanding`."""
+        """Return what `Ledger.outstanding` does."""
         return self.ledger.outstanding(self.ledger.columns(self.chip), chips, sequence, spent, now)

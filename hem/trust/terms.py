@@ -75,6 +75,17 @@ class ModelText(Text):
         return wire.Model(self.hwmodel, self.tpp, self.dram_gb_per_s)
 
 
+class PodText(Text):
+    """Chips that may be linked with each other."""
+
+    name: Name
+    chips: Annotated[list[Annotated[str, Field(pattern="^01[0-9a-f]{32}$")]], Field(min_length=1, max_length=3_600)]
+
+    def signed(self) -> wire.Pod:
+        """Return the pod as it is signed."""
+        return wire.Pod(self.name, b"".join(sorted({bytes.fromhex(ueid) for ueid in self.chips})))
+
+
 class GroupText(Text):
     """A table of terms, any of which may be absent, but not all."""
 
@@ -186,9 +197,19 @@ class InterconnectText(GroupText):
 
     GROUP = wire.Interconnect
 
-    pods: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = None
+    pods: Annotated[list[PodText], Field(min_length=1, max_length=64)] | None = None
     max_peers: Count | None = None
     max_external_mb_per_s: Count | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> "InterconnectText":
+        pods = self.pods or []
+        if len({one.name for one in pods}) != len(pods):
+            raise ValueError("pods: two of one name")
+        named = [ueid for one in pods for ueid in {*one.chips}]
+        if len(named) != len({*named}):
+            raise ValueError("pods: one chip in two of them")
+        return self
 
 
 class ReportingText(GroupText):
@@ -291,9 +312,7 @@ FURTHER = (
 # Carried and shown, and checked by nothing in this version. Of the first a chip's evidence is to show that they are
 # kept, so no verdict may look as if it had; the second bind people, or are for sums over fleets. Whoever adds a check
 # takes the term out here; a group of which a part is checked stands here with its other members.
-OPEN_OF_CHIPS = (
-    "models", "caps", "compute", "purpose", "interconnect", "reporting.min_rate_ppm",
-)  # fmt: skip
+OPEN_OF_CHIPS: tuple[str, ...] = ()
 OPEN_OF_PEOPLE = ("reporting.retention_days", "parties", "on_lapse", "disclosure", "notices")
 
 

@@ -145,6 +145,11 @@ def rising(base: Any) -> Iterator[Fault]:
     yield Fault("twice", [base[0], base[0]], "WRONG_VALUE", "items that must differ")
 
 
+def one_chip_in_two_pods(base: Any) -> Iterator[Fault]:
+    """Yield the fault of two pods that share a chip."""
+    yield Fault("shared", [base[0], [base[1][0], base[0][1][:17]]], "WRONG_VALUE", "that pods share no chip")
+
+
 def one_landmark_twice(base: Any) -> Iterator[Fault]:
     """Yield the fault of two transcripts of one landmark, which rise by their digests."""
     landmark, digest = base[0]

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
 from protocols import alerts as al
-from protocols import entries, keys, ranging
+from protocols import keys, ranging
 from protocols import landmarks as lm
 from protocols import messages as m
 from protocols import service as sv
@@ -187,6 +187,7 @@ LICENSES: dict[str, m.License] = {
     "supersedes": replace(_LICENSE, sequence=4, supersedes=fill("superseded license", 16)),
 }
 _U64, _SAFE = 2**64 - 1, 2**53 - 1
+_POD = t.Pod("pod-1", b"".join(sorted(ueid(f"pod {n}") for n in range(3))))
 # One license a group, then all of them at once, at their lower and at their upper limits.
 _HOLDERS = tuple(sorted(keys.cose_key(KEYS[name].public_key()) for name in ("ed25519", "p256")))
 TERMS: dict[str, dict[str, Any]] = {
@@ -198,7 +199,7 @@ TERMS: dict[str, dict[str, Any]] = {
     "transfer": {"transfer": t.Transfer(60, "zurich-1", "berlin-1", NOW + 60 * DAY)},
     "compute": {"compute": t.Compute(10**18, 10**14, 10**12, 10**10, 30 * DAY)},
     "purpose": {"purpose": t.Purpose(("inference", "training"), ("remote_user_D5", "weights_export"))},
-    "interconnect": {"interconnect": t.Interconnect(("pod-1", "pod-2"), 64, 1_000)},
+    "interconnect": {"interconnect": t.Interconnect((_POD, t.Pod("pod-2", ueid("other pod"))), 64, 1_000)},
     "reporting": {"reporting": t.Reporting(3_600, DAY, 980_000, 730)},
     "firmware": {"firmware": t.Firmware("1.4.0", (bytes(32), fill("runtime", 32)), secure_boot=True)},
     "location-evidence": {
@@ -256,6 +257,7 @@ _REFERENCE = m.ReferenceValues(
 REFERENCES: dict[str, m.ReferenceValues] = {
     "plain": _REFERENCE,
     "one-component": replace(_REFERENCE, components=(_ROM,), hwmodel=b"m" * 32),
+    "energy": replace(_REFERENCE, energy=m.Energy(350, 60_000, 120_000)),
     "two-versions-of-one-component": replace(_REFERENCE, components=(_ROM, _ROM._replace(svn=4))),
 }
 
@@ -362,51 +364,4 @@ DATAGRAMS: dict[str, ranging.Datagram] = {
     "close": ranging.Close(_SESSION, _KID, 2**64 - 1, fill("transcript", 32)),
     "close-one": ranging.Close(_SESSION, _KID, 1, fill("transcript", 32)),
     "closed": ranging.Closed(_SESSION, fill("transcript", 32)),
-}
-
-_CERTIFICATE = fill("certificate", 48)  # the wire has certificates as opaque bytes: X.509 is read one stage later
-_COSE_KEY = keys.cose_key(KEYS["ed25519"].public_key())
-ENDORSEMENTS: dict[str, bytes] = {
-    "one-certificate": entries.encode_endorsement([_CERTIFICATE]),
-    "most-certificates": entries.encode_endorsement([_CERTIFICATE, *(fill(f"ca {i}", 40) for i in range(3))]),
-    "shortest-certificate": entries.encode_endorsement([b"\x30"]),
-}
-
-_ISSUER_KEYS = tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS[:3]))
-_MS = NOW * 1_000
-_SET = sorted(ueid(label) for label in "abcd")
-ENTRIES: dict[str, bytes] = {
-    "genesis": entries.encode(entries.Kind.GENESIS, _MS, "verifier.example", _COSE_KEY, _COSE_KEY, entries.Policy()),
-    "anchor": entries.encode(entries.Kind.ANCHOR, _MS, m.PRODUCTION, _CERTIFICATE),
-    "endorsed": entries.encode(
-        entries.Kind.ENDORSED, _MS, ueid("a"), m.DEV, _COSE_KEY, b"\x02\x00\x00", b"sim-1", [_CERTIFICATE]
-    ),
-    "reference": entries.encode(entries.Kind.REFERENCE, _MS, b"\xd2\x84", _CERTIFICATE),
-    "license": entries.encode(entries.Kind.LICENSE, _MS, b"\xd2\x84"),
-    "device-set": entries.encode(entries.Kind.DEVICE_SET, _MS, fill("license", 16), 3, 0, b"".join(_SET)),
-    "grant": entries.encode(entries.Kind.GRANT, _MS, b"\xd2\x84"),
-    "challenge": entries.encode(entries.Kind.CHALLENGE, _MS, b"\xd2\x84"),
-    "evidence": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(16)),
-    "evidence-with-site": entries.encode(entries.Kind.EVIDENCE, 2**53 - 1, b"\xd2\x84", bytes(16), fill("site", 8)),
-    "landmark": entries.encode(entries.Kind.LANDMARK, _MS, b"\xd2\x84"),
-    "landmark-revoked": entries.encode(entries.Kind.LANDMARK_REVOKED, _MS, fill("kid", 16)),
-    "ranging-report": entries.encode(entries.Kind.RANGING_REPORT, _MS, b"\xd2\x84"),
-    "alert": entries.encode(entries.Kind.ALERT, _MS, b"\xd2\x84"),
-    "basis": entries.encode(
-        entries.Kind.BASIS, _MS, entries.Basis("ed25519", 1, "vacuum", fill("map", 32), fill("landmarks", 32))
-    ),
-    "basis-cofactored": entries.encode(
-        entries.Kind.BASIS, _MS, entries.Basis("ed25519-cofactored", 5, "vacuum", bytes(32), bytes(32))
-    ),
-    "rule-pack": entries.encode(entries.Kind.RULE_PACK, _MS, b'format = 1\nid = "example"\n'),
-    "issuers": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(2, _ISSUER_KEYS)),
-    "issuers-one": entries.encode(entries.Kind.ISSUERS, _MS, entries.IssuerKeys(1, _ISSUER_KEYS[:1])),
-    "retired": entries.encode(entries.Kind.RETIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
-    "rebased": entries.encode(entries.Kind.REBASED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
-    "repaired": entries.encode(entries.Kind.REPAIRED, _MS, b"\xd8\x62\x84", _CERTIFICATE),
-    "issuers-most": entries.encode(
-        entries.Kind.ISSUERS,
-        _MS,
-        entries.IssuerKeys(16, tuple(sorted(keys.cose_key(key.public_key()) for key in ISSUERS))),
-    ),
 }

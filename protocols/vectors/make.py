@@ -19,7 +19,7 @@ import cbor2
 from protocols import alerts, cbor, cose, entries, keys, landmarks, ranging, service
 from protocols import messages as m
 from protocols.fields import Group
-from protocols.vectors import faults, forms, good, places, results
+from protocols.vectors import faults, forms, good, places, results, unsigned
 from protocols.vectors.raw import item
 
 ACCEPT = "accept"
@@ -261,9 +261,9 @@ def endorsements(_: Maker) -> list[Case]:
     """Return the vectors of endorsements, which are not signed as a whole: the chain carries the signatures."""
     cases = [
         Case(f"endorsement-good-{label}", data, more={"values": values(entries.decode_endorsement(data))})
-        for label, data in good.ENDORSEMENTS.items()
+        for label, data in unsigned.ENDORSEMENTS.items()
     ]
-    base = cbor2.loads(good.ENDORSEMENTS["most-certificates"])
+    base = cbor2.loads(unsigned.ENDORSEMENTS["most-certificates"])
     cases += [wrong(f"endorsement-bad-{form.name}", form, form.data, "the whole item") for form in forms.ANYTHING]
     cases += bad_places("endorsement", base, places.ENDORSEMENT, bytes)
     return cases
@@ -272,7 +272,7 @@ def endorsements(_: Maker) -> list[Case]:
 def log_entries(_: Maker) -> list[Case]:
     """Return the vectors of log entries."""
     cases = []
-    for label, data in good.ENTRIES.items():
+    for label, data in unsigned.ENTRIES.items():
         entry = entries.decode(data)
         decoded = {"kind": int(entry.kind), "time": entry.time, "fields": values(entry.fields)}
         cases.append(Case(f"log-entry-good-{label}", data, more={"values": decoded}))
@@ -280,7 +280,7 @@ def log_entries(_: Maker) -> list[Case]:
     cases.append(Case("log-entry-bad-nothing", b"\x80", "WRONG_VALUE", "an array without a kind"))
     cases.append(Case("log-entry-bad-map", b"\xa0", "WRONG_TYPE", "not an array"))
     for label, table in places.ENTRIES.items():
-        cases += bad_places(f"log-entry-{label}", cbor2.loads(good.ENTRIES[label]), table, bytes)
+        cases += bad_places(f"log-entry-{label}", cbor2.loads(unsigned.ENTRIES[label]), table, bytes)
     return cases
 
 

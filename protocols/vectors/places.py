@@ -135,6 +135,8 @@ REFERENCE: list[Place] = [
     *((name, (-80061, i), _U64) for i, name in enumerate(_METER)),
     ("components", (-80062,), f.few(1)),
     *_component(-80062, 0),
+    ("energy", (-80160,), f.places),
+    *((f"energy-{name}", (-80160, i), _U64) for i, name in enumerate(("flop", "least", "idle"))),
 ]
 
 LANDMARK: list[Place] = [
@@ -308,7 +310,7 @@ ENTRIES: dict[str, list[Place]] = {
     "device-set": _entry(("license-id", _ID), ("sequence", _U64), ("piece", _U64), ("ueids", f.device_set)),
     "grant": _entry(("document", f.blob)),
     "challenge": _entry(("document", f.blob)),
-    "evidence": _entry(("document", f.blob), ("reasons", _ID)),
+    "evidence": _entry(("document", f.blob), ("reasons", f.octets(22))),
     "evidence-with-site": [("site", (4,), f.octets(8))],
     "landmark": _entry(("document", f.blob)),
     "landmark-revoked": _entry(("kid", _ID)),

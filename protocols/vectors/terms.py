@@ -19,6 +19,10 @@ def _country(i: int) -> str:
     return chr(65 + i // 26) + chr(65 + i % 26)
 
 
+def _pod(i: int) -> list[str | bytes]:
+    return [f"{i:02}", b"\x01" + bytes([i]) * 16]
+
+
 PLACES: list[Place] = [
     *_group(
         "basis", -80101, ("pack-name", _NAME), ("digest", f.octets(32)), ("authorization-name", _NAME),
@@ -63,11 +67,14 @@ PLACES: list[Place] = [
     ("purpose-denied-order", (-80108, 2), f.rising),
     ("allowed-name", (-80108, 1, 0), _NAME),
     *_group(
-        "interconnect", -80109, ("pods", f.many(1, 64, more=lambda i: f"{i:02}")), ("peer-count", _U64),
+        "interconnect", -80109, ("pods", f.many(1, 64, more=_pod)), ("peer-count", _U64),
         ("external", _U64),
     ),
     ("interconnect-pods-order", (-80109, 1), f.rising),
-    ("pod-name", (-80109, 1, 0), _NAME),
+    ("interconnect-pods-shared", (-80109, 1), f.one_chip_in_two_pods),
+    ("pod", (-80109, 1, 0), f.places),
+    ("pod-name", (-80109, 1, 0, 0), _NAME),
+    ("pod-chips", (-80109, 1, 0, 1), f.device_set),
     *_group(
         "reporting", -80110, ("interval", _SPAN), ("grace", _TIME), ("rate", f.uint(1_000_000)),
         ("retention", f.uint(36_500)),
