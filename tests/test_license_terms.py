@@ -154,7 +154,7 @@ def judged(**terms):
 @pytest.fixture
 def unchecked(monkeypatch):
     """Let a term about chips be one that nothing checks: of those that a license can have today there is none."""
-    for module in ("trust.register", "trust.terms", "results"):
+    for module in ("trust.standing", "trust.terms", "results"):
         monkeypatch.setattr(f"hem.{module}.OPEN_OF_CHIPS", ("notices",))
     return only("notices")
 

@@ -164,7 +164,7 @@ def test_places_are_those_that_would_have_been_proven():
 
 def test_a_log_with_what_no_chip_signed_is_refused():
     world = history(chips=1, sweeps=1)
-    forged = encode_evidence(world.now, [(b"\xd2\x84", bytes(16))])
+    forged = encode_evidence(world.now, [(b"\xd2\x84", bytes(2 * len(Term)))])
     with pytest.raises(WorkspaceError, match=f"index {len(world.log)}"):
         reappraise([*world.log, *forged], AsIf())
 

@@ -142,7 +142,8 @@ def test_a_library_that_we_did_not_write_reads_the_jwt():
 
 
 def test_only_terms_that_all_pass_are_affirming():
-    open_one = MET[:-2] + Reason.LOCATION_NOT_CHECKED.to_bytes(2, "big")
+    at = 2 * Term.LOCATION
+    open_one = MET[:at] + Reason.LOCATION_NOT_CHECKED.to_bytes(2, "big") + MET[at + 2 :]
     assert appraised(MET) == (Tier.AFFIRMING, {0: 2, 1: 2, 2: 3, 7: 2})
     assert appraised(open_one) == (Tier.NONE, {0: 2, 1: 2, 2: 3, 7: 0})
     assert appraised(FAILED) == (Tier.CONTRAINDICATED, {0: 2, 1: 2, 2: 96, 7: 2})

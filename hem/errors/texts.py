@@ -257,6 +257,27 @@ REASONS: dict[Reason, ReasonText] = {
         "no more granted and unspent than the license allows a chip",
         "hem grant ledger: what the chip can still use",
     ),
+    Reason.MODEL_NOT_LICENSED: ReasonText(_F, "a hardware model of the license", "the license's models"),
+    Reason.CAP_EXCEEDED: ReasonText(
+        _F, "live chips and their TPP within the license's caps", "hem fleet usage: how many are live"
+    ),
+    Reason.CAP_UNCERTAIN: ReasonText(
+        _C, "the caps kept with missing chips counted as live", "find missing chips, or have them retired"
+    ),
+    Reason.ANSWER_RATE_LOW: ReasonText(
+        _F, "answers to the license's share of challenges", "the route to the chip, or who holds it back"
+    ),
+    Reason.PURPOSE_NOT_LIMITED: ReasonText(_P, "no limit of purpose in the license", "nothing to do"),
+    Reason.PURPOSE_DECLARED: ReasonText(
+        _P, "a purpose that the license allows, declared and not proven", "nothing to do"
+    ),
+    Reason.PURPOSE_DENIED: ReasonText(_F, "a declared purpose that the license allows", "what the chip is used for"),
+    Reason.PURPOSE_MISSING: ReasonText(
+        _F, "a declared purpose: the license lists what is allowed", "firmware that declares a purpose"
+    ),
+    Reason.PURPOSE_UNTOLD: ReasonText(
+        _C, "a declared purpose: the license lists what is not allowed", "firmware that declares a purpose"
+    ),
     Reason.CHIP_RETIRED: ReasonText(
         _F, "a chip that is not retired", "a chip that was declared dead runs: find it, and who retired it"
     ),
@@ -290,27 +311,6 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.GRANT_EXPIRED: ReasonText(
         _F, "nothing spent of a grant once it has ended", "firmware that does not throttle, or a clock that was held"
-    ),
-    Reason.MODEL_NOT_LICENSED: ReasonText(_F, "a hardware model of the license", "the license's models"),
-    Reason.CAP_EXCEEDED: ReasonText(
-        _F, "live chips and their TPP within the license's caps", "hem fleet usage: how many are live"
-    ),
-    Reason.CAP_UNCERTAIN: ReasonText(
-        _C, "the caps kept with missing chips counted as live", "find missing chips, or have them retired"
-    ),
-    Reason.ANSWER_RATE_LOW: ReasonText(
-        _F, "answers to the license's share of challenges", "the route to the chip, or who holds it back"
-    ),
-    Reason.PURPOSE_NOT_LIMITED: ReasonText(_P, "no limit of purpose in the license", "nothing to do"),
-    Reason.PURPOSE_DECLARED: ReasonText(
-        _P, "a purpose that the license allows, declared and not proven", "nothing to do"
-    ),
-    Reason.PURPOSE_DENIED: ReasonText(_F, "a declared purpose that the license allows", "what the chip is used for"),
-    Reason.PURPOSE_MISSING: ReasonText(
-        _F, "a declared purpose: the license lists what is allowed", "firmware that declares a purpose"
-    ),
-    Reason.PURPOSE_UNTOLD: ReasonText(
-        _C, "a declared purpose: the license lists what is not allowed", "firmware that declares a purpose"
     ),
     Reason.CHIP_IN_TRANSIT: ReasonText(
         _C, "evidence once the transit that the license announces is over", "hem license show: transfer"
