@@ -146,7 +146,8 @@ def test_term_license(benchmark: BenchmarkFixture, judged: Judged) -> None:
 def test_term_firmware(benchmark: BenchmarkFixture, judged: Judged) -> None:
     """Judge the term `firmware`."""
     trust = judged.verifier.trust
-    assert met(benchmark(firmware.firmware, judged.claims, judged.standing, trust.references, trust.models()))
+    known = trust.references, trust.models(), trust.firmware_asked()
+    assert met(benchmark(firmware.firmware, judged.claims, judged.standing, *known))
 
 
 def test_term_debug(benchmark: BenchmarkFixture, judged: Judged) -> None:
@@ -161,8 +162,10 @@ def test_term_continuity(benchmark: BenchmarkFixture, judged: Judged) -> None:
 
 def test_term_meter(benchmark: BenchmarkFixture, judged: Judged) -> None:
     """Judge the term `meter`."""
-    peaks = judged.standing["peaks"]
-    assert met(benchmark(usage.meter, judged.claims, judged.before, peaks, fleet.NOW, Policy()))
+    trust = judged.verifier.trust
+    energy = usage.energy_of(judged.standing, trust.references, trust.models())
+    told = judged.before, judged.standing["peaks"], energy
+    assert met(benchmark(usage.meter, judged.claims, *told, fleet.NOW, Policy()))
 
 
 def test_claimed_grants(benchmark: BenchmarkFixture, judged: Judged) -> None:

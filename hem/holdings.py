@@ -55,11 +55,11 @@ class Account:
 def holdings(trust: Trust, state: State, now: int) -> dict[bytes, Holding]:
     """Return what each chip holds that was ever granted anything, by UEID; `now` in milliseconds."""
     by_chip: dict[bytes, list[Grant]] = {}
-    for grant in trust.grants.values():
+    for grant in trust.ledger.grants.values():
         by_chip.setdefault(grant.ueid, []).append(grant)
     last = state.last(np.array([trust.chip(ueid) for ueid in by_chip], dtype=np.int64))
     return {
-        ueid: _holding(ueid, grants, known, now, known_grant=trust.grants.get(known["grant_digest"].tobytes()))
+        ueid: _holding(ueid, grants, known, now, known_grant=trust.ledger.grants.get(known["grant_digest"].tobytes()))
         for (ueid, grants), known in zip(by_chip.items(), last, strict=True)
     }
 

@@ -171,7 +171,7 @@ def _uptime(case: Case) -> str:
 
 
 def _grant(case: Case) -> str:
-    grant = case.trust.grants.get(case.value("grant_digest").tobytes())
+    grant = case.trust.ledger.grants.get(case.value("grant_digest").tobytes())
     spent, left = case.value("grant_spent"), case.value("grant_remaining")
     said = f"grant {case.hex('grant_digest')[:16]}..., spent {spent}, remaining {left} cycles"
     if grant is None:

@@ -23,7 +23,9 @@ BUILT = (TARGET / "board.elf").is_file()
 NEEDS_BUILD = pytest.mark.skipif(not BUILT, reason="the board's firmware is not built: run `make board`")
 READ = ("sign1", "sign", "header", "body-header", "signer-header", "challenge", "grant", "hello", "probe", "close")
 RULE = re.compile(r"^([a-z][a-z0-9-]*) = (.*?)(?=^[a-z]|\Z)", re.MULTILINE | re.DOTALL)
-KINDS = [f'/"application/hem-{name}+cbor"' for name in ("license", "reference", "landmark", "ranging")]
+KINDS = [
+    f'/"application/hem-{name}+cbor"' for name in ("license", "reference", "landmark", "ranging", "alert", "service")
+]
 
 
 def rules(cddl):

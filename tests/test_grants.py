@@ -124,7 +124,7 @@ def test_the_ledger_refuses_it_for_its_reason(forger: Forger):
     assert ledger.refusal_of(message) == forger.expected_reason
     with pytest.raises((WorkspaceError, WireError)):
         ledger.grant(message)
-    assert len(ledger.trust.grants) == 2
+    assert len(ledger.trust.ledger.grants) == 2
 
 
 @pytest.mark.parametrize(

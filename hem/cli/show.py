@@ -76,7 +76,7 @@ def _counted(verifier: Verifier, entries: int) -> dict[str, Any]:
         "never_answered": int((last == 0).sum()),
         "last_answer": utc(int(last.max())) if last.any() else None,
         "challenges": len(state.challenges),
-        "grants": len(trust.grants),
+        "grants": len(trust.ledger.grants),
         "landmarks": {"enrolled": len(marks), "revoked": sum(bool(one.revoked) for one in marks)},
     }
 

@@ -50,7 +50,7 @@ def _demand_rider(workspace: Workspace, grant: bytes, audience: Audience) -> Non
     trust = workspace.verifier.trust
     if refused := trust.unsigned(envelope):
         raise UsageError(f"grant: {refused}")
-    if envelope.digest not in trust.grants:
+    if envelope.digest not in trust.ledger.grants:
         raise UsageError("grant: not in the ledger of this workspace: issue it with `hem grant issue`")
     if audience != (ONE_CHIP, terms.ueid):
         raise UsageError(f"grant: for chip {terms.ueid.hex()}, so the challenge must ask that chip and no other")

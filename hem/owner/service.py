@@ -61,7 +61,7 @@ def _grant_read(verifier: Verifier, ueid: bytes, spent: int | None) -> GrantStat
     """Return the state of the grant that a chip reported last, with so much spent."""
     (known,) = verifier.state.last(np.array([verifier.trust.chip(ueid)]))
     digest = known["grant_digest"].tobytes()
-    grant = verifier.trust.grants.get(digest)
+    grant = verifier.trust.ledger.grants.get(digest)
     if grant is None:
         return None
     spent = int(known["grant_spent"]) if spent is None else spent

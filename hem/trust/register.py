@@ -384,11 +384,6 @@ class Trust:
         """
         return service.record_of(service.take(self, Kind.REBASED, time, message, certificate, known), known, time)
 
-    @property
-    def grants(self) -> dict[bytes, Grant]:
-        """Return all grants, by digest."""
-        return self.ledger.grants
-
     def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return what the ledger has for each digest of an (N, 32) column, see `Ledger.claimed`."""
         return self.ledger.claimed(digests, chips, self.chip)

@@ -179,7 +179,7 @@ def _marking_grant(read: GrantState | None, trust: "Trust", known: np.void) -> R
         return Refused(Reason.REBASE_HIDES, f"no grant, reported grant {sequence}")
     if read is None:
         return None
-    ledger = trust.grants.get(read.digest)
+    ledger = trust.ledger.grants.get(read.digest)
     if ledger is None or (ledger.sequence, ledger.budget) != (read.sequence, read.spent + read.remaining):
         return Refused(Reason.REBASE_HIDES, f"grant {read.sequence}, which the ledger does not have like this")
     if read.sequence < sequence or (read.sequence == sequence and read.spent < spent):

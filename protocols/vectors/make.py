@@ -1,7 +1,6 @@
 """Make the vectors: `python -m protocols.vectors.make [DIRECTORY]` (default: where this file is).
 
-Everything comes from fixed seeds, so a second run changes no byte. ECDSA and ML-DSA signatures are random: the one
-that the directory already holds is kept as long as it verifies.
+All comes from fixed seeds. ECDSA and ML-DSA signatures are random: those that are there are kept while they verify.
 """
 
 import copy
@@ -269,6 +268,12 @@ def endorsements(_: Maker) -> list[Case]:
     return cases
 
 
+def bare(kind: str, empty: str) -> list[Case]:
+    """Return the vectors of arrays that hold nothing, and of what is no array."""
+    nothing = Case(f"{kind}-bad-nothing", b"\x80", "WRONG_VALUE", empty)
+    return [nothing, Case(f"{kind}-bad-map", b"\xa0", "WRONG_TYPE", "not an array")]
+
+
 def log_entries(_: Maker) -> list[Case]:
     """Return the vectors of log entries."""
     cases = []
@@ -277,8 +282,7 @@ def log_entries(_: Maker) -> list[Case]:
         decoded = {"kind": int(entry.kind), "time": entry.time, "fields": values(entry.fields)}
         cases.append(Case(f"log-entry-good-{label}", data, more={"values": decoded}))
     cases += [wrong(f"log-entry-bad-{form.name}", form, form.data, "the whole item") for form in forms.ANYTHING]
-    cases.append(Case("log-entry-bad-nothing", b"\x80", "WRONG_VALUE", "an array without a kind"))
-    cases.append(Case("log-entry-bad-map", b"\xa0", "WRONG_TYPE", "not an array"))
+    cases += bare("log-entry", "an array without a kind")
     for label, table in places.ENTRIES.items():
         cases += bad_places(f"log-entry-{label}", cbor2.loads(unsigned.ENTRIES[label]), table, bytes)
     return cases
@@ -292,8 +296,7 @@ def datagrams(_: Maker) -> list[Case]:
         cases.append(Case(f"datagram-good-{label}", ranging.encode(datagram), more={"values": decoded}))
     forms_ = [form for form in forms.ANYTHING if len(form.data) <= ranging.MAX_DATAGRAM]
     cases += [wrong(f"datagram-bad-{form.name}", form, form.data, "the whole item") for form in forms_]
-    cases.append(Case("datagram-bad-nothing", b"\x80", "WRONG_VALUE", "an array without an op"))
-    cases.append(Case("datagram-bad-map", b"\xa0", "WRONG_TYPE", "not an array"))
+    cases += bare("datagram", "an array without an op")
     fault = forms.too_large(cases[0].data, ranging.MAX_DATAGRAM)
     cases.append(wrong("datagram-bad-one-byte-too-large", fault, item(fault.value), "129 bytes"))
     for label, table in places.DATAGRAMS.items():
