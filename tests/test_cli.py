@@ -144,8 +144,8 @@ def test_explain_derives_each_logged_verdict_again(site: Site):
         done = site.must("explain", index, "--json").json
         assert (done["same_as_logged"], done["index"]) == (True, index)
         assert [term["term"] for term in done["terms"]] == [
-            "fresh", "license", "firmware", "debug", "continuity", "meter", "grant", "location", "budget", "interconnect",
-            "purpose",
+            "fresh", "license", "firmware", "debug", "continuity", "meter", "grant", "location", "budget",
+            "interconnect", "purpose",
         ]  # fmt: skip
     by_chip = site.must("explain", site.ueids[0], "--json").json
     assert by_chip["index"] == indexes[60]

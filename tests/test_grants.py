@@ -71,7 +71,7 @@ def test_any_k_issuers_are_enough_for_chip_and_ledger(signers):
     assert chip.flash.grant.remaining == 10**9
     message = terms().signed_by(*private)
     ledger.grant(message)
-    assert [*ledger.again().grants.values()] == [terms()]
+    assert [*ledger.again().ledger.grants.values()] == [terms()]
 
 
 def test_one_issuer_signs_the_bytes_that_it_did():

@@ -66,13 +66,8 @@ def test_a_pile_of_grants_is_told_from_the_ledger_and_not_from_what_the_chip_say
     bank.give(bank.chips[1], 2, cycles=BUDGET)
     bank.pass_time(10)
     chip = bank.chips[1]
-    state = GrantState(
-        LICENSE_ID,
-        2,
-        cose.digest(next(reversed(bank.verifier.trust.ledger.grants.values())).signed(bank.issuer)),
-        0,
-        BUDGET,
-    )
+    newest = next(reversed(bank.verifier.trust.ledger.grants.values()))
+    state = GrantState(LICENSE_ID, 2, cose.digest(newest.signed(bank.issuer)), 0, BUDGET)
     row = bank.judge([chip.answer(bank.ask(), grant=state)])[0]
     assert row.terms[Term.GRANT] != (Verdict.FAIL, Reason.GRANT_STOCKPILED)
 

@@ -1,10 +1,10 @@
 """Make the vectors: `python -m protocols.vectors.make [DIRECTORY]` (default: where this file is).
 
-All comes from fixed seeds. ECDSA and ML-DSA signatures are random: those that are there are kept while they verify.
+Everything comes from fixed seeds, so a second run changes no byte. ECDSA and ML-DSA signatures are random: the one
+that the directory already holds is kept as long as it verifies.
 """
 
 import copy
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -19,6 +19,7 @@ from protocols import alerts, cbor, cose, entries, keys, landmarks, ranging, ser
 from protocols import messages as m
 from protocols.fields import Group
 from protocols.vectors import faults, forms, good, places, results, unsigned
+from protocols.vectors.contents import File, index
 from protocols.vectors.raw import item
 
 ACCEPT = "accept"
@@ -268,10 +269,11 @@ def endorsements(_: Maker) -> list[Case]:
     return cases
 
 
-def bare(kind: str, empty: str) -> list[Case]:
-    """Return the vectors of arrays that hold nothing, and of what is no array."""
-    nothing = Case(f"{kind}-bad-nothing", b"\x80", "WRONG_VALUE", empty)
-    return [nothing, Case(f"{kind}-bad-map", b"\xa0", "WRONG_TYPE", "not an array")]
+def whole(kind: str, empty: str, anything: Iterable[forms.Form] = forms.ANYTHING) -> list[Case]:
+    """Return the vectors of a message that is of a bad form as a whole, and of arrays that hold nothing."""
+    cases = [wrong(f"{kind}-bad-{form.name}", form, form.data, "the whole item") for form in anything]
+    cases.append(Case(f"{kind}-bad-nothing", b"\x80", "WRONG_VALUE", empty))
+    return [*cases, Case(f"{kind}-bad-map", b"\xa0", "WRONG_TYPE", "not an array")]
 
 
 def log_entries(_: Maker) -> list[Case]:
@@ -281,8 +283,7 @@ def log_entries(_: Maker) -> list[Case]:
         entry = entries.decode(data)
         decoded = {"kind": int(entry.kind), "time": entry.time, "fields": values(entry.fields)}
         cases.append(Case(f"log-entry-good-{label}", data, more={"values": decoded}))
-    cases += [wrong(f"log-entry-bad-{form.name}", form, form.data, "the whole item") for form in forms.ANYTHING]
-    cases += bare("log-entry", "an array without a kind")
+    cases += whole("log-entry", "an array without a kind")
     for label, table in places.ENTRIES.items():
         cases += bad_places(f"log-entry-{label}", cbor2.loads(unsigned.ENTRIES[label]), table, bytes)
     return cases
@@ -294,9 +295,8 @@ def datagrams(_: Maker) -> list[Case]:
     for label, datagram in good.DATAGRAMS.items():
         decoded = {"kind": type(datagram).__name__.lower(), **{k: values(v) for k, v in datagram._asdict().items()}}
         cases.append(Case(f"datagram-good-{label}", ranging.encode(datagram), more={"values": decoded}))
-    forms_ = [form for form in forms.ANYTHING if len(form.data) <= ranging.MAX_DATAGRAM]
-    cases += [wrong(f"datagram-bad-{form.name}", form, form.data, "the whole item") for form in forms_]
-    cases += bare("datagram", "an array without an op")
+    short = [form for form in forms.ANYTHING if len(form.data) <= ranging.MAX_DATAGRAM]
+    cases += whole("datagram", "an array without an op", short)
     fault = forms.too_large(cases[0].data, ranging.MAX_DATAGRAM)
     cases.append(wrong("datagram-bad-one-byte-too-large", fault, item(fault.value), "129 bytes"))
     for label, table in places.DATAGRAMS.items():
@@ -351,33 +351,6 @@ def earlier(directory: Path) -> dict[str, bytes]:
     return found
 
 
-def index(files: dict[str, tuple[list[Case], str]]) -> str:
-    """Return index.json: where each file comes from, what is in it, its SHA-256, and the keys."""
-    rows = []
-    for kind, (cases, text) in files.items():
-        reasons = Counter(case.expect for case in cases)
-        rows.append(
-            {
-                "file": f"{kind}.json",
-                "cddl_rule": RULES[kind],
-                "typ": KINDS[kind].TYP if kind in KINDS else m.License.TYP if kind == COSIGNED else None,
-                "sha256": hashlib.sha256(text.encode()).hexdigest(),
-                "vectors": len(cases),
-                "expect": dict(sorted(reasons.items())),
-            }
-        )
-    public = {name: keys.cose_key(key.public_key()).hex() for name, key in good.KEYS.items()}
-    content = {
-        "origin": "made by `python -m protocols.vectors.make` from fixed seeds; nothing in it comes from elsewhere",
-        "license": "Apache-2.0",
-        "specification": "protocols/hem.cddl",
-        "reasons": "hem/errors/reasons.py",
-        "files": rows,
-        "cose_keys": public,
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
 def make(directory: Path) -> None:
     """Write every vector file and the index into `directory`."""
     maker = Maker(earlier(directory))
@@ -391,11 +364,12 @@ def make(directory: Path) -> None:
     }
     made |= {kind: cases(maker) for kind, cases in others.items()}
     made |= {kind: [Case(*row) for row in rows] for kind, rows in results.vectors()}
-    files = {}
+    files = []
     for kind, cases in made.items():
         text = "[\n" + ",\n".join(case.line() for case in cases) + "\n]\n"
         (directory / f"{kind}.json").write_text(text)
-        files[kind] = (cases, text)
+        typ = KINDS[kind].TYP if kind in KINDS else m.License.TYP if kind == COSIGNED else None
+        files.append(File(kind, RULES[kind], typ, text, [case.expect for case in cases]))
     (directory / "index.json").write_text(index(files))
 
 
