@@ -2,7 +2,7 @@
 
 hem.toml           who this verifier is
 keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
-log/               C2SP tlog-tiles; everything else is derived from it
+log/               C2SP tlog-tiles; all else is derived from it. Elsewhere with `log = "s3://bucket/prefix"` in hem.toml
 enrolled.keys      what checking the chips' keys has found; it saves time at the next start, and may be deleted
 """
 
@@ -56,6 +56,7 @@ class Config(BaseModel):
     signatures: Literal["ed25519", "ed25519-cofactored"] = Field(default="ed25519", description="rule for Ed25519")
     f: int = Field(default=1, ge=0, le=entries.MOST_F, description="operators of landmarks that may lie")
     policy: str | None = Field(default=None, description="C2SP tlog-policy file: whose cosignatures the log needs")
+    log: str | None = Field(default=None, min_length=1, description="where the log is, s3://BUCKET/PREFIX; None: log/")
     table_mib: int = Field(default=1024, ge=0, le=1 << 20, description="memory for tables of multiples of keys")
 
 
@@ -88,8 +89,18 @@ class Workspace:
         self._keep_keys()
 
     @staticmethod
-    def create(directory: Path, verifier: str, *, now: int, policy: Policy, issuers: IssuerKeys | None = None) -> None:
+    def create(
+        directory: Path,
+        verifier: str,
+        *,
+        now: int,
+        policy: Policy,
+        issuers: IssuerKeys | None = None,
+        log: str | None = None,
+    ) -> None:
         """Make a workspace, whole or not at all: it is built beside its place and moved there in one step.
+
+        Its log is in the directory, or where `log` says.
 
         Licenses are issued by `issuers`, or where there are none, by the workspace's own key, which also signs grants.
 
@@ -99,7 +110,7 @@ class Workspace:
         """
         if directory.exists():
             raise UsageError(f"{directory} exists: choose another directory, or use the workspace that is there")
-        config = _config({"verifier": verifier}, "verifier id")
+        config = _config({"verifier": verifier, "log": log}, "verifier id")
         place = directory.absolute()
         building = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         private = Keys(*(Ed25519PrivateKey.generate() for _ in KEY_NAMES))
@@ -116,12 +127,13 @@ class Workspace:
             for name, key in zip(KEY_NAMES, private, strict=True):
                 write_key(building / "keys" / f"{name}.pem", key)
             # A JSON string is a TOML one too: a quote or a backslash in the name must not break the file.
-            write_durably(building / "hem.toml", f"verifier = {json.dumps(config.verifier)}\n".encode(), 0o644)
+            lines = {"verifier": config.verifier} | ({} if log is None else {"log": log})
+            told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
+            write_durably(building / "hem.toml", told.encode(), 0o644)
             sync_folders(building / "keys", building)
-            Log.create(building / "log", _signer(config, private))
-            with Log.open(building / "log", _signer(config, private)) as log:
-                told = [] if issuers is None else [entries.encode(Kind.ISSUERS, now, issuers)]
-                log.append([genesis, *told])
+            Log.create(_place(building, config), _signer(config, private))
+            with Log.open(_place(building, config), _signer(config, private)) as made:
+                made.append([genesis] if issuers is None else [genesis, entries.encode(Kind.ISSUERS, now, issuers)])
             building.rename(directory)
             sync_folders(place.parent)
         except OSError as error:
@@ -141,7 +153,7 @@ class Workspace:
         """
         config, private = _read(directory)
         quorum = _quorum(directory, config, private)
-        with Log.open(directory / "log", _signer(config, private), quorum=quorum) as log:
+        with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
             workspace = cls(directory, config, private, log)
             newest = workspace.verifier.state.time
             if now < newest:
@@ -191,7 +203,7 @@ def open_log(directory: Path) -> Log:
 
 def _log_of(directory: Path, config: Config, private: Keys) -> Log:
     quorum = _quorum(directory, config, private)
-    return Log.read(directory / "log", _signer(config, private).verifier, quorum=quorum)
+    return Log.read(_place(directory, config), _signer(config, private).verifier, quorum=quorum)
 
 
 def log_key(directory: Path) -> VerifierKey:
@@ -207,7 +219,7 @@ def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None]:
     """
     config, private = _read(directory)
     quorum = _quorum(directory, config, private)
-    with Log.open(directory / "log", _signer(config, private), quorum=quorum) as log:
+    with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
         return log, None if quorum is None else quorum.policy.open(log.checkpoint, quorum.key)
 
 
@@ -321,6 +333,12 @@ def _quorum(directory: Path, config: Config, private: Keys) -> HttpQuorum | None
     if policy.logs and key not in [one.key for one in policy.logs]:
         raise UsageError(f"{path}: lists other logs, not this one: add a line `log {key}`")
     return HttpQuorum(policy, key)
+
+
+def _place(directory: Path, config: Config) -> Path | str:
+    """Return where the log is: a URL is one place from wherever it is read, a path one beside the file that has it."""
+    place = config.log or "log"
+    return place if "://" in place else directory / place
 
 
 def _signer(config: Config, private: Keys) -> Signer:

@@ -26,6 +26,7 @@ SCRIPTS = {
                  "landmarks", "landmarks_per_chip", "territories", "regions"},
     "appraise": {"holders", "findings", "fleet_check_1e6_s", "us_per_row_1e6", "us_per_row_1e4", "us_n1",
                  "us_n1_ranged", "us_per_row"},
+    "log": {"entry_bytes", "entries_per_s", "checkpoints", "p99_s", "paced", "open_s", "proof_s"},
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -111,6 +112,23 @@ def test_appraise_tells_people_in_a_table():
     done = run("appraise", "--quick", "--n", "50")
     assert done.returncode == 0, done.stderr
     assert "seconds, median" in done.stdout
+
+
+def test_log_figures():
+    found = quick("log")
+    assert found["entries_per_s"] == pytest.approx(40 / found["median"]["40"]["append"], abs=0.1)
+    assert 0 < found["p99_s"] <= found["paced"]["max_s"] < 60
+    assert found["p99_s"] > 0.9, "an entry that comes right after a checkpoint waits for the next"
+    assert found["checkpoints"] == {"1": 1, "40": 1}
+    assert found["open_s"] is None, "that is of a million entries"
+    assert found["entry_bytes"] == 500
+
+
+def test_log_tells_people_in_tables():
+    done = run("log", "--quick", "--n", "300")
+    assert done.returncode == 0, done.stderr
+    assert "durable entries per second" in done.stdout
+    assert "submit to receipt, p99" in done.stdout
 
 
 def test_location_tells_people_in_a_table():

@@ -189,6 +189,17 @@ def test_the_lock_goes_with_a_command_that_fails(site: Site):
     site.must("verify", site.evidence)
 
 
+def test_a_log_in_another_directory(site: Site):
+    before = site.must("log", "checkpoint").out
+    (site.workspace / "log").rename(site.directory / "elsewhere")
+    site.hem("status").refused("log", "no such directory")
+    config = site.workspace / "hem.toml"
+    config.write_text(config.read_text() + 'log = "../elsewhere"\n')
+    assert site.must("log", "checkpoint").out == before
+    site.must("verify", site.evidence)
+    assert not (site.workspace / "log").exists()
+
+
 def test_a_log_from_another_verifier_in_this_workspace_is_refused(site: Site, tmp_path):
     hem("init", tmp_path / "other", "--lifetime", FOREVER)
     shutil.rmtree(site.workspace / "log")

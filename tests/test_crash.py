@@ -14,12 +14,15 @@ import numpy as np
 from hem import owner
 from hem.cli.common import now_ms
 from hem.errors import Reason
-from hem.workspace import Workspace, read_entries
+from hem.verifier import Verifier
+from hem.workspace import Workspace, look, read_entries, read_key
 from protocols import entries
 from protocols.cbor import join
 from protocols.entries import Kind, Policy
 from protocols.messages import EVERY_CHIP, Audience, Evidence
-from tests.small import World
+from tests.invariants import hold
+from tests.small import World, same_state
+from tests.test_store_crash import raw
 
 KILLS = 50
 CHIPS = 800
@@ -99,6 +102,17 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert len(accepted) >= len(acknowledged)
     assert interrupted > KILLS // 2
     assert acknowledged
+    _whole(workspace)
+
+
+def _whole(workspace: Path) -> None:
+    """Assert that the log holds by every byte of it, and that what a verifier knows is the fold of its entries."""
+    logged = read_entries(workspace)
+    public = read_key(workspace / "keys" / "log.pem").public_key()
+    hold(raw(workspace / "log"), public, acknowledged=logged)
+    fresh = Verifier(threads=1)
+    fresh.fold(logged)
+    assert same_state(look(workspace)[0], fresh)
 
 
 def test_the_state_after_a_kill_is_the_fold_of_the_log(tmp_path: Path) -> None:
@@ -108,3 +122,4 @@ def test_the_state_after_a_kill_is_the_fold_of_the_log(tmp_path: Path) -> None:
         state = opened.verifier.state
         last = state.last(np.arange(CHIPS))
         assert int((last["time"] > 0).sum()) >= len(told)
+    _whole(workspace)

@@ -162,7 +162,7 @@ def check(
 
 @app.command()
 def verify(
-    directory: Annotated[Path, typer.Argument(help="The log: a directory in C2SP tlog-tiles.")],
+    place: Annotated[str, typer.Argument(help="The log in C2SP tlog-tiles: a directory, or s3://BUCKET/PREFIX.")],
     policy: PolicyOption,
     ask: Annotated[bool, typer.Option(help="Ask the witnesses of the policy what they have cosigned last.")] = False,
     as_json: JsonFlag = False,
@@ -174,10 +174,10 @@ def verify(
     """
     terms = Policy.parse(read(policy, "policy"), str(policy))
     try:
-        log, cosigned = Log.read_by(directory, terms)
+        log, cosigned = Log.read_by(place, terms)
         asked = [_asked(log, cosigned.checkpoint, one) for one in terms.witnesses if ask and one.url]
     except LogError as error:
-        warn(f"{directory}: {error}")
+        warn(f"{place}: {error}")
         return 1
     if ask and not asked:
         raise UsageError(f"{policy}: no witness of it has an address to ask")

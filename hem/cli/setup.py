@@ -37,6 +37,10 @@ def init(
         ),
     ] = None,
     quorum: Annotated[int | None, typer.Option(help="How many issuers must sign each paper; else all.", min=1)] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(help="Where the log is kept, s3://BUCKET/PREFIX, with the credentials in the environment."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a workspace: keys, configuration, and a log with its first entries.
@@ -45,7 +49,7 @@ def init(
     """
     policy = Policy(challenge_lifetime_s=lifetime, slack_ms=slack)
     issuers = _issuers(issuer or [], quorum)
-    Workspace.create(workspace, verifier, now=now_ms(), policy=policy, issuers=issuers)
+    Workspace.create(workspace, verifier, now=now_ms(), policy=policy, issuers=issuers, log=log)
     with Workspace.open(workspace, now=now_ms()) as made:
         checkpoint = made.log.checkpoint.decode()
         keys = {name: public_pem(key) for name, key in made.keys._asdict().items()}

@@ -93,6 +93,11 @@ def bundle_rows(bundle: bytes, width: int, *, cut: bool = False) -> Rows:
     return Rows(bundle, np.array(starts, np.uint64), np.array(ends, np.uint64))
 
 
+def bundle_of(entries: Sequence[bytes]) -> bytes:
+    """Return entries one after the other, each behind its length in 16 bits; none may be over `MAX_ENTRY` bytes."""
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
 def bundles(size: int, tail: bytes, entries: Sequence[bytes]) -> tuple[list[tuple[str, bytes]], bytes]:
     """Return the (name, bytes) of each bundle that `entries` change, and the new partial bundle (or nothing).
 
@@ -109,7 +114,7 @@ def bundles(size: int, tail: bytes, entries: Sequence[bytes]) -> tuple[list[tupl
     at = 0
     while at < len(entries):
         chunk = entries[at : at + TILE_WIDTH - held]
-        tail += b"".join(len(entry).to_bytes(2, "big") + entry for entry in chunk)
+        tail += bundle_of(chunk)
         held += len(chunk)
         at += len(chunk)
         objects.append((bundle_path(index, held), tail))

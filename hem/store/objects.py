@@ -4,10 +4,12 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
@@ -29,15 +31,82 @@ _ADVICE = {
 _OS_ERROR = re.compile(r"os error (\d+)")
 
 
+class Batch(NamedTuple):
+    """What an append adds: its entries under a name that no other append has, and the objects that they give."""
+
+    name: str
+    entries: bytes  # as in a bundle, however many
+    objects: Sequence[tuple[str, bytes]]  # bundles and tiles, each with its name in the log
+
+
+class Store(Protocol):
+    """Named objects that a log is made of, in a directory or in a bucket.
+
+    Each method raises WorkspaceError with the name and the reason; `get` raises FileNotFoundError for an object that
+    is not there. Two of them swap: they change an object only if it still has the bytes that the caller saw (None:
+    only if it is not there), or raise WorkspaceError.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call this place."""
+
+    def get(self, path: str) -> bytes:
+        """Return the bytes of an object."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Give `path` these bytes, replacing what it had."""
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make objects and their names durable."""
+
+    def stage(self, batch: Batch) -> None:
+        """Make all that the batch's objects can be made from durable, and harm no other writer's batch."""
+
+    def staged(self, name: str) -> bytes | None:
+        """Return the entries of a batch, where objects can still lack that a promise covers; else None."""
+
+    def promise(self, path: str, seen: bytes | None, data: bytes) -> None:
+        """Swap an object, durably, unless it has these bytes already."""
+
+    def publish(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Give objects of a promised batch their names in the log, durably."""
+
+    def swap(self, path: str, seen: bytes | None, data: bytes, by: str) -> None:
+        """Swap an object, durably; `by` is an object that has `data` already and is durable."""
+
+    def has(self, folder: str) -> bool:
+        """Return whether there is anything under this name."""
+
+    def leftovers(self) -> list[str]:
+        """Return the folders of partial tiles and bundles, and of batches."""
+
+    def remove(self, folder: str) -> None:
+        """Delete a folder with its objects, if it is there."""
+
+    def lock(self) -> Callable[[], None]:
+        """Keep other writers out as far as this place can; return what lets them in again."""
+
+
+def another_writer(name: str) -> WorkspaceError:
+    """Return the error of one who lost a swap."""
+    return WorkspaceError(
+        f"{name}: the checkpoint is not the one this process left: another writer was here; "
+        "nothing was acknowledged; end the other writer and start again"
+    )
+
+
 class Objects:
     """Named objects in a directory: whole or absent, and durable once `sync` has returned.
 
     Each method raises WorkspaceError with the name and the system's own reason; `get` raises FileNotFoundError for an
-    object that is not there.
+    object that is not there. The lock is what keeps two writers apart, since a directory knows no conditional rename;
+    the comparisons catch those that go around it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.name = str(directory)
         with self._plainly("open", "."):
             if not directory.is_dir():
                 raise WorkspaceError(f"{directory}: no such directory; make a log with `hem init`")
@@ -77,7 +146,47 @@ class Objects:
         with self._plainly("write", new):
             self._store.rename(old, new)
 
-    def partials(self) -> list[str]:
+    def stage(self, batch: Batch) -> None:
+        """Put the objects of a batch under their names, durably: the lock says that no other batch has them."""
+        for path, data in batch.objects:
+            self.put(path, data)
+        # Before a promise that covers them: a disk may write in any order.
+        self.sync(path for path, _ in batch.objects)
+
+    def staged(self, name: str) -> None:
+        """Return None: here all objects of a promise were durable before it."""
+
+    def promise(self, path: str, seen: bytes | None, data: bytes) -> None:
+        """Give an object these bytes, durably. Who else could have changed it is kept out by the lock."""
+        del seen
+        if self.present(path) != data:
+            self.put(path, data)
+        self.sync([path])
+
+    def publish(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Do nothing: here objects had their names from the start."""
+
+    def swap(self, path: str, seen: bytes | None, data: bytes, by: str) -> None:
+        """Let `by`, which is durable and has `data`, take the place of an object that is still as it was seen."""
+        del data
+        if self.present(path) != seen:
+            raise another_writer(self.name)
+        self.rename(by, path)
+        # Until here a power cut may still bring the old one back.
+        self.sync([path])
+
+    def present(self, path: str) -> bytes | None:
+        """Return the bytes of an object, or None where there is none."""
+        try:
+            return self.get(path)
+        except FileNotFoundError:
+            return None
+
+    def has(self, folder: str) -> bool:
+        """Return whether there is anything under this name."""
+        return (self.directory / folder).exists()
+
+    def leftovers(self) -> list[str]:
         """Return the folders of partial tiles and bundles."""
         with self._plainly("list", "tile"):
             found = (self.directory / "tile").rglob("*.p")
@@ -92,8 +201,8 @@ class Objects:
                     one.unlink()
                 path.rmdir()
 
-    def lock(self) -> int:
-        """Return the descriptor that holds the one writer's lock until it is closed or the process ends in any way.
+    def lock(self) -> Callable[[], None]:
+        """Take the one writer's lock; it ends with the call that is returned, or with the process in any way.
 
         Raises:
             WorkspaceError: another writer has it.
@@ -104,7 +213,7 @@ class Objects:
             undo.callback(os.close, descriptor)
             self._take(descriptor)
             undo.pop_all()
-        return descriptor
+        return partial(os.close, descriptor)
 
     def _take(self, descriptor: int) -> None:
         with self._plainly("lock", _LOCK):

@@ -1,27 +1,32 @@
-"""The log in a directory: one writer or many readers, and THE CRASH ORDER (`_commit`)."""
+"""The log in its place: one writer or many readers, and THE CRASH ORDER (`_commit`)."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from hem import log
 from hem.errors import UsageError, WorkspaceError
-from hem.store.objects import Objects
+from hem.store.bucket import at, make
+from hem.store.objects import Batch, Store, another_writer
 from hem.store.recovery import (
     CHECKPOINT,
     PENDING,
     State,
+    batch_folder,
     damaged,
+    grow,
     load,
     load_pending,
+    outgrown,
+    present,
     read_bundle,
     read_checkpoint,
     read_tile,
 )
 
 _COSIGNED = "checkpoint.cosigned"
+_NOTHING = Batch("", b"", ())
 
 # What gives the consistency proof from an older size, and what returns a note with the cosignatures that it needs.
 Proofs = Callable[[int], tuple[bytes, ...]]
@@ -37,112 +42,99 @@ class Quorum(Protocol):
         """Return the signed checkpoint with enough cosignatures; raises WorkspaceError with why there are too few."""
 
 
+class Marks(NamedTuple):
+    """What a writer saw under the two names that it swaps; None: nothing."""
+
+    checkpoint: bytes | None
+    promise: bytes | None
+
+
 def _commit(
-    objects: Objects,
-    seen: bytes | None,
-    new: Iterable[tuple[str, bytes]],
-    checkpoint: bytes,
-    cosign: Callable[[bytes], bytes] | None = None,
+    objects: Store, seen: Marks, batch: Batch, checkpoint: bytes, cosign: Callable[[bytes], bytes] | None = None
 ) -> bytes:
-    """Write `new` and then `checkpoint` in place of `seen`; the caller may acknowledge once this has returned.
+    """Write a batch and then `checkpoint` in place of the one seen; the caller may acknowledge once this has returned.
 
     Returns the checkpoint as it counts: as it was given, or as `cosign` returned it.
 
     THE CRASH ORDER. Whatever happens at any line, the log that the next start finds is the old one or the new one.
     """
     # 0. Nothing may be written over a log that somebody else has taken further: our full tiles would replace theirs.
-    _require_unchanged(objects, seen)
-    # 1. Bundles and tiles. A crash here leaves objects that no checkpoint covers. Readers never ask for them, and the
-    #    next append writes over them; an object that `seen` covers is never among them, as each width has its own name.
-    new = list(new)
-    for path, data in new:
-        objects.put(path, data)
-    # 2. They must be on the disk before a checkpoint that promises them can be: a disk may write in any order.
-    objects.sync(path for path, _ in new)
-    # 3. The checkpoint under another name, whole and durable. Renamed before that, a power cut could leave an empty
-    #    file where the old checkpoint was, and the proof of what was acknowledged would be gone. From here on the log
-    #    is this one, and the next start goes on with it: a log that signs two continuations has forked.
-    if _present(objects, PENDING) != checkpoint:
-        objects.put(PENDING, checkpoint)
-    objects.sync([PENDING])
+    if present(objects, CHECKPOINT) != seen.checkpoint:
+        raise another_writer(objects.name)
+    # 1. In a directory, bundles and tiles. A crash here leaves objects that no checkpoint covers. Readers never ask for
+    #    them, and the next append writes over them; an object that the checkpoint covers is never among them, as each
+    #    width has its own name. In a bucket, where others may write now, the entries under a name of their own.
+    # 2. They must be durable before a checkpoint that promises them can be: a disk may write in any order.
+    objects.stage(batch)
+    # 3. The checkpoint under another name, whole and durable. In a directory, renamed before that, a power cut could
+    #    leave an empty file where the old checkpoint was, and the proof of what was acknowledged would be gone. In a
+    #    bucket, of two writers one swaps this in, and the other has signed nothing that anyone can see. From here on
+    #    the log is this one, and the next start goes on with it: a log that signs two continuations has forked.
+    objects.promise(PENDING, seen.promise, checkpoint)
     final = PENDING
-    # 3a. Only now may witnesses see it. Had they seen what a crash then takes away, they would refuse for ever whatever
+    # 3a. In a bucket, bundles and tiles get their names only now: one full tile has one name in every continuation, and
+    #     only what is promised may take it. A crash here leaves the rest to the next start, which has the entries.
+    objects.publish(batch.objects)
+    # 3b. Only now may witnesses see it. Had they seen what a crash then takes away, they would refuse for ever whatever
     #     this log became instead. Too few of them: the entries wait here, durable, and nobody was told of them. The
     #     cosigned note has a name of its own, for while it is written the promise of step 3 must stay whole.
     if cosign is not None:
         final, checkpoint = _COSIGNED, cosign(checkpoint)
         objects.put(_COSIGNED, checkpoint)
         objects.sync([_COSIGNED])
-    # 4. Compare and swap. The lock keeps other writers out; the comparison catches those that go around it, and then
-    #    they win: we have acknowledged nothing.
-    _require_unchanged(objects, seen)
-    objects.rename(final, CHECKPOINT)
-    # 5. From here a crash shows the new log, or after a power cut perhaps still the old one: so not yet the answer.
-    objects.sync([CHECKPOINT])
+    # 4. Compare and swap: in a directory the lock keeps other writers out, and the comparison catches those that go
+    #    around it; a bucket does both in one. If they were faster they win: we have acknowledged nothing.
+    # 5. After a rename a crash shows the new log, a power cut perhaps still the old one: `swap` returns once it cannot.
+    objects.swap(CHECKPOINT, seen.checkpoint, checkpoint, final)
     # 6. Returning is the acknowledgement.
     return checkpoint
 
 
-def _present(objects: Objects, name: str) -> bytes | None:
-    try:
-        return objects.get(name)
-    except FileNotFoundError:
-        return None
-
-
-def _require_unchanged(objects: Objects, seen: bytes | None) -> None:
-    if _present(objects, CHECKPOINT) != seen:
-        raise WorkspaceError(
-            f"{objects.directory}: the checkpoint is not the one this process left: another writer was here; "
-            "nothing was acknowledged; end the other writer and start again"
-        )
-
-
 class Log:
-    """An append-only log in a directory, read back and checked whole when it is opened. A context manager."""
+    """An append-only log, read back and checked whole when it is opened. A context manager.
+
+    Its place is a directory, or `s3://BUCKET/PREFIX` with the credentials in the environment.
+    """
 
     def __init__(
         self,
-        objects: Objects,
+        objects: Store,
         state: State,
         signer: log.Signer | None = None,
-        lock: int | None = None,
+        unlock: Callable[[], None] | None = None,
         quorum: Quorum | None = None,
     ) -> None:
         self._objects = objects
         self._state = state
         self._signer = signer
-        self._lock = lock
+        self._unlock = unlock
         self._quorum = quorum
+        self._promised: bytes | None = None  # what this writer saw or left as the promise
         self._stopped = False
 
     @classmethod
-    def create(cls, directory: Path, signer: log.Signer, *, objects: Objects | None = None) -> None:
+    def create(cls, place: Path | str, signer: log.Signer, *, objects: Store | None = None) -> None:
         """Make the directory, where needed, and an empty log in it: a durable signed checkpoint of size 0.
 
         Raises:
             WorkspaceError: there is a log already, or something of one.
         """
-        try:
-            new = not directory.exists()
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(f"{directory}: cannot make the directory: {error.strerror}") from error
-        objects = objects or Objects(directory)
-        lock = objects.lock()
+        objects = objects or make(place)
+        unlock = objects.lock()
         try:
             for name in (CHECKPOINT, "tile"):
-                if (directory / name).exists():
-                    raise WorkspaceError(f"{directory}: has a {name} already; open that log, or name another directory")
+                if objects.has(name):
+                    raise WorkspaceError(f"{objects.name}: has a {name} already; open that log, or name another place")
             empty = log.Checkpoint(signer.name, 0, log.EMPTY_ROOT)
-            _commit(objects, None, [], log.sign_checkpoint(empty, signer))
-            objects.sync([".."] if new else [])
+            seen = Marks(None, present(objects, PENDING))
+            _commit(objects, seen, _NOTHING, log.sign_checkpoint(empty, signer))
+            objects.sync([".."])
         finally:
-            os.close(lock)
+            unlock()
 
     @classmethod
     def open(
-        cls, directory: Path, signer: log.Signer, *, objects: Objects | None = None, quorum: Quorum | None = None
+        cls, place: Path | str, signer: log.Signer, *, objects: Store | None = None, quorum: Quorum | None = None
     ) -> Self:
         """Return the log for appending, locked for this process, with all that was signed before it counted.
 
@@ -152,41 +144,41 @@ class Log:
             WorkspaceError: no log, a half-made or damaged one (with the object that differs), one that another key
                 signed, one that another process has open, one whose last checkpoint lacks the quorum.
         """
-        objects = objects or Objects(directory)
+        objects = objects or at(place)
         read_checkpoint(objects)  # before a lock file is left in a directory that is no log
-        lock = objects.lock()
+        unlock = objects.lock()
         with ExitStack() as undo:
-            undo.callback(os.close, lock)
+            undo.callback(unlock)
             state = load(objects, signer.verifier, read_checkpoint(objects))
             # The last writer may have died between step 4 and step 5: what we now build on must not go away again.
             objects.sync([CHECKPOINT])
-            opened = cls(objects, state, signer, lock, quorum)
+            opened = cls(objects, state, signer, unlock, quorum)
             opened._go_on(signer.verifier)
-            opened._tidy(folder for folder in objects.partials() if log.outgrown(folder, opened.size))
+            opened._tidy(folder for folder in objects.leftovers() if outgrown(folder, opened.size))
             undo.pop_all()
         return opened
 
     @classmethod
     def read(
-        cls, directory: Path, key: log.NoteKey, *, objects: Objects | None = None, quorum: Quorum | None = None
+        cls, place: Path | str, key: log.NoteKey, *, objects: Store | None = None, quorum: Quorum | None = None
     ) -> Self:
         """Return the log for reading, as of now, without a lock; raises as `open` does."""
-        objects = objects or Objects(directory)
+        objects = objects or at(place)
         note = read_checkpoint(objects)
         opened = cls(objects, load(objects, key, note), quorum=quorum)
         if lacking := opened._lacking():
-            raise WorkspaceError(f"{directory}: {lacking}; `hem log witness` asks the witnesses again")
+            raise WorkspaceError(f"{objects.name}: {lacking}; `hem log witness` asks the witnesses again")
         return opened
 
     @classmethod
-    def read_by(cls, directory: Path, policy: log.Policy) -> tuple[Self, log.Cosigned]:
+    def read_by(cls, place: Path | str, policy: log.Policy) -> tuple[Self, log.Cosigned]:
         """Return a log that a policy lets count, for reading, and its checkpoint; nothing else of it is believed.
 
         Raises:
             LogError: it is not of a log of the policy, or lacks the quorum.
             WorkspaceError: no log, or a damaged one (with the object that differs).
         """
-        objects = Objects(directory)
+        objects = at(place)
         note = read_checkpoint(objects)
         cosigned = policy.open(note, None)
         (key,) = log.Note.parse(note).verified_by(policy.keys_of(cosigned.checkpoint.origin))[:1]
@@ -194,11 +186,13 @@ class Log:
 
     def _go_on(self, key: log.NoteKey) -> None:
         """Let the checkpoint count that was signed last: one that still waits, or one that the quorum has not seen."""
-        pending = load_pending(self._objects, key, self.tree)
+        self._promised = present(self._objects, PENDING)
+        pending = load_pending(self._objects, key, self._state, self._promised)
         if pending is not None or self._lacking():
             state = pending or self._state
-            note = _commit(self._objects, self.checkpoint, [], state.note, self._cosigned(state.tree))
-            self._state = state._replace(note=note)
+            seen = Marks(self.checkpoint, self._promised)
+            note = _commit(self._objects, seen, _NOTHING, state.note, self._cosigned(state.tree))
+            self._state, self._promised = state._replace(note=note), state.note
 
     def _lacking(self) -> str:
         """Return what cosignatures the checkpoint lacks; nothing where it needs none. Entries before it are none."""
@@ -226,7 +220,7 @@ class Log:
                 waiting = tree.size - self.size
                 wait = f"entries {self.size} to {tree.size - 1} wait" if waiting else f"all {self.size} entries wait"
                 told = f"{wait} for witnesses, durable and not acknowledged: {error}; then run `hem log witness`"
-                raise WorkspaceError(f"{self._objects.directory}: {told}") from error
+                raise WorkspaceError(f"{self._objects.name}: {told}") from error
 
         return cosign
 
@@ -244,9 +238,9 @@ class Log:
 
     def close(self) -> None:
         """Give the lock back. The log can still be read."""
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = None
+        if self._unlock is not None:
+            self._unlock()
+        self._unlock = None
 
     @property
     def size(self) -> int:
@@ -272,24 +266,21 @@ class Log:
                 None is acknowledged, and this object appends no more: what the disk holds is known again only after
                 the log was opened anew.
         """
-        if self._signer is None or self._lock is None:
-            raise UsageError(f"{self._objects.directory}: the log is open for reading only")
+        if self._signer is None or self._unlock is None:
+            raise UsageError(f"{self._objects.name}: the log is open for reading only")
         if self._stopped:
-            raise WorkspaceError(f"{self._objects.directory}: an append failed before; open the log again")
+            raise WorkspaceError(f"{self._objects.name}: an append failed before; open the log again")
         if not entries:
             return self.tree
         old = self._state
-        objects, tail = log.bundles(old.tree.size, old.tail, entries)
-        growth = log.extend(old.edge, log.hash_entries(entries))
-        tree = log.Checkpoint(old.tree.origin, growth.edge.size, log.tree_root(growth.edge))
-        note = log.sign_checkpoint(tree, self._signer)
-        objects += [(tile.path, tile.data) for tile in growth.tiles]
+        state, batch = grow(old, entries)
+        note = log.sign_checkpoint(state.tree, self._signer)
         self._stopped = True  # until the commit has returned, whichever way it is left
-        note = _commit(self._objects, old.note, objects, note, self._cosigned(tree))
-        self._state = State(note, tree, growth.edge, tail, old.roots + growth.parents)
+        counts = _commit(self._objects, Marks(old.note, self._promised), batch, note, self._cosigned(state.tree))
+        self._state, self._promised = state._replace(note=counts), note
         self._stopped = False
-        self._tidy(log.superseded(old.tree.size, tree.size))
-        return tree
+        self._tidy([*log.superseded(old.tree.size, state.tree.size), batch_folder(old.tree.size)])
+        return state.tree
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield entries start to stop - 1, each bundle checked again against the tree that was verified at `open`.

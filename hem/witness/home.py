@@ -7,7 +7,6 @@ records/           the last checkpoint of each log, cosigned, by the SHA-256 of 
 """
 
 import json
-import os
 import secrets
 import shutil
 import tomllib
@@ -47,11 +46,11 @@ class Home(NamedTuple):
     def opened(self) -> Iterator[Witness]:
         """Open the records for this process alone; raises WorkspaceError where one is damaged or they are open."""
         objects = Objects(self.directory / _RECORDS)
-        lock = objects.lock()
+        unlock = objects.lock()
         try:
             yield Witness(objects, self.cosigners, self.logs)
         finally:
-            os.close(lock)
+            unlock()
 
 
 def create(directory: Path, name: str) -> None:
