@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    log: Annotated[Path, typer.Argument(help="Directory of the log, or of a workspace.")],
+    log: Annotated[str, typer.Argument(help="Directory of the log, or of a workspace; file:// is one too.")],
     trust: Annotated[Path, typer.Option(help="Trust file of `hem results keys`; may name class roots: anchor SHA256.")],
     start: Annotated[
         int, typer.Option("--from", help="First entry to check; verdicts before are believed.", min=0)
@@ -63,7 +63,7 @@ def audit(
     text = text_of(trust, read(trust, "trust file"), _EXPECTED)
     with reading(trust, text.encode(), _EXPECTED):
         roots = Roots.parse(text)
-    directory = _directory(str(log))
+    directory = _directory(log)
     asked = Asked(
         roots,
         Policy.parse(read(policy, "policy"), str(policy)) if policy else None,
