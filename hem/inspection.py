@@ -5,7 +5,7 @@ long as there is a checkpoint to begin with, and the rest is read on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Asked:
     checkpoints: tuple[bytes, ...] = ()  # older ones that were kept
     mirrors: tuple[Path, ...] = ()  # other copies of the same log
     results: tuple[Claimed, ...] = ()  # what results say is in it
+    packs: Mapping[str, str] = field(default_factory=dict)  # digests of rule packs as they were published, by id
     threads: int = 0
 
 
@@ -72,7 +73,7 @@ def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = in
     sizes = [one.size for one in (*kept, *(other.tree for other in others))]
     verifier = Verifier(threads=asked.threads)
     verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
-    derivation = Derivation(verifier, asked.roots, findings, first=asked.start)
+    derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs)
     wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
     for first, rows, leaves in copy.walk(sizes):
         derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -16,11 +17,14 @@ from hem.workspace import read_entries, signers
 from protocols import entries, keys
 from protocols.cbor import WireError
 from protocols.entries import Kind
-from protocols.messages import Grant
+from protocols.messages import Challenge, Grant
 from tests.simulated import Site, built, hem, site
 from tests.small import seeded_key
 
 __all__ = ["built", "site"]  # fixtures
+
+
+STRANGER = seeded_key("stranger")
 
 
 class Case:
@@ -230,7 +234,11 @@ def test_documents_that_the_wrong_key_signed(case):
     number = places[Kind.GRANT]
     _, grant = Grant.open(entries.decode(case.entries[number]).fields[0])
     time = entries.decode(case.entries[number]).time
-    forged = entries.encode(Kind.GRANT, time, grant.signed(seeded_key("stranger")))
+    forged = entries.encode(Kind.GRANT, time, grant.signed(STRANGER))
+    assert case.found(case.with_entry(number, forged))["ENTRY_REFUSED"] == [number]
+    number = places[Kind.CHALLENGE]
+    _, asked = Challenge.open(entries.decode(case.entries[number]).fields[0])
+    forged = entries.encode(Kind.CHALLENGE, entries.decode(case.entries[number]).time, asked.signed(STRANGER))
     assert case.found(case.with_entry(number, forged))["ENTRY_NOT_SIGNED"] == [number]
     number = places[Kind.ENDORSED]
     entry = entries.decode(case.entries[number])
@@ -267,13 +275,25 @@ def test_roots_that_the_trust_file_does_not_name(case):
 
 def test_keys_that_the_trust_file_does_not_name(case):
     words = case.trust.read_text().split()
-    stranger = seeded_key("stranger").public_key()
+    stranger = STRANGER.public_key()
     vkey = signers(case.site.workspace)[2].verifier
 
-    other = Signer(vkey.name, seeded_key("stranger")).verifier
+    other = Signer(vkey.name, STRANGER).verifier
 
     case.trust.write_text(f"verifier {words[1]} {keys.cose_key(stranger).hex()}\nlog {other}\n")
     assert case.found() == {"LOG_CHECKPOINT": [None], "ROOT_UNKNOWN": [0]}
+
+
+def test_a_rule_pack_that_was_changed_afterwards(case):
+    text = files("hem.rules").joinpath("us-diffusion-2025.toml").read_bytes()
+    published = case.site.file("published.toml", text)
+    time = entries.decode(case.entries[-1]).time
+    log = case.rewritten([*case.entries, entries.encode(Kind.RULE_PACK, time, text)])
+    assert case.audit(log, "--rule-pack", published)["holds"]
+    changed = text + b"# one line more\n"
+    log = case.rewritten([*case.entries, entries.encode(Kind.RULE_PACK, time, changed)])
+    assert case.found(log, "--rule-pack", published) == {"PACK_CHANGED": [len(case.entries)]}
+    assert case.audit(log)["holds"]
 
 
 def test_a_log_without_the_cosignatures_that_are_asked_for(case):

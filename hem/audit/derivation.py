@@ -1,5 +1,6 @@
 """Every verdict of a log, judged again from the entries before it and compared with what the log says."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +11,18 @@ from hem.audit.entries import Read, read
 from hem.audit.findings import Findings, Sightings
 from hem.audit.roots import Roots
 from hem.core import Rows
-from hem.errors import HemError, Reason
+from hem.errors import Reason
 from hem.model import AttestationResults, Claims, Evidence, Term
+from hem.trust.legal import read_pack
 from hem.verifier import Verifier
 from protocols.cbor import WireError
 from protocols.entries import Basis, Entry, Kind
 
-# Entries after which a signature may come out otherwise: there are more keys, or another rule.
-_CHANGES_KEYS = (Kind.GENESIS, Kind.ENDORSED, Kind.BASIS)
+# Entries after which no signature of evidence comes out otherwise: the keys are the same, and the rule.
+_KEEPS_KEYS = frozenset({
+    Kind.REFERENCE, Kind.LICENSE, Kind.DEVICE_SET, Kind.GRANT, Kind.CHALLENGE, Kind.LANDMARK, Kind.LANDMARK_REVOKED,
+    Kind.RANGING_REPORT, Kind.ALERT, Kind.RULE_PACK,
+})  # fmt: skip
 
 
 class _Checked(NamedTuple):
@@ -36,7 +41,15 @@ class Derivation:
     signature depends on the time. A verdict that does not follow is a finding, and the state goes on from what does.
     """
 
-    def __init__(self, verifier: Verifier, roots: Roots, findings: Findings, *, first: int = 0) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        roots: Roots,
+        findings: Findings,
+        *,
+        first: int = 0,
+        published: Mapping[str, str] | None = None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
@@ -44,6 +57,7 @@ class Derivation:
             roots: who is trusted.
             findings: where they go.
             first: the first entry that is checked; those before it are taken as they are logged.
+            published: digests in hex of rule packs as they were published, by the pack's id.
         """
         self.verifier = verifier
         self.sightings = Sightings()
@@ -52,6 +66,7 @@ class Derivation:
         self._roots = roots
         self._findings = findings
         self._first = first
+        self._published = published or {}
         self._time = 0
         self._told: Basis | None = None
 
@@ -69,7 +84,7 @@ class Derivation:
     def _take_as_logged(self, first: int, rows: Rows) -> None:
         try:
             self.verifier.fold(rows[row] for row in range(len(rows)))
-        except (HemError, WireError) as error:
+        except documents.DAMAGED as error:
             self._stop(first, f"entries {first} to {first + len(rows) - 1}: {error}")
 
     def _look_at_times(self, first: int, found: Read) -> None:
@@ -169,7 +184,7 @@ class Derivation:
             return
         try:
             self.verifier.take([entry])
-        except (HemError, WireError) as error:
+        except documents.DAMAGED as error:
             self._stop(number, str(error))
             return
         self._look_at_roots(number, entry)
@@ -185,6 +200,10 @@ class Derivation:
             digest = documents.digest_of_anchor(entry)
             if digest not in self._roots.anchors:
                 self._findings.add(Reason.ROOT_UNKNOWN, number, f"class root with SHA-256 {digest.hex()}")
+        elif entry.kind is Kind.RULE_PACK:
+            pack = read_pack(entry.fields[0])
+            if self._published.get(pack.id, pack.digest) != pack.digest:
+                self._findings.add(Reason.PACK_CHANGED, number, f"{pack.id}: digest {pack.digest} on record")
 
     def _stop(self, number: int, told: str) -> None:
         self.stopped = number
@@ -211,4 +230,4 @@ def _text(value: object) -> str:
 
 
 def _changes_keys(entry: Entry | WireError) -> bool:
-    return isinstance(entry, Entry) and entry.kind in _CHANGES_KEYS
+    return isinstance(entry, Entry) and entry.kind not in _KEEPS_KEYS

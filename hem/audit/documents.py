@@ -6,27 +6,29 @@ from collections.abc import Callable, Mapping
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from hem import ranging
-from hem.errors import Reason, UsageError
+from hem.errors import HemError, Reason
 from hem.trust import endorse, reference_signer
 from hem.verifier import Verifier
 from protocols import keys
+from protocols.alerts import Alert
 from protocols.cbor import WireError
+from protocols.cose import Sign1
 from protocols.entries import Entry, Kind
-from protocols.messages import Challenge, Grant, ReferenceValues
+from protocols.messages import Challenge, ReferenceValues
 
-# What the X.509 parser raises on certificates that were made to break it.
-_FAULTS = (UsageError, WireError, ValueError, TypeError, UnsupportedAlgorithm)
+# What a damaged document raises, the last three from the parser of X.509.
+DAMAGED = (HemError, WireError, ValueError, TypeError, UnsupportedAlgorithm)
 
 
 def fault(entry: Entry, verifier: Verifier) -> str:
     """Return why an entry, which the verifier has not taken in yet, is not signed as it must be; empty: it is.
 
-    Licenses and landmarks are not looked at: whoever takes them in checks their signatures.
+    Licenses, grants, service orders and landmarks are not looked at: whoever takes them in checks their signatures.
     """
     check = _CHECKS.get(entry.kind)
     try:
         return "" if check is None else check(entry, verifier)
-    except _FAULTS as error:
+    except DAMAGED as error:
         return str(error)
 
 
@@ -35,16 +37,20 @@ def digest_of_anchor(entry: Entry) -> bytes:
     return hashlib.sha256(entry.fields[1]).digest()
 
 
+def _by(sign1: Sign1, key: keys.PublicKey | None, what: str) -> str:
+    if key is not None and sign1.verified_by(key):
+        return ""
+    return f"{what}: not signed by the expected key: kid {sign1.kid.hex()}"
+
+
 def _challenge(entry: Entry, verifier: Verifier) -> str:
     sign1, asked = Challenge.open(entry.fields[0])
-    verifier.trust.issued_by(sign1, verifier.trust.verifier_key, f"challenge {asked.sequence}")
-    return ""
+    return _by(sign1, verifier.trust.verifier_key, f"challenge {asked.sequence}")
 
 
-def _grant(entry: Entry, verifier: Verifier) -> str:
-    sign1, terms = Grant.open(entry.fields[0])
-    verifier.trust.issued_by(sign1, verifier.trust.issuer_key, f"grant of chip {terms.ueid.hex()}")
-    return ""
+def _alert(entry: Entry, verifier: Verifier) -> str:
+    sign1, _ = Alert.open(entry.fields[0])
+    return _by(sign1, verifier.trust.verifier_key, "alert")
 
 
 def _reference(entry: Entry, verifier: Verifier) -> str:
@@ -52,8 +58,7 @@ def _reference(entry: Entry, verifier: Verifier) -> str:
     sign1, _ = ReferenceValues.open(message)
     signer = reference_signer(certificate, verifier.trust.anchors, entry.time)
     key = keys.from_cose_key(keys.cose_key(signer.public_key()))  # type: ignore[arg-type] # refused if it is of no kind
-    verifier.trust.issued_by(sign1, key, "reference values")
-    return ""
+    return _by(sign1, key, "reference values")
 
 
 def _endorsed(entry: Entry, verifier: Verifier) -> str:
@@ -69,7 +74,7 @@ def _report(entry: Entry, verifier: Verifier) -> str:
 
 _CHECKS: Mapping[Kind, Callable[[Entry, Verifier], str]] = {
     Kind.CHALLENGE: _challenge,
-    Kind.GRANT: _grant,
+    Kind.ALERT: _alert,
     Kind.REFERENCE: _reference,
     Kind.ENDORSED: _endorsed,
     Kind.RANGING_REPORT: _report,

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from hem import rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
 from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
@@ -52,6 +53,7 @@ def audit(
     result: Annotated[
         list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
     ] = None,
+    rule_pack: Annotated[list[Path] | None, typer.Option(help="A rule pack as it was published.")] = None,
     jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
     as_json: JsonFlag = False,
 ) -> int:
@@ -72,6 +74,7 @@ def audit(
         tuple(read(path, "checkpoint") for path in checkpoint or ()),
         tuple(_directory(one) for one in mirror or ()),
         tuple(one for path in result or () for one in _claims(path, roots)),
+        dict(_pack(path) for path in rule_pack or ()),
         jobs,
     )
     size = Checkpoint.parse(Note.parse(read_checkpoint(Objects(directory))).text).size
@@ -108,6 +111,11 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed or 0:,.0f}/s")
+
+
+def _pack(path: Path) -> tuple[str, str]:
+    pack = rules.pack_from(read(path, "rule pack"), str(path))
+    return pack.id, pack.digest
 
 
 def _progress(*, quiet: bool) -> Progress:
