@@ -329,9 +329,12 @@ OTHERS = [
 ]
 
 
+KINDS = [SOME, SHORT, SITED, *OTHERS]
+
+
 @given(
     st.lists(
-        st.tuples(st.sampled_from([SOME, SHORT, SITED, *OTHERS]), st.integers(0, 60), st.integers(0, 255), st.booleans()),
+        st.tuples(st.sampled_from(KINDS), st.integers(0, 60), st.integers(0, 255), st.booleans()),
         min_size=1, max_size=6,
     )
 )  # fmt: skip
