@@ -110,7 +110,7 @@ class _Copy:
             findings.add(Reason.LOG_CHECKPOINT, -1, told)
         self.spine = Spine([])
         self._tiles: Spine | None = None  # the tree of the leaf tiles, from where one differs from the entries
-        self._differ: list[tuple[Reason, int, str]] = []
+        self._differ = Findings()
 
     @property
     def size(self) -> int:
@@ -123,7 +123,7 @@ class _Copy:
         Tiles are compared with those that the entries make. A bundle that cannot be read ends the entries of its chunk,
         and of all chunks after it, while the tree goes on with the leaves of its tile.
         """
-        self.spine = Spine(sizes)
+        self.spine, self._tiles, self._differ = Spine(sizes), None, Findings()
         whole = True
         for first in range(0, self.size, CHUNK):
             rows, leaves, read = self._chunk(first, min(self.size, first + CHUNK))
@@ -164,11 +164,12 @@ class _Copy:
                 continue
             if tile.level or data is None or len(data) != len(tile.data):
                 what = "is missing" if data is None else "is not what the entries make"
-                self._differ.append((Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}"))
+                self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}")
                 continue
             differ = (log.as_hashes(data) != log.as_hashes(tile.data)).any(axis=1)
             numbers = tile.index * log.TILE_WIDTH + np.flatnonzero(differ)
-            self._differ += [(Reason.LOG_ENTRY, int(n), f"is not the one of its leaf in {tile.path}") for n in numbers]
+            for number in numbers.tolist():
+                self._say(Reason.LOG_ENTRY, number, f"is not the one of its leaf in {tile.path}")
             on_disk = on_disk.copy() if on_disk is leaves else on_disk
             at = tile.index * log.TILE_WIDTH - first
             on_disk[at : at + tile.width] = log.as_hashes(data)
@@ -177,6 +178,9 @@ class _Copy:
         if self._tiles is not None:
             self._tiles.grow(on_disk)
 
+    def _say(self, reason: Reason, entry: int, told: str) -> None:
+        self._differ.add(reason, entry, f"{self.directory}: {told}")
+
     def conclude(self, kept: Sequence[log.Checkpoint]) -> None:
         """Compare roots, and say of entries and tiles that differ which of them the signed root does not cover."""
         held = self.spine.root == self.tree.root
@@ -184,9 +188,7 @@ class _Copy:
         if not held and not tiles_hold:
             told = f"{self.directory}: the {self.size} entries do not give the root that was signed"
             self._findings.add(Reason.LOG_ROOT, -1, told)
-        for reason, entry, told in self._differ:
-            of_tile = reason is Reason.LOG_ENTRY and held
-            self._findings.add(Reason.LOG_OBJECT if of_tile else reason, entry, f"{self.directory}: {told}")
+        self._findings.take(self._differ, {Reason.LOG_ENTRY: Reason.LOG_OBJECT} if held else {})
         for one in kept:
             if self.spine.roots.get(one.size) != one.root:
                 told = f"{self.directory}: a kept checkpoint of {one.size} entries has another root, or more entries"

@@ -48,6 +48,14 @@ class Findings:
         if self.counts[reason] <= SHOWN:
             self.shown.append(Finding(reason, entry, told))
 
+    def take(self, others: "Findings", instead: Mapping[Reason, Reason]) -> None:
+        """Take in those of others, under other reasons for some."""
+        for reason, count in others.counts.items():
+            shown = [one for one in others.shown if one.reason is reason]
+            for one in shown:
+                self.add(instead.get(reason, reason), one.entry, one.told)
+            self.counts[instead.get(reason, reason)] += count - len(shown)
+
 
 class Sighting(NamedTuple):
     """One entry that says something of a chip which an auditor looks for."""
