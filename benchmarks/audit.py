@@ -39,7 +39,8 @@ from hem.store import Log
 from hem.trust import device_set_digest
 from hem.verifier import Verifier
 from protocols import cose, keys
-from protocols.entries import UEIDS_A_PIECE, Kind, Policy, encode
+from protocols.entries import Kind, Policy, encode
+from protocols.fields import UEIDS_A_PIECE
 from protocols.messages import (
     ATTEST,
     EVERY_CHIP,

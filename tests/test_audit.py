@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from importlib.resources import files
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hem.audit import Spine, read
 from hem.core import rows_of
 from hem.errors import Reason
 from hem.log import Cosigner, Signer, hash_entries, tree_root
+from hem.model import Term
 from hem.store import Log
 from hem.workspace import read_entries, signers
 from protocols import entries, keys
@@ -193,7 +195,9 @@ def test_two_mirrors_that_show_two_logs(case, longer):
 def test_a_verdict_that_does_not_follow_from_its_evidence(case):
     number = case.evidence[-1]
     entry = entries.decode(case.entries[number])
-    better = entries.encode(Kind.EVIDENCE, entry.time, entry.fields[0], bytes(14) + b"\x05\x03")
+    codes = np.frombuffer(entry.fields[1], ">u2").copy()
+    codes[Term.LOCATION] = Reason.LOCATION_ON_LAND
+    better = entries.encode(Kind.EVIDENCE, entry.time, entry.fields[0], codes.tobytes())
     told = case.audit(case.with_entry(number, better))
     (one,) = told["findings"]["shown"]
     assert (one["reason"], one["entry"]) == ("VERDICT_NOT_DERIVED", number)
@@ -318,12 +322,13 @@ def test_what_is_wrong_with_the_arguments_is_one_line(case):
     hem("audit", case.log, "--trust", case.trust, "--checkpoint", case.trust).refused()
 
 
-SOME = entries.encode(Kind.EVIDENCE, 1_800_000_000_000, bytes(400), bytes(16))
-SHORT = entries.encode(Kind.EVIDENCE, 1_800_000_000_000, bytes(30), bytes(16))
+CODES = bytes(2 * len(Term))
+SOME = entries.encode(Kind.EVIDENCE, 1_800_000_000_000, bytes(400), CODES)
+SHORT = entries.encode(Kind.EVIDENCE, 1_800_000_000_000, bytes(30), CODES)
 SITED = entries.with_site(SOME, 1 << 40)
 OTHERS = [
-    entries.encode(Kind.EVIDENCE, 5, bytes(3), bytes(16)),
-    entries.encode(Kind.EVIDENCE, 5, bytes(300), bytes(16)),
+    entries.encode(Kind.EVIDENCE, 5, bytes(3), CODES),
+    entries.encode(Kind.EVIDENCE, 5, bytes(300), CODES),
     entries.encode(Kind.LANDMARK_REVOKED, 1_800_000_000_000, bytes(16)),
     b"",
 ]

@@ -84,8 +84,8 @@ class Sightings:
         for term in Term:
             codes, counts = _tally(terms[:, term])
             self.reasons[term].update(dict(zip(codes, counts, strict=True)))
-        for row, term in np.argwhere(self._watched[terms]).tolist():
-            code = int(terms[row, term])
+        for row, place in np.argwhere(self._watched[terms]).tolist():
+            code = int(terms[row, place])
             name = self._names[code]
             self.counts[name] += 1
             if self.counts[name] <= SHOWN:
