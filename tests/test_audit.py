@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hem.audit import Spine, read
+from hem.audit import Findings, Spine, read
 from hem.core import rows_of
 from hem.errors import Reason
-from hem.log import Cosigner, Signer, hash_entries, tree_root
+from hem.log import Checkpoint, Cosigner, Signer, hash_entries, sign_checkpoint, tree_root
 from hem.model import Term
 from hem.store import Log
 from hem.workspace import read_entries, signers
 from protocols import entries, keys
 from protocols.cbor import WireError
-from protocols.entries import Kind
+from protocols.entries import IssuerKeys, Kind
+from protocols.fields import SAFE
 from protocols.messages import Challenge, Grant
 from tests.simulated import Site, built, hem, site
 from tests.small import seeded_key
@@ -257,6 +258,19 @@ def test_an_entry_that_contradicts_the_log_ends_what_can_be_derived(case):
     assert (told["evidence"], told["checked"]) == (0, {"from": 0, "to": number})
 
 
+def test_times_that_no_calendar_has(case):
+    kinds = [entries.decode(one) for one in case.entries]
+    late = [
+        entries.encode(one.kind, SAFE - 1, *one.fields) for one in kinds if one.kind in {Kind.ENDORSED, Kind.EVIDENCE}
+    ]
+    log = case.rewritten([*case.entries, late[-1], entries.encode(Kind.ISSUERS, SAFE, IssuerKeys(1, (b"k",)))])
+    found = case.found(log)
+    assert found["ENTRY_REFUSED"] == [len(case.entries) + 1]
+    assert f"{SAFE} ms after 1970" in hem("audit", log, "--trust", case.trust).text
+    told = case.found(case.rewritten([*case.entries, late[0]]))
+    assert told["ENTRY_NOT_SIGNED"] == told["ENTRY_REFUSED"] == [len(case.entries)]
+
+
 def test_another_basis_is_said_once(case):
     number = next(n for n, one in enumerate(case.entries) if entries.decode(one).kind is Kind.BASIS)
     entry = entries.decode(case.entries[number])
@@ -320,6 +334,62 @@ def test_what_is_wrong_with_the_arguments_is_one_line(case):
     hem("audit", case.log, "--trust", case.log / "checkpoint").refused("line 1")
     hem("audit", case.log, "--trust", case.trust, "--result", case.trust).refused("expected results")
     hem("audit", case.log, "--trust", case.trust, "--checkpoint", case.trust).refused()
+
+
+def _forged(case):
+    number = case.evidence[-1]
+    entry = entries.decode(case.entries[number])
+    forged = entry.fields[0][:-1] + bytes([entry.fields[0][-1] ^ 1])
+    return case.with_entry(number, entries.encode(Kind.EVIDENCE, entry.time, forged, entry.fields[1]))
+
+
+def _better(case):
+    number = case.evidence[-1]
+    entry = entries.decode(case.entries[number])
+    codes = entry.fields[1][:-2] + Reason.FIRST_EVIDENCE.to_bytes(2)
+    return case.with_entry(number, entries.encode(Kind.EVIDENCE, entry.time, entry.fields[0], codes))
+
+
+def _earlier(case):
+    kind = {entries.decode(one).kind: n for n, one in enumerate(case.entries)}[Kind.CHALLENGE]
+    entry = entries.decode(case.entries[kind])
+    return case.rewritten([*case.entries, entries.encode(Kind.REFERENCE, entry.time - 9 * 10**9, *_reference(case))])
+
+
+def _reference(case):
+    return next(e.fields for e in map(entries.decode, case.entries) if e.kind is Kind.REFERENCE)
+
+
+def _unsigned(case):
+    number = max(n for n, one in enumerate(case.entries) if entries.decode(one).kind is Kind.CHALLENGE)
+    entry = entries.decode(case.entries[number])
+    _, asked = Challenge.open(entry.fields[0])
+    return case.with_entry(number, entries.encode(Kind.CHALLENGE, entry.time, asked.signed(STRANGER)))
+
+
+def _unproven(case):
+    _, _, signer = signers(case.site.workspace)
+    lying = Checkpoint(signer.name, len(case.entries), bytes(32))
+    (case.log / "checkpoint").write_bytes(sign_checkpoint(lying, signer))
+    return case.log
+
+
+ONLY = {
+    Reason.EVIDENCE_NOT_AUTHENTIC: _forged,
+    Reason.VERDICT_NOT_DERIVED: _better,
+    Reason.ENTRY_NOT_SIGNED: _unsigned,
+    Reason.LOG_ROOT: _unproven,
+    Reason.ENTRY_TIME_BACK: _earlier,
+}
+
+
+@pytest.mark.parametrize("reason", ONLY)
+def test_what_one_check_finds_no_other_does(case, monkeypatch, reason):
+    log = ONLY[reason](case)
+    assert list(case.found(log)) == [reason.name]
+    add = Findings.add
+    monkeypatch.setattr(Findings, "add", lambda self, one, *told: one is reason or add(self, one, *told))
+    assert case.audit(log)["holds"]
 
 
 CODES = bytes(2 * len(Term))

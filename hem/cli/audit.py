@@ -32,6 +32,7 @@ from hem.store.recovery import read_checkpoint
 from protocols.cbor import WireError
 
 _EXPECTED = "keys of a verifier and of a log, as `hem results keys` writes them"
+_YEAR_10000_MS = 253_402_300_800_000
 _FEW = 5  # findings of a kind that people are shown
 
 
@@ -180,8 +181,8 @@ def _silent(found: Inspected) -> list[dict[str, Any]]:
 def _say(found: Inspected, roots: Roots) -> None:
     """Print the page for people."""
     say(f"log {found.tree.origin}, {found.tree.size:,} entries, root {found.tree.root.hex()[:16]}...")
-    say(f"newest entry {utc(found.newest)}")
-    cosigned = ", ".join(f"{name} ({utc(1000 * time)})" for name, time in found.witnesses.items())
+    say(f"newest entry {_when(found.newest)}")
+    cosigned = ", ".join(f"{name} ({_when(1000 * time)})" for name, time in found.witnesses.items())
     say(f"cosigned by {cosigned or 'nobody whom you named'}")
     begin, end = found.derived
     said = f"entries {begin:,} to {end - 1:,}" if end > begin else "no entry"
@@ -197,6 +198,11 @@ def _say(found: Inspected, roots: Roots) -> None:
     names = ", ".join(one["chip"] for one in silent[:_FEW])
     say(f"  {'silent':<9} {len(silent):>9,}{f'  chips {names}' if silent else ''}{' ...' * (len(silent) > _FEW)}")
     _say_findings(found)
+
+
+def _when(ms: int) -> str:
+    """Return a time; a writer can log one that no calendar has."""
+    return utc(ms) if ms < _YEAR_10000_MS else f"{ms} ms after 1970"
 
 
 def _say_findings(found: Inspected) -> None:
