@@ -64,18 +64,15 @@ def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = in
     """
     findings = Findings()
     copy = _Copy(directory, asked.roots, findings)
-    stop = copy.size if asked.stop is None else asked.stop
-    if not asked.start <= stop <= copy.size:
-        raise UsageError(f"--from {asked.start} --to {stop}: the log has {copy.size} entries")
+    stop = _stop(asked, copy.size)
     witnesses = _witnesses(copy, asked.policy, findings)
     kept = [_kept(note, asked.roots, copy.tree.origin) for note in asked.checkpoints]
     others = [_Copy(path, asked.roots, findings, copy.tree.origin) for path in asked.mirrors]
-    sizes = [one.size for one in (*kept, *(other.tree for other in others))]
     verifier = Verifier(threads=asked.threads)
     verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
     derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs)
     wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
-    for first, rows, leaves in copy.walk(sizes):
+    for first, rows, leaves in copy.walk([one.size for one in (*kept, *(other.tree for other in others))]):
         derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
         _look_for(wanted, first, leaves, findings)
         advance(len(leaves))
@@ -83,12 +80,24 @@ def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = in
     copy.conclude(kept)
     for other in others:
         _compare(copy, other, findings)
-    trust, state = verifier.trust, verifier.state
-    end = stop if derivation.stopped is None else min(stop, derivation.stopped)
+    return _concluded(copy, witnesses, derivation, findings, asked.start)
+
+
+def _stop(asked: Asked, size: int) -> int:
+    stop = size if asked.stop is None else asked.stop
+    if not asked.start <= stop <= size:
+        raise UsageError(f"--from {asked.start} --to {stop}: the log has {size} entries")
+    return stop
+
+
+def _concluded(
+    copy: "_Copy", witnesses: Mapping[str, int], derivation: Derivation, findings: Findings, start: int
+) -> Inspected:
+    trust, state = derivation.verifier.trust, derivation.verifier.state
     silent = silence(trust, state, state.time) if trust.verifier else None
     return Inspected(
         copy.tree, witnesses, findings, derivation.sightings, silent, derivation.judged, derivation.same,
-        (asked.start, max(end, asked.start)), len(trust.anchors), state.time,
+        (start, max(derivation.end, start)), len(trust.anchors), state.time,
     )  # fmt: skip
 
 
@@ -159,24 +168,30 @@ class _Copy:
         for tile in self.spine.grow(leaves):
             if tile.width != log.TILE_WIDTH and tile.path not in partial:
                 continue
-            data = read_tile(self.objects, tile.level, tile.index, tile.width)
-            if data == tile.data:
-                continue
-            if tile.level or data is None or len(data) != len(tile.data):
-                what = "is missing" if data is None else "is not what the entries make"
-                self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}")
-                continue
-            differ = (log.as_hashes(data) != log.as_hashes(tile.data)).any(axis=1)
-            numbers = tile.index * log.TILE_WIDTH + np.flatnonzero(differ)
-            for number in numbers.tolist():
-                self._say(Reason.LOG_ENTRY, number, f"is not the one of its leaf in {tile.path}")
-            on_disk = on_disk.copy() if on_disk is leaves else on_disk
-            at = tile.index * log.TILE_WIDTH - first
-            on_disk[at : at + tile.width] = log.as_hashes(data)
+            found = self._other_leaves(tile)
+            if found is not None:
+                on_disk = on_disk.copy() if on_disk is leaves else on_disk
+                at = tile.index * log.TILE_WIDTH - first
+                on_disk[at : at + tile.width] = found
         if on_disk is not leaves and self._tiles is None:
             self._tiles = before
         if self._tiles is not None:
             self._tiles.grow(on_disk)
+
+    def _other_leaves(self, tile: log.Tile) -> Hashes | None:
+        """Say where a tile on the disk differs from the one that the entries make; returns other leaves of it."""
+        data = read_tile(self.objects, tile.level, tile.index, tile.width)
+        if data == tile.data:
+            return None
+        if tile.level or data is None or len(data) != len(tile.data):
+            what = "is missing" if data is None else "is not what the entries make"
+            self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}")
+            return None
+        found = log.as_hashes(data)
+        for row in np.flatnonzero((found != log.as_hashes(tile.data)).any(axis=1)).tolist():
+            number = tile.index * log.TILE_WIDTH + row
+            self._say(Reason.LOG_ENTRY, number, f"is not the one of its leaf in {tile.path}")
+        return found
 
     def _say(self, reason: Reason, entry: int, told: str) -> None:
         self._differ.add(reason, entry, f"{self.directory}: {told}")

@@ -63,6 +63,7 @@ class Derivation:
         self.sightings = Sightings()
         self.judged = self.same = 0
         self.stopped: int | None = None  # the entry that could not be taken in: nothing is derived after it
+        self.end = 0  # entries before this one were taken in
         self._roots = roots
         self._findings = findings
         self._first = first
@@ -80,6 +81,7 @@ class Derivation:
         if skip:
             self._take_as_logged(first, rows.part(0, skip))
         self._derive(first, found, skip)
+        self.end = first + len(found) if self.stopped is None else self.stopped
 
     def _take_as_logged(self, first: int, rows: Rows) -> None:
         try:

@@ -1,8 +1,8 @@
 """The command with which a regulator audits a log alone: hem audit."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -63,19 +63,16 @@ def audit(
     Nothing of the log is believed but what a key of the trust file signed. It needs no workspace, writes nothing, and
     takes no lock. Exit code 0: the log is what an honest writer had made; 1: it is not, with what differs.
     """
-    text = text_of(trust, read(trust, "trust file"), _EXPECTED)
-    with reading(trust, text.encode(), _EXPECTED):
-        roots = Roots.parse(text)
-    directory = _directory(log)
+    roots, directory = _roots(trust), _directory(log)
     asked = Asked(
         roots,
-        Policy.parse(read(policy, "policy"), str(policy)) if policy else None,
+        _policy(policy),
         start,
         stop,
-        tuple(read(path, "checkpoint") for path in checkpoint or ()),
-        tuple(_directory(one) for one in mirror or ()),
-        tuple(one for path in result or () for one in _claims(path, roots)),
-        dict(_pack(path) for path in rule_pack or ()),
+        _each(checkpoint, lambda path: [read(path, "checkpoint")]),
+        _each(mirror, lambda one: [_directory(one)]),
+        _each(result, lambda path: _claims(path, roots)),
+        dict(_each(rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
     size = Checkpoint.parse(Note.parse(read_checkpoint(Objects(directory))).text).size
@@ -87,6 +84,24 @@ def audit(
     else:
         _say(found, roots)
     return 1 if len(found.findings) else 0
+
+
+A, B = TypeVar("A"), TypeVar("B")
+
+
+def _each(given: Sequence[A] | None, read_one: Callable[[A], Iterable[B]]) -> tuple[B, ...]:
+    """Return what all files of an option hold, one after the other."""
+    return tuple(one for path in given or () for one in read_one(path))
+
+
+def _roots(path: Path) -> Roots:
+    text = text_of(path, read(path, "trust file"), _EXPECTED)
+    with reading(path, text.encode(), _EXPECTED):
+        return Roots.parse(text)
+
+
+def _policy(path: Path | None) -> Policy | None:
+    return None if path is None else Policy.parse(read(path, "policy"), str(path))
 
 
 def _directory(given: str) -> Path:
@@ -191,13 +206,15 @@ def _say(found: Inspected, roots: Roots) -> None:
         say(f"{found.anchors} class roots by the word of the log: name yours with `anchor` lines in the trust file")
     say("", "of the chips, as the log says it and the evidence bears out:")
     for name, shown in found.sightings.shown.items():
-        count = found.sightings.counts[name]
-        first = ", ".join(f"{one.entry}" for one in shown[:_FEW])
-        say(f"  {name:<9} {count:>9,}{f'  entries {first}' if count else ''}{' ...' * (count > _FEW)}")
+        _say_some(name, found.sightings.counts[name], "entries", [f"{one.entry}" for one in shown])
     silent = _silent(found)
-    names = ", ".join(one["chip"] for one in silent[:_FEW])
-    say(f"  {'silent':<9} {len(silent):>9,}{f'  chips {names}' if silent else ''}{' ...' * (len(silent) > _FEW)}")
+    _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
     _say_findings(found)
+
+
+def _say_some(name: str, count: int, what: str, examples: Sequence[str]) -> None:
+    told = f"  {what} {', '.join(examples[:_FEW])}" if count else ""
+    say(f"  {name:<9} {count:>9,}{told}{' ...' * (count > _FEW)}")
 
 
 def _when(ms: int) -> str:

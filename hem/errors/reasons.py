@@ -1,6 +1,7 @@
 """Why a term came to its verdict: numbers that evidence entries of the log hold, so that none is ever used again."""
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Verdict(IntEnum):
@@ -10,6 +11,14 @@ class Verdict(IntEnum):
     NOT_CHECKED = 1
     CANNOT_TELL = 2
     FAIL = 3
+
+
+class ReasonText(NamedTuple):
+    """What a reason means: its verdict, what was expected, and where to look."""
+
+    verdict: Verdict
+    expected: str
+    look: str
 
 
 class Reason(IntEnum):
