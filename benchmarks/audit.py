@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -60,7 +61,7 @@ CHIPS, QUICK_CHIPS = 1_000, 100
 BEGIN_S, APART_S = 1_800_000_000, 60
 ROUNDS_AT_ONCE = 50
 SAMPLE, QUICK_SAMPLE = 20_000, 2_000
-PROCESSES = 2
+PROCESSES, WORTH_A_PROCESS = 2, 20_000
 NAME = "bench.hem"
 VERIFIER, ISSUER, LOG = (Ed25519PrivateKey.from_private_bytes(one * 32) for one in (b"v", b"i", b"l"))
 SIGNER = Signer(f"{NAME}/log", LOG)
@@ -170,6 +171,17 @@ def registry(rows: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
     ]
 
 
+@contextmanager
+def _processes(messages_in_all: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Give a `map` over several processes, or the plain one where starting them takes longer than it saves."""
+    if messages_in_all < WORTH_A_PROCESS:
+        yield map
+        return
+    # Fresh interpreters: a fork would copy the threads' locks of the Rust core in whatever state they are.
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=10)
+
+
 def write(directory: Path, chips: int, rounds: int) -> int:
     """Write the log into a new directory; returns how many entries it has.
 
@@ -178,16 +190,13 @@ def write(directory: Path, chips: int, rounds: int) -> int:
     """
     Log.create(directory, SIGNER)
     verifier, made = Verifier(), [Made(number) for number in range(chips)]
-    with (
-        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
-        Log.open(directory, SIGNER) as log,
-    ):
-        known = registry(list(pool.map(registered, range(chips), chunksize=50)))
+    with _processes(chips * rounds) as every, Log.open(directory, SIGNER) as log:
+        known = registry(list(every(registered, range(chips))))
         log.append(known)
         verifier.fold(known)
         for first in range(0, rounds, ROUNDS_AT_ONCE):
             stop = min(first + ROUNDS_AT_ONCE, rounds)
-            done = list(pool.map(partial(answers, first, stop), made, chunksize=10))
+            done = list(every(partial(answers, first, stop), made))
             made = [one for one, _ in done]
             for turn in range(first, stop):
                 asked = challenge(turn)
