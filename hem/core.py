@@ -174,6 +174,11 @@ class Columns:
         """Return N."""
         return len(self.reason)
 
+    def part(self, start: int, stop: int) -> Self:
+        """Return rows `start` to `stop` over the same arrays; the strings are those of all rows."""
+        whole = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return type(self)(**{name: value if name == "strings" else value[start:stop] for name, value in whole})
+
     @classmethod
     def from_core(cls, columns: dict[str, Any]) -> Self:
         """Return the columns that the binary gave, each under its own name and nothing else."""

@@ -165,6 +165,10 @@ class Claims:
         """Return N."""
         return len(self.refusal)
 
+    def part(self, start: int, stop: int) -> "Claims":
+        """Return rows `start` to `stop`, as believed as they are here."""
+        return Claims(self.columns.part(start, stop), self.refusal[start:stop], self.chip[start:stop], self.seal)
+
     @property
     def authentic(self) -> NDArray[np.bool_]:
         """Return where the row is by the key of its chip."""

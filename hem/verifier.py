@@ -90,9 +90,12 @@ class Verifier:
 
         Changes nothing: `record` makes the results durable, and only then the state takes the step.
         """
+        return self.judge(items, self.claims(items), now=now)
+
+    def claims(self, items: Evidence) -> Claims:
+        """Return what N rows say, checked: by the keys and the rule of now, whenever they are judged."""
         self.trace("verify")
-        claims = evidence.verify(items, self.trust.table, mode=self.rules.signatures, threads=self._threads)
-        return self.judge(items, claims, now=now)
+        return evidence.verify(items, self.trust.table, mode=self.rules.signatures, threads=self._threads)
 
     def judge(self, items: Evidence, claims: Claims, *, now: int) -> tuple[AttestationResults, Step]:
         """Return what `appraise` does, of rows whose signatures are checked: all terms of all rows."""
@@ -160,6 +163,11 @@ class Verifier:
         step = self.state.advance(columns, chips, asked, accepted, times)
         charge = self.state.spending.charge(columns, chips, accepted, standing, step.before, limits, policy, times)
         return step._replace(charge=charge, words=links.heard(columns, chips, asked, accepted, self.trust, limits))
+
+    @property
+    def logged(self) -> Basis | None:
+        """Return what the log said last that verdicts rest on."""
+        return self._logged
 
     def basis(self) -> Basis:
         """Return what verdicts rest on now, besides the entries of the log."""

@@ -18,6 +18,8 @@ from hem.model import Term, Tier
 ROOT = Path(__file__).parent.parent
 COMMON = {"benchmark", "machine", "quick", "n", "median", "spread"}
 SCRIPTS = {
+    "audit": {"chips", "entries", "entries_per_s_core", "entries_per_s", "rss_mib", "rss_mib_by_n", "python_loop_per_s",
+              "vs_python"},
     "line": {"evidences_per_s", "repetitions", "threads", "evidence_bytes", "python_loop", "line_vs_python_loop"},
     "signatures": {"unit", "message_bytes", "evidence_bytes", "devices", "audit_keys", "rounds", "peers", "notes",
                    "ratios", "ratio_of"},
@@ -129,6 +131,14 @@ def test_log_tells_people_in_tables():
     assert done.returncode == 0, done.stderr
     assert "durable entries per second" in done.stdout
     assert "submit to receipt, p99" in done.stdout
+
+
+def test_audit_figures():
+    found = quick("audit")
+    assert found["entries"]["40"] > found["chips"] * 40
+    assert found["entries_per_s_core"] == pytest.approx(found["entries"]["40"] / found["median"]["40"]["cpu"], abs=0.1)
+    assert found["vs_python"] == pytest.approx(found["entries_per_s_core"] / found["python_loop_per_s"], abs=0.01)
+    assert 0 < found["rss_mib_by_n"]["1"] <= found["rss_mib"] < 1024
 
 
 def test_location_tells_people_in_a_table():

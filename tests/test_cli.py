@@ -32,7 +32,7 @@ from tests.simulated import Site, built, hem, hem_process, serial_chip, simulato
 __all__ = ["built", "site"]  # fixtures
 COMMANDS = [
     "demo", "init", "enroll", "reference", "challenge", "attest", "verify", "status", "explain", "reasons",
-    "check", "results export", "results keys", "license issue", "license show", "license check",
+    "check", "audit", "results export", "results keys", "license issue", "license show", "license check",
     *(f"log {one}" for one in ("checkpoint", "key", "show", "prove", "receipt", "check", "verify", "witness")),
     *(f"witness {one}" for one in ("init", "key", "trust", "serve")),
     "alerts", "alerts check", "location check", "location plan", "landmark audit", "fleet check", "fleet sample",

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 import protocols
 from firmware_sim.attackers.logs import proof_file
+from hem.audit import Derivation, Findings, Roots, claims_of
 from hem.check import Signatory, TrustedKeys, check, grown, join, rows
+from hem.core import rows_of
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.evidence import decode
 from hem.fleet import owners_from, read_inventory
@@ -35,6 +37,7 @@ from hem.log import (
 from hem.rules import pack_from, products_from
 from hem.store import Objects
 from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
+from hem.verifier import Verifier
 from hem.witness import AddCheckpoint, Witness
 from protocols import cbor, ear, entries, jws, keys, ranging, receipts, serial_messages, spdm
 from protocols.alerts import Alert
@@ -134,6 +137,13 @@ def _results(data: bytes) -> object:
     return [one if isinstance(one, WireError) else check(one, TRUSTED, NOW) for one in rows(data)]
 
 
+def _audited(data: bytes) -> None:
+    """Let an auditor read any entry after each good one: it stops or goes on, and never fails."""
+    derivation = Derivation(Verifier(threads=1), Roots(TRUSTED, None), Findings())
+    derivation.feed(0, rows_of([*SAMPLES["log-entry"][:1], data, *SAMPLES["log-entry"]]))
+    assert derivation.same <= derivation.judged
+
+
 def _grown(data: bytes) -> object:
     return grown(SAMPLES["receipt"][1], data, TRUSTED)
 
@@ -156,6 +166,9 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "note": Note.parse,
     "trust": lambda data: TrustedKeys.parse(data.decode(errors="replace")),
     "results": _results,
+    "audit": _audited,
+    "audit-roots": lambda data: Roots.parse(data.decode(errors="replace")),
+    "audit-results": lambda data: claims_of(data, TRUSTED),
     "grown": _grown,
     "jws": jws.decode,
     "json": lambda data: jws.read_json(data, "text"),

@@ -6,7 +6,7 @@ from hem.cli import run
 from hem.core import reasons
 from hem.errors import REASONS, Reason, Verdict
 
-STAGES = {*range(1, 9), 10}  # decode, verify, fresh, firmware, location, usage, license, ranging; check
+STAGES = {*range(1, 9), 10, 11}  # decode, verify, fresh, firmware, location, usage, license, ranging; check, audit
 MADE_IN_RUST = (0x01, 0x02)
 
 

@@ -18,6 +18,7 @@ from hem.cli import (
     fleet,
     grants,
     landmark,
+    landmark_audit,
     license_files,
     licenses,
     location,
@@ -56,10 +57,11 @@ license_files.add_to(licenses.app)
 app.add_typer(grants.app, name="grant")
 app.add_typer(chips.app, name="chip")
 app.add_typer(landmark.app, name="landmark")
-audit.add_to(landmark.app)
+landmark_audit.add_to(landmark.app)
 evidence.add_to(app)
 app.add_typer(results.app, name="results")
 check.add_to(app)
+audit.add_to(app)
 show.add_to(app)
 reappraise.add_to(app)
 app.add_typer(location.app, name="location")

@@ -1,81 +1,237 @@
-"""The command that audits landmarks by what they time of each other, on plain CSV files."""
+"""The command with which a regulator audits a log alone: hem audit."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
-from hem.cli.common import JsonFlag, say, say_json, say_table
-from hem.cli.places import DRIFT_PPM, AlarmFlag, LandmarksOption, demand_inputs, read_csv, read_marks
-from hem.location import pings
-from hem.location.audit import Audit, Suspect, audit
-from hem.location.rule import Rule, Speed
+from hem import rules
+from hem.audit import SHOWN, Claimed, Roots, claims_of
+from hem.check import rows as rows_of_file
+from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
+from hem.errors import REASONS, Reason, UsageError, Verdict
+from hem.inspection import Asked, Inspected, inspect
+from hem.log import Checkpoint, Note, Policy
+from hem.results import utc
+from hem.store.objects import Objects
+from hem.store.recovery import read_checkpoint
+from protocols.cbor import WireError
 
-SHOWN = 6  # landmarks named in a cell
+_EXPECTED = "keys of a verifier and of a log, as `hem results keys` writes them"
+_YEAR_10000_MS = 253_402_300_800_000
+_FEW = 5  # findings of a kind that people are shown
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command("audit")(audit_mesh)
+    app.command()(audit)
 
 
-def audit_mesh(
-    landmarks: LandmarksOption,
-    rtts: Annotated[Path, typer.Option(help=f"CSV: {','.join(pings.MESH_COLUMNS)}; - for standard input.")],
-    alarm: AlarmFlag = False,
+def audit(
+    log: Annotated[str, typer.Argument(help="Directory of the log, or of a workspace; file:// is one too.")],
+    trust: Annotated[Path, typer.Option(help="Trust file of `hem results keys`; may name class roots: anchor SHA256.")],
+    start: Annotated[
+        int, typer.Option("--from", help="First entry to check; verdicts before are believed.", min=0)
+    ] = 0,
+    stop: Annotated[int | None, typer.Option("--to", help="Check before this entry; else to the end.", min=0)] = None,
+    policy: Annotated[Path | None, typer.Option(help="C2SP tlog-policy: whose cosignatures it needs.")] = None,
+    checkpoint: Annotated[list[Path] | None, typer.Option(help="An older checkpoint that was kept.")] = None,
+    mirror: Annotated[list[str] | None, typer.Option(help="Another copy of the same log, to compare.")] = None,
+    result: Annotated[
+        list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
+    ] = None,
+    rule_pack: Annotated[list[Path] | None, typer.Option(help="A rule pack as it was published.")] = None,
+    jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
     as_json: JsonFlag = False,
 ) -> int:
-    """Find landmarks that lie or stand elsewhere, by round trips between landmarks that beat light.
+    """Check a log from end to end: its tree, all signatures, and every verdict, derived again from entry 0.
 
-    Each such pair has a wrong landmark in it. To distrust are those in the most pairs, until no pair is left; each is
-    shown with those that are all wrong if it is right. Delay is held against nobody, so a landmark that is off by
-    less than the network is slow is not found. Exit code 0: none is to distrust; 1: one is, or a row was left out.
+    Nothing of the log is believed but what a key of the trust file signed. It needs no workspace, writes nothing, and
+    takes no lock. Exit code 0: the log is what an honest writer had made; 1: it is not, with what differs.
     """
-    demand_inputs(landmarks, rtts)
-    marks, refused = read_marks(landmarks)
-    mesh, left_out = read_csv(rtts, "round trips", pings.MESH_COLUMNS, lambda text: pings.read_mesh(text, marks))
-    found = audit(marks, mesh, Rule(0, Speed.FIBRE if alarm else Speed.VACUUM, DRIFT_PPM, 0.0))
+    roots, directory = _roots(trust), _directory(log)
+    asked = Asked(
+        roots,
+        _policy(policy),
+        start,
+        stop,
+        _each(checkpoint, lambda path: [read(path, "checkpoint")]),
+        _each(mirror, lambda one: [_directory(one)]),
+        _each(result, lambda path: _claims(path, roots)),
+        dict(_each(rule_pack, lambda path: [_pack(path)])),
+        jobs,
+    )
+    size = Checkpoint.parse(Note.parse(read_checkpoint(Objects(directory))).text).size
+    with _progress(quiet=as_json) as bar:
+        task = bar.add_task("entries", total=size)
+        found = inspect(directory, asked, lambda count: bar.advance(task, count))
     if as_json:
         say_json(_object(found))
     else:
-        _show(found, len(marks))
-    return 1 if refused or left_out or found.suspects else 0
+        _say(found, roots)
+    return 1 if len(found.findings) else 0
 
 
-def _object(found: Audit) -> dict[str, Any]:
-    """Return an audit for programs."""
-    return {
-        "distrust": [
-            {**one._asdict(), "pairs": [{**pair._asdict(), "of_light": round(pair.of_light, 3)} for pair in one.pairs]}
-            for one in found.suspects
-        ],
-        "pairs": found.pairs,
-        "violations": found.violations,
-        "speed": found.speed.value,
-        "proves": found.speed is Speed.VACUUM,
-        "landmarks": found.landmark_digest,
-    }
+A, B = TypeVar("A"), TypeVar("B")
 
 
-def _show(found: Audit, count: int) -> None:
-    """Print an audit for people."""
-    if found.suspects:
-        say_table(
-            "distrust", "operator", "pairs", "fastest with", "RTT ms", "distance km", "km/s", "of light",
-            "or else wrong",
-            rows=[_row(one) for one in found.suspects],
-        )  # fmt: skip
-    kind = "proof" if found.speed is Speed.VACUUM else "alarm only"
-    say(
-        f"{len(found.suspects)} of {count} landmarks to distrust; {found.violations} of {found.pairs} pairs too fast",
-        f"speed {found.speed.value} ({kind}), landmarks {found.landmark_digest[:16]}",
-    )
+def _each(given: Sequence[A] | None, read_one: Callable[[A], Iterable[B]]) -> tuple[B, ...]:
+    """Return what all files of an option hold, one after the other."""
+    return tuple(one for path in given or () for one in read_one(path))
 
 
-def _row(one: Suspect) -> tuple[Any, ...]:
-    worst = one.pairs[0]
-    others = " ".join(one.others[:SHOWN]) + (f" and {len(one.others) - SHOWN} more" if len(one.others) > SHOWN else "")
-    return (
-        one.landmark, one.operator, len(one.pairs), worst.other, worst.rtt_ms, round(worst.distance_km, 1),
-        round(worst.speed_km_s), f"{worst.of_light:.2f}", f"{others} (of {one.operators} operators)",
+def _roots(path: Path) -> Roots:
+    text = text_of(path, read(path, "trust file"), _EXPECTED)
+    with reading(path, text.encode(), _EXPECTED):
+        return Roots.parse(text)
+
+
+def _policy(path: Path | None) -> Policy | None:
+    return None if path is None else Policy.parse(read(path, "policy"), str(path))
+
+
+def _directory(given: str) -> Path:
+    """Return the directory of a log from a path or a file URL; that of a workspace has its log in it."""
+    scheme, mark, rest = given.partition("://")
+    if mark and scheme != "file":
+        raise UsageError(f"{given}: only directories and file:// can be read so far")
+    path = Path(rest if mark else given)
+    return path / "log" if (path / "hem.toml").is_file() else path
+
+
+def _claims(path: Path, roots: Roots) -> Iterable[Claimed]:
+    data = read(path, "results")
+    with reading(path, data, "results of a verifier in the trust file"):
+        for token in rows_of_file(data):
+            if isinstance(token, WireError):
+                raise token
+            yield claims_of(token, roots.trusted)
+
+
+class _Rate(ProgressColumn):
+    """Entries per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f}/s")
+
+
+def _pack(path: Path) -> tuple[str, str]:
+    pack = rules.pack_from(read(path, "rule pack"), str(path))
+    return pack.id, pack.digest
+
+
+def _progress(*, quiet: bool) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        _Rate(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
     )  # fmt: skip
+
+
+def _object(found: Inspected) -> dict[str, Any]:
+    """Return an audit for programs: the same for the same log, however it was run."""
+    silent = _silent(found)
+    return {
+        "holds": not len(found.findings),
+        "log": found.tree.origin,
+        "size": found.tree.size,
+        "root": found.tree.root.hex(),
+        "witnesses": dict(found.witnesses),
+        "checked": {"from": found.derived[0], "to": found.derived[1]},
+        "evidence": found.judged,
+        "same": found.same,
+        "class_roots": found.anchors,
+        "newest_ms": found.newest,
+        "findings": {
+            "counts": {reason.name: count for reason, count in sorted(found.findings.counts.items())},
+            "shown": [
+                {"reason": one.reason.name, "entry": one.entry if one.entry >= 0 else None, "told": one.told}
+                for one in found.findings.shown
+            ],
+        },
+        "chips": {
+            name: {
+                "count": found.sightings.counts[name],
+                "shown": [
+                    {"entry": one.entry, "chip": one.chip.hex(), "reason": one.reason.name} for one in shown
+                ],
+            }
+            for name, shown in found.sightings.shown.items()
+        },
+        "silent": {"count": len(silent), "shown": silent[:SHOWN]},
+        "terms": {
+            term.name.lower(): {Reason(code).name: count for code, count in sorted(counts.items())}
+            for term, counts in found.sightings.reasons.items()
+        },
+    }  # fmt: skip
+
+
+def _silent(found: Inspected) -> list[dict[str, Any]]:
+    """Return the chips of which no evidence came in time, at the time of the newest entry."""
+    heard = found.silence
+    if heard is None:
+        return []
+    failed = [REASONS[Reason(code)].verdict is Verdict.FAIL for code in heard.reasons.tolist()]
+    return [
+        {"chip": heard.ueids[row].hex(), "reason": Reason(heard.reasons[row]).name, "last_ms": int(heard.last_ms[row])}
+        for row in np.flatnonzero(failed).tolist()
+    ]
+
+
+def _say(found: Inspected, roots: Roots) -> None:
+    """Print the page for people."""
+    say(f"log {found.tree.origin}, {found.tree.size:,} entries, root {found.tree.root.hex()[:16]}...")
+    say(f"newest entry {_when(found.newest)}")
+    cosigned = ", ".join(f"{name} ({_when(1000 * time)})" for name, time in found.witnesses.items())
+    say(f"cosigned by {cosigned or 'nobody whom you named'}")
+    begin, end = found.derived
+    said = f"entries {begin:,} to {end - 1:,}" if end > begin else "no entry"
+    say(f"checked {said}: {found.judged:,} verdicts, {found.same:,} as logged")
+    if roots.anchors is None and found.anchors:
+        say(f"{found.anchors} class roots by the word of the log: name yours with `anchor` lines in the trust file")
+    say("", "of the chips, as the log says it and the evidence bears out:")
+    for name, shown in found.sightings.shown.items():
+        _say_some(name, found.sightings.counts[name], "entries", [f"{one.entry}" for one in shown])
+    silent = _silent(found)
+    _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
+    _say_findings(found)
+
+
+def _say_some(name: str, count: int, what: str, examples: Sequence[str]) -> None:
+    told = f"  {what} {', '.join(examples[:_FEW])}" if count else ""
+    say(f"  {name:<9} {count:>9,}{told}{' ...' * (count > _FEW)}")
+
+
+def _when(ms: int) -> str:
+    """Return a time; a writer can log one that no calendar has."""
+    return utc(ms) if ms < _YEAR_10000_MS else f"{ms} ms after 1970"
+
+
+def _say_findings(found: Inspected) -> None:
+    if not len(found.findings):
+        say("", "nothing differs: the log is what an honest writer had made of these entries")
+        return
+    say("", f"{len(found.findings):,} findings against the log:")
+    for reason, count in sorted(found.findings.counts.items()):
+        text = REASONS[reason]
+        say(f"  {reason.name} ({count:,}): expected {text.expected}", f"    look at {text.look}")
+        shown = [one for one in found.findings.shown if one.reason is reason]
+        for one in shown[:_FEW]:
+            say(f"    {f'entry {one.entry}: ' if one.entry >= 0 else ''}{one.told}")
+        if count > _FEW:
+            say(f"    {count - _FEW:,} more; --json has the first {SHOWN}")

@@ -28,6 +28,7 @@ STAGES = {
     7: "license",
     8: "ranging",
     10: "check",
+    11: "audit",
 }
 
 

@@ -10,8 +10,8 @@ A refusal is data: a `Reason` in a column. An exception means misuse or a lost r
 The codes of stages 1 and 2 are made in Rust (`_rust/src/reason.rs`); a test compares both tables.
 """
 
-from hem.errors.reasons import Reason, Verdict
-from hem.errors.texts import REASONS, ReasonText
+from hem.errors.reasons import Reason, ReasonText, Verdict
+from hem.errors.texts import REASONS
 
 __all__ = ["REASONS", "HemError", "LinkError", "Reason", "ReasonText", "UsageError", "Verdict", "WorkspaceError"]
 

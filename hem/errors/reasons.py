@@ -1,6 +1,7 @@
 """Why a term came to its verdict: numbers that evidence entries of the log hold, so that none is ever used again."""
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Verdict(IntEnum):
@@ -10,6 +11,14 @@ class Verdict(IntEnum):
     NOT_CHECKED = 1
     CANNOT_TELL = 2
     FAIL = 3
+
+
+class ReasonText(NamedTuple):
+    """What a reason means: its verdict, what was expected, and where to look."""
+
+    verdict: Verdict
+    expected: str
+    look: str
 
 
 class Reason(IntEnum):
@@ -196,3 +205,20 @@ class Reason(IntEnum):
     RECEIPT_UNPROVEN = 0x0A0C
     VERDICT_DIFFERS = 0x0A0D
     CHIP_DIFFERS = 0x0A0E
+    # 0x0B: audit of a log
+    LOG_CHECKPOINT = 0x0B01
+    LOG_COSIGNATURES = 0x0B02
+    LOG_ROOT = 0x0B03
+    LOG_OBJECT = 0x0B04
+    LOG_ENTRY = 0x0B05
+    LOG_SPLIT_VIEW = 0x0B06
+    ENTRY_REFUSED = 0x0B07
+    ENTRY_NOT_SIGNED = 0x0B08
+    ENTRY_TIME_BACK = 0x0B09
+    ROOT_UNKNOWN = 0x0B0A
+    EVIDENCE_NOT_AUTHENTIC = 0x0B0B
+    EVIDENCE_REPEATED = 0x0B0C
+    VERDICT_NOT_DERIVED = 0x0B0D
+    BASIS_NOT_DERIVED = 0x0B0E
+    RESULT_NOT_LOGGED = 0x0B0F
+    PACK_CHANGED = 0x0B10

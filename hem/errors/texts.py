@@ -1,17 +1,7 @@
 """What each reason means: its verdict, what was expected, and where to look. `hem reasons` prints this table."""
 
-from typing import NamedTuple
-
-from hem.errors.reasons import Reason, Verdict
-
-
-class ReasonText(NamedTuple):
-    """What a reason means: its verdict, what was expected, and where to look."""
-
-    verdict: Verdict
-    expected: str
-    look: str
-
+from hem.errors.of_audit import AUDIT
+from hem.errors.reasons import Reason, ReasonText, Verdict
 
 _DECODE = "one deterministic message of hem.cddl"
 _P, _N, _C, _F = Verdict.PASS, Verdict.NOT_CHECKED, Verdict.CANNOT_TELL, Verdict.FAIL
@@ -386,4 +376,5 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.CHIP_DIFFERS: ReasonText(
         _F, "the chip and the nonce that the logged evidence names", "the verifier: it signed another chip's verdict"
     ),
+    **AUDIT,
 }

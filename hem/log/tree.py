@@ -98,6 +98,15 @@ def bundle_of(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return the entries of bundles that follow each other, over one buffer."""
+    ends = np.cumsum([0, *(len(part.data) for part in parts)]).astype(np.uint64)
+    starts = [part.starts + base for part, base in zip(parts, ends, strict=False)]
+    stops = [part.ends + base for part, base in zip(parts, ends, strict=False)]
+    none = [np.zeros(0, np.uint64)]
+    return Rows(b"".join(part.data for part in parts), np.concatenate(none + starts), np.concatenate(none + stops))
+
+
 def bundles(size: int, tail: bytes, entries: Sequence[bytes]) -> tuple[list[tuple[str, bytes]], bytes]:
     """Return the (name, bytes) of each bundle that `entries` change, and the new partial bundle (or nothing).
 

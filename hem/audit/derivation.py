@@ -1,0 +1,235 @@
+"""Every verdict of a log, judged again from the entries before it and compared with what the log says."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hem.audit import documents
+from hem.audit.entries import Read, read
+from hem.audit.findings import Findings, Sightings
+from hem.audit.roots import Roots
+from hem.core import Rows
+from hem.errors import Reason
+from hem.model import AttestationResults, Claims, Evidence, Term
+from hem.trust.legal import read_pack
+from hem.verifier import Verifier
+from protocols.cbor import WireError
+from protocols.entries import Basis, Entry, Kind
+
+# Entries after which no signature of evidence comes out otherwise: the keys are the same, and the rule.
+_KEEPS_KEYS = frozenset({
+    Kind.REFERENCE, Kind.LICENSE, Kind.DEVICE_SET, Kind.GRANT, Kind.CHALLENGE, Kind.LANDMARK, Kind.LANDMARK_REVOKED,
+    Kind.RANGING_REPORT, Kind.ALERT, Kind.RULE_PACK,
+})  # fmt: skip
+
+
+class _Checked(NamedTuple):
+    """Claims of all evidence from one row on, up to where keys change; `order` has the place of each row in them."""
+
+    stop: int
+    items: Evidence
+    claims: Claims
+    order: NDArray[np.int64]
+
+
+class Derivation:
+    """A verifier that reads a log from entry 0 on and says where the log is not what it would have written.
+
+    It judges as the writer did: the evidence of one time in order, and signatures of many times in one call, since no
+    signature depends on the time. A verdict that does not follow is a finding, and the state goes on from what does.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        roots: Roots,
+        findings: Findings,
+        *,
+        first: int = 0,
+        published: Mapping[str, str] | None = None,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            verifier: one that has read nothing.
+            roots: who is trusted.
+            findings: where they go.
+            first: the first entry that is checked; those before it are taken as they are logged.
+            published: digests in hex of rule packs as they were published, by the pack's id.
+        """
+        self.verifier = verifier
+        self.sightings = Sightings()
+        self.judged = self.same = 0
+        self.stopped: int | None = None  # the entry that could not be taken in: nothing is derived after it
+        self.end = 0  # entries before this one were taken in
+        self._roots = roots
+        self._findings = findings
+        self._first = first
+        self._published = published or {}
+        self._time = 0
+        self._told: Basis | None = None
+
+    def feed(self, first: int, rows: Rows) -> None:
+        """Take in entries `first` and on, which follow those that were fed before."""
+        if self.stopped is not None or not len(rows):
+            return
+        found = read(rows)
+        self._look_at_times(first, found)
+        skip = min(max(self._first - first, 0), len(found))
+        if skip:
+            self._take_as_logged(first, rows.part(0, skip))
+        self._derive(first, found, skip)
+        self.end = first + len(found) if self.stopped is None else self.stopped
+
+    def _take_as_logged(self, first: int, rows: Rows) -> None:
+        try:
+            self.verifier.fold(rows[row] for row in range(len(rows)))
+        except documents.DAMAGED as error:
+            self._stop(first, f"entries {first} to {first + len(rows) - 1}: {error}")
+
+    def _look_at_times(self, first: int, found: Read) -> None:
+        times = np.concatenate([[self._time], found.times])
+        highest = np.maximum.accumulate(times)
+        known = np.array([not isinstance(found.other.get(row), WireError) for row in found.other], dtype=np.bool_)
+        back = times[1:] < highest[:-1]
+        back[np.array(list(found.other), dtype=np.int64)[~known]] = False
+        for row in np.flatnonzero(back).tolist():
+            told = f"{int(highest[row] - found.times[row])} ms before an entry that it follows"
+            self._findings.add(Reason.ENTRY_TIME_BACK, first + row, told)
+        self._time = int(highest[-1])
+
+    def _derive(self, first: int, found: Read, row: int) -> None:
+        """Go on from a row to the end, run by run: evidence of one time, or one entry of another kind."""
+        checked: _Checked | None = None
+        breaks = np.flatnonzero(np.diff(found.times) | (np.diff(found.evidence.astype(np.int8)) != 0)) + 1
+        stops = iter([*breaks[breaks > row].tolist(), len(found)])
+        stop = row
+        while row < len(found) and self.stopped is None:
+            while stop <= row:
+                stop = next(stops)
+            if not found.evidence[row]:
+                self._take(first + row, found.other[row])
+                row += 1
+                continue
+            if checked is None or row >= checked.stop:
+                checked = self._check(found, row)
+            self._judge(first, found, checked, row, min(stop, checked.stop))
+            row = min(stop, checked.stop)
+
+    def _check(self, found: Read, row: int) -> _Checked:
+        """Return the claims of all evidence from a row on, up to where keys change: their signatures in one call."""
+        stop = min((at for at, one in found.other.items() if at > row and _changes_keys(one)), default=len(found))
+        order = np.cumsum(found.evidence) - 1
+        order -= order[row]
+        places = row + np.flatnonzero(found.evidence[row:stop])
+        rows = found.messages
+        items = Evidence(
+            Rows(rows.data, rows.starts[places], rows.ends[places]), np.zeros(len(places), dtype=np.uint16)
+        )
+        return _Checked(stop, items, self.verifier.claims(items), order)
+
+    def _judge(self, first: int, found: Read, checked: _Checked, row: int, stop: int) -> None:
+        at = int(checked.order[row])
+        part = slice(at, at + stop - row)
+        now = int(found.times[row])
+        items, claims = checked.items.part(part.start, part.stop), checked.claims.part(part.start, part.stop)
+        results, step = self.verifier.judge(items, claims, now=now)
+        self._compare(first + row, results, found.reasons[row:stop], found.sites[row:stop])
+        self.verifier.state.commit(step, now)
+
+    def _compare(
+        self, first: int, results: AttestationResults, reasons: NDArray[np.uint16], sites: NDArray[np.uint64]
+    ) -> None:
+        count = len(results)
+        numbers = first + np.arange(count)
+        self.judged += count
+        self.sightings.add(results.terms, results.claims.chip, numbers, self.verifier.trust.ueids)
+        if results.basis not in (self.verifier.logged, self._told):
+            self._told = results.basis
+            self._findings.add(Reason.BASIS_NOT_DERIVED, first, _differing(self.verifier.logged, results.basis))
+        wrong = (results.terms != reasons).any(axis=1) | (results.sites != sites) | ~results.recorded
+        self.same += count - int(wrong.sum())
+        for row in np.flatnonzero(wrong).tolist():
+            self._say(first + row, results, row, reasons[row], int(sites[row]))
+
+    def _say(self, number: int, results: AttestationResults, row: int, logged: NDArray[np.uint16], site: int) -> None:
+        refusal = int(results.claims.refusal[row])
+        if refusal:
+            self._findings.add(Reason.EVIDENCE_NOT_AUTHENTIC, number, Reason(refusal).name)
+        elif not results.recorded[row]:
+            self._findings.add(Reason.EVIDENCE_REPEATED, number, f"chip {self._chip(results, row)}")
+        else:
+            found = results.terms[row]
+            differ = [
+                f"{term.name.lower()}: logged {name_of(int(logged[term]))}, derived {name_of(int(found[term]))}"
+                for term in Term
+                if logged[term] != found[term]
+            ]
+            if site != int(results.sites[row]):
+                differ.append(f"site: logged {site:016x}, derived {int(results.sites[row]):016x}")
+            self._findings.add(Reason.VERDICT_NOT_DERIVED, number, "; ".join(differ))
+
+    def _chip(self, results: AttestationResults, row: int) -> str:
+        return self.verifier.trust.ueids[int(results.claims.chip[row])].hex()
+
+    def _take(self, number: int, entry: Entry | WireError) -> None:
+        """Take in an entry that is not evidence, with its signatures looked at before."""
+        if isinstance(entry, WireError):
+            self._stop(number, str(entry))
+            return
+        if fault := documents.fault(entry, self.verifier):
+            self._findings.add(Reason.ENTRY_NOT_SIGNED, number, fault)
+        if (number == 0) != (entry.kind is Kind.GENESIS):
+            self._stop(number, "a log begins with its genesis, and has one")
+            return
+        try:
+            self.verifier.take([entry])
+        except documents.DAMAGED as error:
+            self._stop(number, str(error))
+            return
+        self._look_at_roots(number, entry)
+
+    def _look_at_roots(self, number: int, entry: Entry) -> None:
+        trust = self.verifier.trust
+        if entry.kind is Kind.GENESIS:
+            known = [(one.name, one.key) for one in self._roots.trusted.verifiers]
+            if (trust.verifier, trust.verifier_key) not in known:
+                told = f"the log names verifier {trust.verifier!a}, whose key is not in the trust file"
+                self._findings.add(Reason.ROOT_UNKNOWN, number, told)
+        elif entry.kind is Kind.ANCHOR and self._roots.anchors is not None:
+            digest = documents.digest_of_anchor(entry)
+            if digest not in self._roots.anchors:
+                self._findings.add(Reason.ROOT_UNKNOWN, number, f"class root with SHA-256 {digest.hex()}")
+        elif entry.kind is Kind.RULE_PACK:
+            pack = read_pack(entry.fields[0])
+            if self._published.get(pack.id, pack.digest) != pack.digest:
+                self._findings.add(Reason.PACK_CHANGED, number, f"{pack.id}: digest {pack.digest} on record")
+
+    def _stop(self, number: int, told: str) -> None:
+        self.stopped = number
+        self._findings.add(Reason.ENTRY_REFUSED, number, f"{told}; nothing after it is derived")
+
+
+def name_of(code: int) -> str:
+    """Return the name of a reason, or its number if this version of hem has none."""
+    try:
+        return Reason(code).name
+    except ValueError:
+        return f"0x{code:04x}"
+
+
+def _differing(logged: Basis | None, derived: Basis) -> str:
+    if logged is None:
+        return "no basis was logged before"
+    pairs = zip(Basis._fields, logged, derived, strict=True)
+    return ", ".join(f"{name}: logged {_text(old)}, here {_text(new)}" for name, old, new in pairs if old != new)
+
+
+def _text(value: object) -> str:
+    return value.hex()[:16] if isinstance(value, bytes) else str(value)
+
+
+def _changes_keys(entry: Entry | WireError) -> bool:
+    return isinstance(entry, Entry) and entry.kind not in _KEEPS_KEYS

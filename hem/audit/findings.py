@@ -1,0 +1,100 @@
+"""What an audit has found: counts of everything, and the first of each kind in full, so that memory stays flat."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hem.errors import Reason
+from hem.model import Term
+
+SHOWN = 100  # of each kind; all are counted
+
+# What the line says of chips, under the names that an auditor looks for it by.
+SIGHTS: Mapping[str, tuple[Reason, ...]] = {
+    "fork": (Reason.CHAIN_FORK,),
+    "clone": (Reason.BOOT_SEED_CHANGED, Reason.LOCATION_CONTRADICTION),
+    "gap": (Reason.CHAIN_GAP,),
+    "rollback": (Reason.BOOT_COUNT_BACK, Reason.COUNTER_BACK),
+    "replay": (Reason.NONCE_USED,),
+    "late": (Reason.REPORT_LATE, Reason.CHALLENGE_EXPIRED, Reason.EVIDENCE_TOO_OLD),
+}
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong with the log: in which entry (-1: in none of them), and in words."""
+
+    reason: Reason
+    entry: int
+    told: str
+
+
+class Findings:
+    """What is wrong with a log."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Reason] = Counter()
+        self.shown: list[Finding] = []
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(self.counts.values())
+
+    def add(self, reason: Reason, entry: int, told: str) -> None:
+        """Take in one."""
+        self.counts[reason] += 1
+        if self.counts[reason] <= SHOWN:
+            self.shown.append(Finding(reason, entry, told))
+
+    def take(self, others: "Findings", instead: Mapping[Reason, Reason]) -> None:
+        """Take in those of others, under other reasons for some."""
+        for reason, count in others.counts.items():
+            shown = [one for one in others.shown if one.reason is reason]
+            for one in shown:
+                self.add(instead.get(reason, reason), one.entry, one.told)
+            self.counts[instead.get(reason, reason)] += count - len(shown)
+
+
+class Sighting(NamedTuple):
+    """One entry that says something of a chip which an auditor looks for."""
+
+    entry: int
+    chip: bytes
+    reason: Reason
+
+
+class Sightings:
+    """What the verdicts of a log say of its chips: how often each reason, and where those of `SIGHTS` stand."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[Term, Counter[int]] = {term: Counter() for term in Term}
+        self.counts: Counter[str] = Counter()
+        self.shown: dict[str, list[Sighting]] = {name: [] for name in SIGHTS}
+        self._codes = np.array(sorted({int(one) for some in SIGHTS.values() for one in some}), dtype=np.uint16)
+        self._watched = np.zeros(1 << 16, dtype=np.bool_)
+        self._watched[self._codes] = True
+        self._names = {int(one): name for name, some in SIGHTS.items() for one in some}
+
+    def add(
+        self, terms: NDArray[np.uint16], chips: NDArray[np.int64], numbers: NDArray[np.int64], ueids: list[bytes]
+    ) -> None:
+        """Take in N verdicts: (N, terms) reasons, the rows of the chips, and the numbers of the entries."""
+        for term in Term:
+            codes, counts = _tally(terms[:, term])
+            self.reasons[term].update(dict(zip(codes, counts, strict=True)))
+        for row, place in np.argwhere(self._watched[terms]).tolist():
+            code = int(terms[row, place])
+            name = self._names[code]
+            self.counts[name] += 1
+            if self.counts[name] <= SHOWN:
+                chip = int(chips[row])
+                self.shown[name].append(Sighting(int(numbers[row]), ueids[chip] if chip >= 0 else b"", Reason(code)))
+
+
+def _tally(column: NDArray[np.uint16]) -> tuple[list[int], list[int]]:
+    if len(column) and (column == column[0]).all():  # as almost always
+        return [int(column[0])], [len(column)]
+    codes, counts = np.unique(column, return_counts=True)
+    return codes.tolist(), counts.tolist()
