@@ -86,7 +86,8 @@ def audit(
     return 1 if len(found.findings) else 0
 
 
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def _each(given: Sequence[A] | None, read_one: Callable[[A], Iterable[B]]) -> tuple[B, ...]:
