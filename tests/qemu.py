@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.board.build import TARGET
+from firmware_sim.board.build import STACK_BYTES, TARGET
 from firmware_sim.board.image import MICROBIT, pieces, to_elf
 from tests.boards import page
 
 IMAGE = TARGET / "board.bin"
 EMULATOR = "qemu-system-arm"
-RAM, RAM_BYTES, STACK_BYTES = 0x20000000, 16_384, 4_096
+RAM, RAM_BYTES = 0x20000000, 16_384
 PAINT = b"\x5a\x5a\x5a\x5a"
 WAIT_S = 20
 # Virtual time follows from the instructions alone: 64 ns each, near to a Cortex-M0 at 16 MHz.

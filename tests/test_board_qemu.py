@@ -26,7 +26,9 @@ from tests.simulated import TERMS, hem
 pytestmark = NEEDS_QEMU
 OTHER = b"\x01" * 17
 RECORD = 4 * WORDS
-SIGN_US, VERIFY_US = 235_648, 1_059_380  # of device time, at 64 ns an instruction
+# Of device time, at 64 ns an instruction. To sign evidence depends on its size, in which the board's uptime has 1, 2 or 3
+# bytes: time goes on while the board waits for a request, and how far is the host's affair.
+SIGN_US, VERIFY_US = {393: 235_648, 394: 235_645, 395: 235_642}, 1_059_379
 
 
 @contextlib.contextmanager
@@ -193,9 +195,9 @@ def test_device_time_is_exact():
     idle = factory_page(IDENTITY, trust(), 0, ENDORSEMENT)
     for _ in range(2):
         with attached(idle, flags=COUNTED) as (board, port):
-            port.attest(challenge(1))
+            evidence = port.attest(challenge(1))
             sign_us, verify_us = board.timing()
-        assert sign_us - SIGN_US in {0, 1}
+        assert sign_us - SIGN_US[len(evidence)] in {0, 1}
         assert verify_us - VERIFY_US in {0, 1}
 
 
