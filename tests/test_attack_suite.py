@@ -100,14 +100,14 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        known = {*Reason.__members__, "landmark audit", "witness", *(f"alert {kind}" for kind in KINDS)}
+        known = {*Reason.__members__, "landmark audit", "witness", "fleet check", *(f"alert {kind}" for kind in KINDS)}
         assert one["caught_by"] in known
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
     others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS, *POD_ATTACKERS)
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED}
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED, "split-order"}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 

@@ -27,6 +27,7 @@ from firmware_sim.attacks.papers import (
     attack_licenses,
     attack_stale,
 )
+from firmware_sim.attacks.purchases import attack_orders
 from firmware_sim.attacks.shell import Hem
 from firmware_sim.attacks.sites import attack_sites, desk_of
 from firmware_sim.files import write_whole
@@ -73,6 +74,8 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         say("attack with logs")
         with staged(hem, directory / "logs", seed) as stage:
             found += attack_logs(stage, size.repetitions, seed)
+        say("attack with orders")
+        found += attack_orders(hem, directory / "orders", size, seed)
         say("attack with licenses")
         found += papers.result()
         found += moves.result()

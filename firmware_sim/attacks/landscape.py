@@ -64,9 +64,10 @@ LANDSCAPE: tuple[Row, ...] = (
         ("workload-meaning", "counters say how much was computed, and never what for; a purpose is declared"),
         ("all-meters-bent", "who bends cycles, operations, energy and grant alike shows a chip that does less"),
     )),
-    Row("shell-firms", ("peers-hidden", "too-many-peers", "peer-outside-pod", "one-sided-peer", "links-too-fast"), (
+    Row("shell-firms", ("peers-hidden", "too-many-peers", "peer-outside-pod", "one-sided-peer", "links-too-fast",
+                        "split-order"), (
         ("hidden-ownership", "an owner that no paper names is in no sum; evidence of chips says nothing of owners"),
-    ), (("split-order", "sums per parent over a fleet are not tried in the suite"),)),
+    )),
     Row("flop-laundering", (), (
         ("laundered-flop", "what a chip was given to continue from is in no counter; that needs other hardware"),
     )),
