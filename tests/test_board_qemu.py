@@ -26,7 +26,7 @@ from tests.simulated import TERMS, hem
 pytestmark = NEEDS_QEMU
 OTHER = b"\x01" * 17
 RECORD = 4 * WORDS
-# Of device time, at 64 ns an instruction. To sign evidence depends on its size, in which the uptime has 1, 2 or 3 bytes:
+# Of device time, at 64 ns an instruction. To sign depends on the size of the evidence, in which uptime has 1 to 3 bytes:
 # time goes on while the board waits for a request, and how far is the host's affair.
 SIGN_US, VERIFY_US = {393: 235_648, 394: 235_645, 395: 235_642}, 1_059_379
 
