@@ -26,8 +26,8 @@ from tests.simulated import TERMS, hem
 pytestmark = NEEDS_QEMU
 OTHER = b"\x01" * 17
 RECORD = 4 * WORDS
-# Of device time, at 64 ns an instruction. To sign depends on the size of the evidence, in which uptime has 1 to 3 bytes:
-# time goes on while the board waits for a request, and how far is the host's affair.
+# Of device time, at 64 ns an instruction. Evidence has 1 to 3 bytes of uptime, and to sign takes longer or shorter with it:
+# time goes on while the board waits for a request, and how far is the affair of its host.
 SIGN_US, VERIFY_US = {393: 235_648, 394: 235_645, 395: 235_642}, 1_059_379
 
 
