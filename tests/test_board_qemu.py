@@ -26,7 +26,7 @@ from tests.simulated import TERMS, hem
 pytestmark = NEEDS_QEMU
 OTHER = b"\x01" * 17
 RECORD = 4 * WORDS
-# Of device time, at 64 ns an instruction. Evidence has 1 to 3 bytes of uptime, and to sign takes longer or shorter with it:
+# Of device time, at 64 ns an instruction. Uptime has 1 to 3 bytes in evidence, which takes longer or shorter to sign:
 # time goes on while the board waits for a request, and how far is the affair of its host.
 SIGN_US, VERIFY_US = {393: 235_648, 394: 235_645, 395: 235_642}, 1_059_379
 
