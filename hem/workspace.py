@@ -155,12 +155,7 @@ class Workspace:
         quorum = _quorum(directory, config, private)
         with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
             workspace = cls(directory, config, private, log)
-            newest = workspace.verifier.state.time
-            if now < newest:
-                # Or expired licenses and challenges would live again.
-                raise WorkspaceError(
-                    f"{directory}: the clock is {newest - now} ms before the newest entry: set it right"
-                )
+            _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
 
     def record(self, new: Sequence[bytes]) -> None:
@@ -221,6 +216,12 @@ def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None]:
     quorum = _quorum(directory, config, private)
     with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
         return log, None if quorum is None else quorum.policy.open(log.checkpoint, quorum.key)
+
+
+def _demand_time(directory: Path, newest: int, now: int) -> None:
+    # Or expired licenses and challenges would live again.
+    if now < newest:
+        raise WorkspaceError(f"{directory}: the clock is {newest - now} ms before the newest entry: set it right")
 
 
 def signers(directory: Path) -> tuple[str, Ed25519PrivateKey, Signer]:

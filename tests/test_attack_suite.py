@@ -30,6 +30,7 @@ from firmware_sim.attacks.limits import REASONS as SHARED
 from firmware_sim.attacks.limits import SWEEP as TOGETHER
 from firmware_sim.attacks.outcome import Outcome, miss_bound
 from firmware_sim.attacks.papers import LATE, PATIENCE_S, STALE
+from firmware_sim.attacks.rewriting import CLOCK, VERDICT
 from firmware_sim.attacks.sites import MOVED, SITES
 from firmware_sim.attacks.table import lines
 from hem import budget, challenge, firmware, license, links, ranging, scope, silence, usage  # noqa: A004
@@ -100,14 +101,22 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        known = {*Reason.__members__, "landmark audit", "witness", "fleet check", *(f"alert {kind}" for kind in KINDS)}
+        known = {
+            *Reason.__members__,
+            "landmark audit",
+            "witness",
+            "fleet check",
+            "audit",
+            "clock",
+            *(f"alert {kind}" for kind in KINDS),
+        }
         assert one["caught_by"] in known
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 
 
 def test_every_attacker_of_the_simulator_is_tried(ran):
     others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS, *POD_ATTACKERS)
-    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED, "split-order"}
+    named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED, "split-order", VERDICT, CLOCK}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 

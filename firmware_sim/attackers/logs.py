@@ -10,12 +10,14 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Entries = Sequence[bytes]
 COSIGNED, BEHIND, NO_CONTINUATION = 200, 409, 422
+_WIDE = 256  # hashes of a tile, entries of a bundle
 
 
 def leaf(entry: bytes) -> bytes:
@@ -165,3 +167,35 @@ class CutShort(LogForger):
 
 
 LOG_FORGERS: tuple[LogForger, ...] = (TwoLogs(), CutShort())
+
+
+def files_of(key: LogKey, entries: Entries) -> dict[str, bytes]:
+    """Return a whole log by the paths of its objects (C2SP tlog-tiles), of fewer than 65,536 entries."""
+    objects = {"checkpoint": key.checkpoint(entries)}
+    level, hashes = 0, [leaf(one) for one in entries]
+    for at in range(0, len(entries), _WIDE):
+        part = entries[at : at + _WIDE]
+        objects[_tile("entries", at, len(part))] = b"".join(len(one).to_bytes(2, "big") + one for one in part)
+    while hashes:
+        for at in range(0, len(hashes), _WIDE):
+            part = hashes[at : at + _WIDE]
+            objects[_tile(str(level), at, len(part))] = b"".join(part)
+        level, hashes = level + 1, [root(hashes[at : at + _WIDE]) for at in range(0, len(hashes) - _WIDE + 1, _WIDE)]
+    return objects
+
+
+def entries_of(directory: Path) -> list[bytes]:
+    """Return the entries of a log in a directory, as far as its checkpoint goes."""
+    size, found = int((directory / "checkpoint").read_text("utf-8").split("\n")[1]), []
+    for at in range(0, size, _WIDE):
+        data = (directory / _tile("entries", at, min(size - at, _WIDE))).read_bytes()
+        while data:
+            end = 2 + int.from_bytes(data[:2], "big")
+            found.append(data[2:end])
+            data = data[end:]
+    return found
+
+
+def _tile(level: str, at: int, width: int) -> str:
+    number = f"tile/{level}/{at // _WIDE:03}"
+    return number if width == _WIDE else f"{number}.p/{width}"

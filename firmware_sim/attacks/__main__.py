@@ -28,6 +28,7 @@ from firmware_sim.attacks.papers import (
     attack_stale,
 )
 from firmware_sim.attacks.purchases import attack_orders
+from firmware_sim.attacks.rewriting import BOOKS, CHIPS, attack_books
 from firmware_sim.attacks.shell import Hem
 from firmware_sim.attacks.sites import attack_sites, desk_of
 from firmware_sim.files import write_whole
@@ -63,6 +64,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
             Desk(other, fleet, SUMS, chips_in_sums(size), PATIENCE_S),
         )
         desks = Desk(other, fleet, "issuers", 1), late, stale, pods, sums, desk_of(other, fleet, size)
+        books = Desk(hem, fleet, BOOKS, CHIPS)
         papers = beside.submit(_attack_papers, desks, size)
         moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
         say("attack with evidence")
@@ -74,6 +76,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         say("attack with logs")
         with staged(hem, directory / "logs", seed) as stage:
             found += attack_logs(stage, size.repetitions, seed)
+        found += attack_books(books, size, seed)
         say("attack with orders")
         found += attack_orders(hem, directory / "orders", size, seed)
         say("attack with licenses")
