@@ -101,15 +101,8 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
             assert one["why"]
             continue
         assert (one["detected"], one["sweeps"], one["believed"]) == (TIMES, 1, 0)
-        known = {
-            *Reason.__members__,
-            "landmark audit",
-            "witness",
-            "fleet check",
-            "audit",
-            "clock",
-            *(f"alert {kind}" for kind in KINDS),
-        }
+        by_others = {"landmark audit", "witness", "fleet check", "audit", "clock"}
+        known = {*Reason.__members__, *by_others, *(f"alert {kind}" for kind in KINDS)}
         assert one["caught_by"] in known
     assert {one["attack"] for one in tried if one["caught_by"] is None} == {"delay-adder", "lone-copy"}
 

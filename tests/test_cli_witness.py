@@ -59,7 +59,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path):
+def desk(tmp_path, interruptible):
     return Desk(tmp_path)
 
 
