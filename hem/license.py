@@ -75,6 +75,7 @@ def granted(
     as_issued = _same(columns.grant_license, ledger["license_id"]) & (columns.grant_sequence == ledger["sequence"])
     spent, remaining = columns.grant_spent, columns.grant_remaining
     same_grant = (columns.grant_digest == before["grant_digest"]).all(axis=1) & (before["time"] > 0)
+    spent_more = same_grant & (spent > before["grant_spent"])
     return select(
         [
             standing["license"] < 0,
@@ -87,7 +88,7 @@ def granted(
             remaining != ledger["budget"] - np.minimum(spent, ledger["budget"]),
             ~same_grant & (columns.grant_sequence <= before["grant_sequence"]) & (before["grant_sequence"] > 0),
             same_grant & (spent < before["grant_spent"]),
-            same_grant & (spent > before["grant_spent"]) & _ended(before, ledger, policy),
+            spent_more & _ended(before, ledger, policy) if spent_more.any() else spent_more,
             same_grant & _hidden(columns, standing, before, ledger, now, policy),
             (standing["outstanding"] > 0) & (ledger["outstanding"] > standing["outstanding"]),
         ],

@@ -20,11 +20,29 @@ def _met(count: int) -> Reasons:
     return np.full(count, Reason.MET, dtype=np.uint16)
 
 
+def asked(
+    claims: Claims,
+    standing: NDArray[np.void],
+    accepted: NDArray[np.bool_],
+    state: State,
+    limits: Limits,
+    trust: Trust,
+    now: int,
+) -> list[Reasons]:
+    """Return what `modeled`, `capped` and `answering` do, of those kinds of limits that any license sets."""
+    found = []
+    if "models" in limits.sets:
+        found.append(modeled(standing, limits, trust))
+    if "caps" in limits.sets:
+        found.append(capped(claims, standing, accepted, state, limits, trust, now))
+    if "min_rate_ppm" in limits.sets:
+        found.append(answering(claims, standing, accepted, state, limits, now))
+    return found
+
+
 def modeled(standing: NDArray[np.void], limits: Limits, trust: Trust) -> Reasons:
     """Return where a chip is endorsed as a model that its license does not name: MET, MODEL_NOT_LICENSED."""
     reasons = _met(len(standing))
-    if "models" not in limits.sets:
-        return reasons
     names = sorted(trust.models(), key=trust.models().__getitem__)
     allowed = np.ones((len(limits.rows), len(names) + 1), dtype=np.bool_)
     for row, one in enumerate(limits.terms):
@@ -50,8 +68,6 @@ def capped(
     is missing counts until it is retired. What a chip adds to the TPP is what the license says of its model.
     """
     reasons = _met(len(claims))
-    if "caps" not in limits.sets:
-        return reasons
     rows = np.flatnonzero(accepted & limits.rows["caps"][standing["license"]])
     for license_row in np.unique(standing["license"][rows]).tolist():
         mine = rows[standing["license"][rows] == license_row]
@@ -108,8 +124,6 @@ def answering(
     answered, and those that are over. The work grows with the number of these challenges.
     """
     reasons = _met(len(claims))
-    if "min_rate_ppm" not in limits.sets:
-        return reasons
     of = limits.rows["min_rate_ppm"][standing["license"]]
     rows = np.flatnonzero(accepted & (of > 0))
     if not len(rows):

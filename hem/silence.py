@@ -127,7 +127,10 @@ def _away(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArr
 
 def _since(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return when the interval of each chip began: with its last evidence, with its license, or after its transit."""
-    since, until = _heard(standing, before), np.minimum(standing["transit_ms"], np.asarray(now, dtype=np.uint64))
+    since = _heard(standing, before)
+    if not standing["transit_ms"].any():
+        return since
+    until = np.minimum(standing["transit_ms"], np.asarray(now, dtype=np.uint64))
     after: NDArray[np.uint64] = np.where(_away(standing, before, now), np.maximum(since, until), since)
     return after
 

@@ -250,6 +250,10 @@ def _merge_grants(known: NDArray[np.void], values: NDArray[np.void]) -> None:
     Or a row without its grant would make a chip's spending forgotten, and a rolled-back one make it new.
     """
     same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
+    if same.all():  # as almost always
+        np.maximum(known["grant_spent"], values["grant_spent"], out=values["grant_spent"])
+        values["grant_settled"] = known["grant_settled"]
+        return
     values["grant_spent"] = np.where(
         same, np.maximum(known["grant_spent"], values["grant_spent"]), values["grant_spent"]
     )

@@ -114,12 +114,13 @@ def energy_of(
     standing: NDArray[np.void], references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
 ) -> NDArray[np.void]:
     """Return the ENERGY of each row's hardware model, as it was endorsed."""
+    known = {models[name]: values.energy for name, values in references.items() if values.energy and name in models}
+    if not known:
+        return np.zeros(len(standing), dtype=ENERGY)
     table = np.zeros(len(models) + 1, dtype=ENERGY)
-    for name, values in references.items():
-        if values.energy is not None and name in models:
-            table[models[name]] = (True, *values.energy)
-    found: NDArray[np.void] = table[standing["hwmodel"]]
-    return found
+    for number, energy in known.items():
+        table[number] = (True, *energy)
+    return np.asarray(table.take(standing["hwmodel"]))
 
 
 def _moved(columns: Columns, before: NDArray[np.void], name: str) -> NDArray[np.float64]:

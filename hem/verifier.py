@@ -122,10 +122,8 @@ class Verifier:
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
             silence.punctual(standing, before, claims.chip, accepted, self.state, now),
-            scope.modeled(standing, limits, trust),
-            scope.capped(claims, standing, accepted, self.state, limits, trust, now),
-            scope.answering(claims, standing, accepted, self.state, limits, now),
             trust.grounds(law_at)[standing["license"]],
+            *scope.asked(claims, standing, accepted, self.state, limits, trust, now),
         ]
         terms = {
             Term.FRESH: fresh,
