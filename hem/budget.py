@@ -20,6 +20,7 @@ from protocols.entries import Policy
 KEPT = 64  # periods of a license: older ones are over, and what still falls into them is in no sum
 IN_ALL = -1  # as a period: all time
 _ZERO = (0,) * len(METERS)
+_NOT_LIMITED = int(Reason.USAGE_NOT_LIMITED)
 
 
 class Sums(NamedTuple):
@@ -105,7 +106,7 @@ class Spending:
             policy: its slack and the life of a challenge say how sharp times are.
             times: (N,) the verifier's time of each row, milliseconds.
         """
-        reasons = np.full(len(chips), Reason.USAGE_NOT_LIMITED, dtype=np.uint16)
+        reasons = np.full(len(chips), _NOT_LIMITED, dtype=np.uint16)
         if "compute" not in limits.sets:
             return Charge(reasons, {}, {}, chips[:0], chips[:0])
         of = limits.rows[standing["license"]]

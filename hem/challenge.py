@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import Claims, select
+from hem.model import MET, Claims, select
 from hem.state import State, distinct
 from protocols.messages import Audience, Challenge
 
@@ -93,7 +93,7 @@ def recent(
         now: verifier's time, milliseconds.
     """
     if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
-        return np.full(len(standing), Reason.MET, dtype=np.uint16)
+        return np.full(len(standing), MET, dtype=np.uint16)
     limited = (accepted & (standing["max_age_ms"] > 0)).nonzero()[0]
     old = np.zeros(len(standing), dtype=np.bool_)
     if len(limited):

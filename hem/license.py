@@ -134,11 +134,15 @@ def _hidden(
     policy: Policy,
 ) -> NDArray[np.bool_]:
     """Return where the cycle counter ran on without spending, beyond what a throttled chip may run."""
-    ran = np.where(columns.cycles > before["cycles"], columns.cycles - before["cycles"], 0)
-    spent = np.where(columns.grant_spent > before["grant_spent"], columns.grant_spent - before["grant_spent"], 0)
-    allowed_ms = elapsed_ms(before, now) * (1 + policy.clock_ppm / 1e6) + policy.slack_ms
-    throttled = standing["peaks"][:, 0].astype(np.float64) * allowed_ms / 1000 * THROTTLE_PERCENT / 100
+    before_cycles, before_spent = before["cycles"], before["grant_spent"]
+    ran = np.maximum(columns.cycles, before_cycles) - before_cycles
+    spent = np.maximum(columns.grant_spent, before_spent) - before_spent
+    hidden: NDArray[np.bool_] = ran > spent
+    if not hidden.any():  # as of all that is honest and has something left
+        return hidden
+    elapsed = elapsed_ms(before, now)
     # Its clock may be ahead of ours by what is allowed: from then on it may have throttled.
-    ahead = now + allowed_ms - elapsed_ms(before, now)
-    over = (columns.grant_remaining == 0) | (ledger["expires"].astype(np.float64) <= ahead)
-    return ran.astype(np.float64) - spent.astype(np.float64) > np.where(over, throttled, 0.0)
+    ahead = elapsed * policy.clock_ppm / 1e6 + policy.slack_ms
+    over = (columns.grant_remaining == 0) | (ledger["expires"].astype(np.float64) <= now + ahead)
+    throttled = standing["peaks"][:, 0].astype(np.float64) * (elapsed + ahead) / 1000 * THROTTLE_PERCENT / 100
+    return np.asarray(hidden & (~over | ((ran - np.minimum(spent, ran)).astype(np.float64) > throttled)))

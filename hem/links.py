@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 
 NOBODY, STRANGER = -1, -2  # as a chip row: no peer here, and one that is not enrolled
 UNTOLD = -1  # as a challenge: no word
+_NOT_LIMITED = int(Reason.LINKS_NOT_LIMITED)
 _ITEM = 1 + UEID_BYTES  # of an array of UEIDs, in CBOR
 _SHORT = 1 + 23 * _ITEM  # bytes of the longest such array whose head is one byte
 
@@ -241,7 +242,7 @@ def judge(
         now: verifier's time, milliseconds.
         policy: its slack is added to the elapsed time.
     """
-    reasons = np.full(len(columns), Reason.LINKS_NOT_LIMITED, dtype=np.uint16)
+    reasons = np.full(len(columns), _NOT_LIMITED, dtype=np.uint16)
     if not pieces:
         return reasons
     rows = np.flatnonzero(accepted)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import belongs, select
+from hem.model import MET, belongs, select
 from hem.state import State
 from hem.trust import Trust
 
@@ -39,7 +39,7 @@ def punctual(
         state: the challenges so far.
         now: verifier's time, milliseconds.
     """
-    reasons = np.full(len(standing), Reason.MET, dtype=np.uint16)
+    reasons = np.full(len(standing), MET, dtype=np.uint16)
     if not standing["interval_ms"].any():
         return reasons
     since = _since(standing, before, now)

@@ -52,11 +52,11 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
 def _uptime_agrees(columns: Columns, before: NDArray[np.void], now: int, policy: Policy) -> NDArray[np.bool_]:
     """Return where uptime moved as far as the verifier's clock, or, after a boot, no farther."""
     elapsed = elapsed_ms(before, now)
-    error = policy.slack_ms + elapsed * policy.clock_ppm / 1e6 + _SECOND
-    uptime = columns.uptime.astype(np.float64) * 1000
-    ran = uptime - before["uptime"].astype(np.float64) * 1000
+    error = elapsed * (policy.clock_ppm / 1e6) + (policy.slack_ms + _SECOND)
     same_boot = columns.bootcount == before["bootcount"]
-    return np.where(same_boot, np.abs(ran - elapsed) <= error, uptime <= elapsed + error)
+    began = np.where(same_boot, before["uptime"], 0)
+    ahead = (columns.uptime.astype(np.float64) - began.astype(np.float64)) * 1000 - elapsed
+    return np.asarray((ahead <= error) & ((ahead >= -error) | ~same_boot))
 
 
 def meter(
@@ -83,15 +83,18 @@ def meter(
     delta = np.where(counters > known, counters - known, 0).astype(np.float64)
     fast = (delta * 1000 > allowed * peaks.T.astype(np.float64)).any(axis=0)
     unknown = ~peaks.any(axis=1)
+    # Readings are cut to whole units, so each counter may have moved by one unit less or more.
+    moved = dict(zip(METERS, delta, strict=True))
+    little, much = _energy_misfits(claims.columns, before, moved, peaks, energy, allowed, policy)
     return select(
         [
             before["time"] == 0,
             back,
             unknown,
             fast,
-            _more_flop_than_cycles(claims.columns, before, peaks),
-            _too_little_energy(claims.columns, before, energy, policy),
-            _too_much_energy(claims.columns, before, peaks, energy, allowed),
+            _more_flop_than_cycles(moved, peaks),
+            little,
+            much,
         ],
         [
             Reason.FIRST_EVIDENCE,
@@ -123,27 +126,38 @@ def energy_of(
     return np.asarray(table.take(standing["hwmodel"]))
 
 
-def _moved(columns: Columns, before: NDArray[np.void], name: str) -> NDArray[np.float64]:
-    """Return how far a counter went on. Its reading is cut to a whole unit, so it may be one off."""
-    counter, known = getattr(columns, name), before[name]
-    return np.where(counter > known, counter - known, 0).astype(np.float64)
+_Moved = Mapping[str, NDArray[np.float64]]  # by meter, how far it went on: (N,)
 
 
-def _more_flop_than_cycles(columns: Columns, before: NDArray[np.void], peaks: U64) -> NDArray[np.bool_]:
+def _more_flop_than_cycles(moved: _Moved, peaks: U64) -> NDArray[np.bool_]:
     """Return where operations went on farther than so many cycles have room for, which is the ratio of the peaks."""
-    room = (_moved(columns, before, "cycles") + 1) * peaks[:, 1].astype(np.float64)
-    flop: NDArray[np.bool_] = (_moved(columns, before, "mflop") - 1) * peaks[:, 0].astype(np.float64) > room
+    rates = peaks.astype(np.float64)
+    flop: NDArray[np.bool_] = (moved["mflop"] - 1) * rates[:, 0] > (moved["cycles"] + 1) * rates[:, 1]
     return flop
 
 
+def _energy_misfits(
+    columns: Columns,
+    before: NDArray[np.void],
+    moved: _Moved,
+    peaks: U64,
+    energy: NDArray[np.void],
+    allowed_ms: NDArray[np.float64],
+    policy: Policy,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where too little energy was used, and where too much."""
+    if not energy["known"].any():
+        never = np.zeros(len(energy), dtype=np.bool_)
+        return never, never
+    little = _too_little_energy(columns, before, moved, energy, policy)
+    return little, _too_much_energy(moved, peaks, energy, allowed_ms)
+
+
 def _too_little_energy(
-    columns: Columns, before: NDArray[np.void], energy: NDArray[np.void], policy: Policy
+    columns: Columns, before: NDArray[np.void], moved: _Moved, energy: NDArray[np.void], policy: Policy
 ) -> NDArray[np.bool_]:
     """Return where less energy was used than the operations take, or than being on for so long does."""
-    if not energy["known"].any():
-        return np.zeros(len(energy), dtype=np.bool_)
-    used = _moved(columns, before, "joules") + 1
-    work = _moved(columns, before, "mflop") * energy["fj_per_flop"] * (_MEGA * _FEMTO)
+    used, work = moved["joules"] + 1, moved["mflop"] * energy["fj_per_flop"] * (_MEGA * _FEMTO)
     same_boot = columns.bootcount == before["bootcount"]
     on_s = columns.uptime.astype(np.float64) - np.where(same_boot, before["uptime"].astype(np.float64), 0.0)
     rest = np.maximum(on_s - 1, 0) * (1 - policy.clock_ppm / 1e6) * energy["least_mw"] * _MILLI
@@ -152,13 +166,11 @@ def _too_little_energy(
 
 
 def _too_much_energy(
-    columns: Columns, before: NDArray[np.void], peaks: U64, energy: NDArray[np.void], allowed_ms: NDArray[np.float64]
+    moved: _Moved, peaks: U64, energy: NDArray[np.void], allowed_ms: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Return where more energy was used than at rest for all of the time, and in each cycle as much as at the peak."""
-    if not energy["known"].any():
-        return np.zeros(len(energy), dtype=np.bool_)
     rest = energy["idle_mw"] * _MILLI * allowed_ms * _MILLI
     cycles = np.maximum(peaks[:, 0].astype(np.float64), 1)
-    work = (_moved(columns, before, "cycles") + 1) * peaks[:, 2].astype(np.float64) / cycles
-    above: NDArray[np.bool_] = energy["known"] & (_moved(columns, before, "joules") - 1 > rest + work)
+    work = (moved["cycles"] + 1) * peaks[:, 2].astype(np.float64) / cycles
+    above: NDArray[np.bool_] = energy["known"] & (moved["joules"] - 1 > rest + work)
     return above
