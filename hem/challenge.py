@@ -94,13 +94,10 @@ def recent(
     """
     if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
         return np.full(len(standing), MET, dtype=np.uint16)
-    limited = (accepted & (standing["max_age_ms"] > 0)).nonzero()[0]
-    old = np.zeros(len(standing), dtype=np.bool_)
-    if len(limited):
-        age = np.maximum(now - state.asked_ms(challenge[limited]), 0).astype(np.uint64)
-        old[limited] = age > standing["max_age_ms"][limited]
+    most = standing["max_age_ms"]
+    age = np.maximum(now - state.asked_ms(challenge), 0).astype(np.uint64)
     return select(
-        [old, accepted & (standing["nonce_bits"] > NONCE_BITS)],
+        [accepted & (most > 0) & (age > most), accepted & (standing["nonce_bits"] > NONCE_BITS)],
         [Reason.EVIDENCE_TOO_OLD, Reason.NONCE_TOO_SHORT],
         default=Reason.MET,
     )

@@ -59,18 +59,18 @@ def firmware(
 
 def _measure(
     model: bytes, parts: bytes, references: Mapping[bytes, ReferenceValues], models: Mapping[bytes, int]
-) -> tuple[Reason, int, int]:
+) -> tuple[int, int, int]:
     """Return the reason for one firmware set, its lowest security version, and the number of its model."""
     reference, number = references.get(model), models.get(model, -1)
     if not parts or reference is None:
-        return Reason.NO_REFERENCE_VALUES, 0, number
+        return int(Reason.NO_REFERENCE_VALUES), 0, number
     measured = _parts(parts)
     lowest = min(svn for _, _, svn in measured)
     if not measured <= set(reference.components):
-        return Reason.MEASUREMENT_UNKNOWN, lowest, number
+        return int(Reason.MEASUREMENT_UNKNOWN), lowest, number
     if {name for name, _, _ in measured} != {component.name for component in reference.components}:
-        return Reason.COMPONENT_MISSING, lowest, number
-    return Reason.MET, lowest, number
+        return int(Reason.COMPONENT_MISSING), lowest, number
+    return MET, lowest, number
 
 
 @lru_cache(maxsize=1_024)

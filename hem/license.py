@@ -73,7 +73,8 @@ def granted(
     """
     columns = claims.columns
     as_issued = _same(columns.grant_license, ledger["license_id"]) & (columns.grant_sequence == ledger["sequence"])
-    spent, remaining = columns.grant_spent, columns.grant_remaining
+    spent, remaining, budget = columns.grant_spent, columns.grant_remaining, ledger["budget"]
+    chip, most = ledger["chip"], standing["outstanding"]
     same_grant = (columns.grant_digest == before["grant_digest"]).all(axis=1) & (before["time"] > 0)
     spent_more = same_grant & (spent > before["grant_spent"])
     return select(
@@ -81,16 +82,16 @@ def granted(
             standing["license"] < 0,
             standing["budget"] == 0,
             ~columns.has_grant,
-            ledger["chip"] == NO_GRANT,
-            ledger["chip"] != claims.chip,
+            chip == NO_GRANT,
+            chip != claims.chip,
             ~as_issued | ~_same(columns.grant_license, standing["license_id"]),
-            spent > ledger["budget"],
-            remaining != ledger["budget"] - np.minimum(spent, ledger["budget"]),
+            spent > budget,
+            remaining != budget - np.minimum(spent, budget),
             ~same_grant & (columns.grant_sequence <= before["grant_sequence"]) & (before["grant_sequence"] > 0),
             same_grant & (spent < before["grant_spent"]),
             spent_more & _ended(before, ledger, policy) if spent_more.any() else spent_more,
             same_grant & _hidden(columns, standing, before, ledger, now, policy),
-            (standing["outstanding"] > 0) & (ledger["outstanding"] > standing["outstanding"]),
+            (most > 0) & (ledger["outstanding"] > most),
         ],
         [
             Reason.NO_TERMS,

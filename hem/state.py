@@ -205,12 +205,16 @@ class State:
 
 def distinct(numbers: NDArray[np.int64]) -> bool:
     """Return whether no number is there twice."""
+    if len(numbers) < 2:
+        return True
     ordered = np.sort(numbers)
     return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _distinct(numbers: NDArray[np.int64]) -> set[int]:
     """Return which numbers there are; quick where equal ones stand side by side."""
+    if len(numbers) < 2:
+        return set(numbers.tolist())
     begins = np.ones(len(numbers), dtype=np.bool_)
     np.not_equal(numbers[1:], numbers[:-1], out=begins[1:])
     return set(numbers[begins].tolist())

@@ -183,10 +183,12 @@ def locate(
     )
     if places is None:
         return Located(reasons)
+    rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
+    if not (len(rows) or limited.any()):
+        return Located(reasons, places)
     which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
     reasons[which >= 0] = Reason.LOCATION_NOT_RANGED
     reasons[which == UNKNOWN] = Reason.LOCATION_NOT_ON_MAP
-    rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
     if not len(rows):
         return Located(reasons, places)
     measured, which = _measured(timed.rtt_ns[rows] / 1e6, timed.age_ms[rows] / 1e3), which[rows]
