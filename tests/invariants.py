@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WIDTH = 256
@@ -42,7 +43,7 @@ def checkpoint(note: bytes, public: Ed25519PublicKey) -> tuple[int, bytes]:
 def _signed(public: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
     try:
         public.verify(signature, text)
-    except Exception:  # noqa: BLE001  (a cosignature of another type)
+    except (InvalidSignature, ValueError):  # a cosignature of another type
         return False
     return True
 
