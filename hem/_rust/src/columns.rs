@@ -135,6 +135,8 @@ table! {
     grant_remaining: u64,
     /// Claim -80009, flags.
     tamper: u64,
+    /// Claim 262: 0 when absent, 1 false, 2 true.
+    oemboot: u8,
     /// Claim 263.
     dbgstat: u8,
     /// Claim 264, degrees; NaN when absent.
