@@ -393,9 +393,7 @@ mod tests {
         assert_eq!(column("swname"), Some(Column::U32(vec![1, 0, 1, 0, 1])));
         assert_eq!(name(1), Some(&b"one"[..]));
         let Some(Column::U32(purposes)) = column("purpose") else { panic!("no column of codes") };
-        assert_eq!(
-            purposes.iter().map(|&code| name(code)).collect::<Vec<_>>(),
-            [Some(&b""[..]), Some(b""), Some(b"two"), Some(b""), Some(b"two"),]
-        );
+        let found: Vec<_> = purposes.iter().map(|&code| name(code)).collect();
+        assert_eq!(found, [Some(&b""[..]), Some(b""), Some(b"two"), Some(b""), Some(b"two")]);
     }
 }
