@@ -201,6 +201,7 @@ class Chip:
             oemid=OEMID,
             hwmodel=HWMODEL,
             uptime=self._uptime_ms // 1_000,
+            oemboot=True,
             dbgstat=DEBUG_OFF,
             bootcount=flash.bootcount,
             bootseed=self._bootseed,

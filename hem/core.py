@@ -143,6 +143,7 @@ class Columns:
     hwmodel: U32
     hwversion: U32
     uptime: U64  # seconds
+    oemboot: U8  # 0 absent, 1 false, 2 true
     dbgstat: U8
     latitude: F64  # degrees, NaN when absent
     longitude: F64

@@ -15,6 +15,8 @@ from protocols.terms import Firmware
 
 _OUTCOME = np.dtype([("reason", "u2"), ("lowest", "u8"), ("model", "i8")])
 DEBUG_ENABLED = 0  # dbgstat, RFC 9711 section 4.2.9
+# By the column of claim oemboot (262): absent, false, true.
+_BOOTED = (Reason.SECURE_BOOT_NOT_SHOWN, Reason.SECURE_BOOT_OFF, Reason.MET)
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -84,27 +86,27 @@ def _demanded(claims: Claims, standing: NDArray[np.void], demands: Mapping[int, 
     reasons = np.full(len(claims), Reason.MET, dtype=np.uint16)
     rows = np.flatnonzero(standing["asks_firmware"])
     columns = claims.columns
-    cases = np.stack([standing["license"][rows], columns.components[rows], columns.swversion[rows]], axis=1)
+    said = (columns.components, columns.swversion, columns.oemboot)
+    cases = np.stack([standing["license"][rows], *(column[rows] for column in said)], axis=1)
     distinct, place = np.unique(cases.astype(np.int64), axis=0, return_inverse=True)
     texts = columns.strings
-    found = [_asked(demands[row], texts[parts], texts[version]) for row, parts, version in distinct.tolist()]
+    found = [_asked(demands[row], texts[one], texts[version], boot) for row, one, version, boot in distinct.tolist()]
     reasons[rows] = np.array(found, dtype=np.uint16)[place.ravel()]
     return reasons
 
 
-def _asked(demand: Firmware, parts: bytes, version: bytes) -> Reason:
+def _asked(demand: Firmware, parts: bytes, version: bytes, boot: int) -> Reason:
     """Return the reason for one firmware set under what one license asks; what fails before what is open.
 
-    The version is what the firmware says of itself: it can be believed where reference values know that firmware.
+    Version and verified boot are what the firmware says of itself: it can be believed where reference values know that
+    firmware, and then a chip that would boot any other is told by what it says.
     """
     listed, least = demand.measurements, demand.min_version
     if listed is not None and parts and any(digest not in listed for _, digest, _ in cbor2.loads(parts)):
         return Reason.MEASUREMENT_NOT_LICENSED
     compared = Reason.MET if least is None else _version(numbered(least), numbered(version.decode()))
-    if compared is not Reason.MET:
-        return compared
-    # Known firmware that was measured may have been booted by a chip that would boot any other.
-    return Reason.SECURE_BOOT_NOT_SHOWN if demand.secure_boot else Reason.MET
+    booted = _BOOTED[boot] if demand.secure_boot else Reason.MET
+    return booted if VERDICTS[booted] > VERDICTS[compared] else compared
 
 
 def _version(least: tuple[int, ...] | None, said: tuple[int, ...] | None) -> Reason:

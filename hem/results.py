@@ -248,7 +248,8 @@ def _asked_of_firmware(case: Case) -> str:
     wanted = [] if asked.min_version is None else [f"version {asked.min_version} or higher"]
     wanted += [f"{len(asked.measurements)} measurements and no others"] if asked.measurements is not None else []
     wanted += ["a verified boot"] if asked.secure_boot else []
-    said = f"{case.text('swname')} {case.text('swversion')}, dbgstat {case.value('dbgstat')}; {_components(case)}"
+    boot = ("not said", "false", "true")[int(case.value("oemboot"))]
+    said = f"{case.text('swname')} {case.text('swversion')}, oemboot {boot}; {_components(case)}"
     return f"{said}; the license asks for {', '.join(wanted)}"
 
 
@@ -310,6 +311,7 @@ _GOT: dict[Reason, Callable[[Case], str]] = {
             Reason.FIRMWARE_VERSION_UNKNOWN,
             Reason.MEASUREMENT_NOT_LICENSED,
             Reason.SECURE_BOOT_NOT_SHOWN,
+            Reason.SECURE_BOOT_OFF,
         ],
         _asked_of_firmware,
     ),

@@ -222,6 +222,7 @@ class Evidence(Message):
     components: tuple[Component, ...]
     meter: Meter
     hwversion: tuple[str] | None = None
+    oemboot: bool | None = None
     location: Gnss | None = None
     profile: str = EAT_PROFILE
     grant: GrantState | None = None
@@ -238,6 +239,7 @@ class Evidence(Message):
         Field(259, "hwmodel", _hwmodel),
         Field(260, "hwversion", _version, optional=True),
         Field(261, "uptime", _u64),
+        Field(262, "oemboot", boolean, optional=True),
         Field(263, "dbgstat", uint(4)),
         Field(264, "location", _gnss, optional=True),
         Field(265, "profile", _profile),

@@ -129,6 +129,7 @@ class Twin(Chip):
             hwversion=("host",),
             swname="hem-board",
             swversion=("0.1.0",),
+            oemboot=None,
             dbgstat=0,
             components=(Component("runtime", b"\xcc" * 32, 1),),
             tamper=None,

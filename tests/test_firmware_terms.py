@@ -76,11 +76,18 @@ def test_each_part_must_be_in_the_license_s_list(asked, parts, expected):
     assert judged(asked, components=parts)[0] == expected
 
 
-def test_secure_boot_is_never_shown_and_may_be_refuted_by_nothing_else():
+def test_a_verified_boot_is_what_known_firmware_says_of_itself():
     reason, said = judged(Firmware(secure_boot=True))
     assert reason == "SECURE_BOOT_NOT_SHOWN"
-    assert "dbgstat 3" in said
-    assert judged(Firmware(secure_boot=False))[0] == "MET"
+    assert "oemboot not said" in said
+    reason, said = judged(Firmware(secure_boot=True), oemboot=False)
+    assert reason == "SECURE_BOOT_OFF"
+    assert "oemboot false" in said
+    assert judged(Firmware(secure_boot=True), oemboot=True)[0] == "MET"
+    for boot in (None, False, True):
+        assert judged(Firmware(secure_boot=False), oemboot=boot)[0] == "MET"
+    unknown = (ROM, RUNTIME._replace(digest=bytes(32)))
+    assert judged(Firmware(secure_boot=True), oemboot=True, components=unknown)[0] == "MEASUREMENT_UNKNOWN"
 
 
 def test_what_fails_goes_before_what_is_open():
@@ -90,6 +97,8 @@ def test_what_fails_goes_before_what_is_open():
     assert judged(replace(OTHER, min_version="x"))[0] == "MEASUREMENT_NOT_LICENSED"
     assert judged(asked, floor=8, swversion=("3",))[0] == "SVN_BELOW_FLOOR"
     assert judged(OTHER, tamper=1)[0] == "TAMPERED"
+    assert judged(replace(asked, min_version="x"), oemboot=False)[0] == "SECURE_BOOT_OFF"
+    assert judged(asked, swversion=("1",), oemboot=False)[0] == "FIRMWARE_VERSION_LOW"
 
 
 def test_each_chip_is_held_to_its_own_license():

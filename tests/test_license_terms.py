@@ -293,7 +293,6 @@ def test_caps_are_compared_with_the_chips_of_the_license(text, said):
             "countries = ['DE']\n[location_evidence]\nmethods = ['endorser', 'inspection']\n",
             "unprovable: location_evidence.methods: of endorser and inspection",
         ),
-        ("[firmware]\nsecure_boot = true\n", "unprovable: firmware.secure_boot"),
         (
             FRANKFURT + "[exclusions]\nzones = [{name = 'z', country = 'DE', latitude = 50.1, longitude = 8.7, "
             "radius_m = 5000}]\n",

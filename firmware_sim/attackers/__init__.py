@@ -40,6 +40,7 @@ MORE: dict[str, Attacker] = {
     for kind in (
         claims.OldVersion,
         claims.UnlistedFirmware,
+        claims.BootUnlocked,
         claims.TurnedClock,
         claims.OtherModel,
         claims.PartUnmeasured,

@@ -117,6 +117,17 @@ class UnlistedFirmware(_OtherVersion):
     version = "1.5.0"
 
 
+class BootUnlocked(Liar):
+    """Has the lock of its boot open, so that it boots what nobody has signed; what it booted today is the right one."""
+
+    name = "boot-unlocked"
+    expected_reason = "SECURE_BOOT_OFF"
+
+    def lie(self, honest: Evidence, chip: Chip, world: World) -> Evidence:  # noqa: ARG002
+        """Return the claims of firmware that says so, which is no lie."""
+        return replace(honest, oemboot=False)
+
+
 class TurnedClock(Liar):
     """Turns its clock on by an hour, to seem to have run all along where it was switched off and carried away."""
 

@@ -159,6 +159,7 @@ grants = {{ chip_cycles = {cap} }}
 
 [firmware]
 min_version = "{SWVERSION[0]}"
+secure_boot = true
 measurements = {json.dumps(sorted(one.digest.hex() for one in boot.measure(LICENSED)))}
 
 [purpose]

@@ -93,7 +93,7 @@ LANDSCAPE: tuple[Row, ...] = (
     )),
     Row("spoofed-gnss", ("gnss-spoofer", "gnss-only")),
     Row("firmware-downgrade", ("old-firmware", "old-version", "unlisted-firmware", "unknown-firmware",
-                               "part-unmeasured", "debug-enabled", "opened"), (
+                               "boot-unlocked", "part-unmeasured", "debug-enabled", "opened"), (
         ("signed-but-buggy", "firmware that its maker has signed passes until its maker or a license raises the floor"),
     )),
     Row("fake-device", ("low-device-class", "other-model", "stranger-key", "model-not-licensed"), (

@@ -16,7 +16,6 @@ REMARK = "carried, not checked by this version"
 # What terms in TOML do not have before a license is made of them.
 UNSIGNED = ("license", "sequence", "issued", "issuer", "chips", "chips_sha256")
 _TIMES = ("ownership_as_of", "transit_until")
-_UNSHOWN = "; no evidence shows that"
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -279,7 +278,7 @@ def _firmware_terms(one: t.Firmware) -> str:
     return _said(
         _if(one.min_version, lambda version: f"Firmware has version {version} or higher."),
         _if(one.measurements, lambda all_: f"Each part of it has SHA-256 {_some(tuple(x.hex() for x in all_), 'or')}."),
-        _if(one.secure_boot, lambda on: f"Its boot {'must' if on else 'need not'} be verified{_UNSHOWN * on}."),
+        _if(one.secure_boot, lambda on: f"Its boot {'must' if on else 'need not'} be verified."),
     )
 
 

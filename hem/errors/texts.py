@@ -74,8 +74,11 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.SECURE_BOOT_NOT_SHOWN: ReasonText(
         _C,
-        "proof that the chip verifies what it boots",
-        "no claim of the evidence shows it: an inspection, or the license",
+        "a chip that says whether it verifies what it boots",
+        "the claim oemboot (262), which its firmware leaves out",
+    ),
+    Reason.SECURE_BOOT_OFF: ReasonText(
+        _F, "a chip that verifies what it boots", "a chip that boots what no maker signed: lock its boot, or replace it"
     ),
     Reason.LOCATION_NOT_LIMITED: ReasonText(_P, "nothing: the license does not limit location", "nothing to do"),
     Reason.LOCATION_NOT_CHECKED: ReasonText(

@@ -314,11 +314,6 @@ def _hinted(terms: License) -> Iterator[str]:
         yield f"location_evidence.methods: of {named} nothing is checked, only round trips (ping): places stay open"
 
 
-def _booted(terms: License) -> Iterator[str]:
-    if terms.firmware is not None and terms.firmware.secure_boot:
-        yield "firmware.secure_boot: evidence has what was booted, and no claim that nothing else could be"
-
-
 def _reaching(terms: License) -> Iterator[str]:
     for zone in (terms.exclusions.zones or ()) if terms.exclusions else ():
         for site in terms.sites:
@@ -362,7 +357,6 @@ def _ended(terms: License, now: int) -> list[str]:
 _DOUBTS: tuple[tuple[str, Check], ...] = (
     ("unprovable", _declared),
     ("unprovable", _hinted),
-    ("unprovable", _booted),
     ("unprovable", _reaching),
     ("unprovable", _behind),
     ("not law", _not_law),

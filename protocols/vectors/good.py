@@ -72,6 +72,7 @@ EVIDENCE = m.Evidence(
     components=(_ROM, _RUNTIME),
     meter=m.Meter(10**12, 10**9, 50_000, 12_345),
     hwversion=("B0",),
+    oemboot=True,
     location=m.Gnss(47.375, 8.5, 12.5),
     grant=_GRANT_STATE,
     ranging=m.Ranging(
@@ -82,7 +83,15 @@ EVIDENCE = m.Evidence(
     tamper=0,
 )
 MINIMAL = replace(
-    EVIDENCE, hwversion=None, location=None, grant=None, ranging=None, peers=None, purpose=None, tamper=None
+    EVIDENCE,
+    hwversion=None,
+    oemboot=None,
+    location=None,
+    grant=None,
+    ranging=None,
+    peers=None,
+    purpose=None,
+    tamper=None,
 )
 
 EVIDENCES: dict[str, m.Evidence] = {
@@ -127,6 +136,7 @@ EVIDENCES: dict[str, m.Evidence] = {
     "location-smallest-half": replace(EVIDENCE, location=m.Gnss(2.0**-24, 2.0**-149, 2.0**-1074)),
     "debug-states": replace(MINIMAL, dbgstat=4),
     "debug-enabled": replace(MINIMAL, dbgstat=0),
+    "boot-not-verified": replace(MINIMAL, oemboot=False),
 }
 
 _CHALLENGE = m.Challenge(

@@ -34,6 +34,7 @@ EVIDENCE: list[Place] = [
     ("hwversion", (260,), f.places),
     ("hwversion-text", (260, 0), f.text(1, 32)),
     ("uptime", (261,), _U64),
+    ("oemboot", (262,), f.boolean),
     ("dbgstat", (263,), f.uint(4)),
     ("location", (264,), f.gnss),
     ("latitude", (264, 1), f.real(-90, 90)),

@@ -38,13 +38,14 @@ const fn may(key: i64, read: for<'a> fn(&mut Cursor<'a>, &mut Claims<'a>) -> Rea
 }
 
 /// Every key of evidence, in the order in which a deterministic map has them.
-static FIELDS: [Field; 22] = [
+static FIELDS: [Field; 23] = [
     must(10, |cursor, claims| set(&mut claims.row.nonce, cursor.fixed())),
     must(256, |cursor, claims| set(&mut claims.row.ueid, ueid(cursor))),
     must(258, |cursor, claims| set(&mut claims.row.oemid, cursor.fixed())),
     must(259, |cursor, claims| set(&mut claims.texts.hwmodel, cursor.bytes(VERSION))),
     may(260, |cursor, claims| set(&mut claims.texts.hwversion, version(cursor))),
     must(261, |cursor, claims| set(&mut claims.row.uptime, cursor.uint())),
+    may(262, |cursor, claims| set(&mut claims.row.oemboot, cursor.boolean().map(|verified| 1 + u8::from(verified)))),
     must(263, debug_status),
     may(264, location),
     must(265, profile),

@@ -135,6 +135,8 @@ table! {
     grant_remaining: u64,
     /// Claim -80009, flags.
     tamper: u64,
+    /// Claim 262: 0 when absent, 1 false, 2 true.
+    oemboot: u8,
     /// Claim 263.
     dbgstat: u8,
     /// Claim 264, degrees; NaN when absent.
@@ -391,9 +393,7 @@ mod tests {
         assert_eq!(column("swname"), Some(Column::U32(vec![1, 0, 1, 0, 1])));
         assert_eq!(name(1), Some(&b"one"[..]));
         let Some(Column::U32(purposes)) = column("purpose") else { panic!("no column of codes") };
-        assert_eq!(
-            purposes.iter().map(|&code| name(code)).collect::<Vec<_>>(),
-            [Some(&b""[..]), Some(b""), Some(b"two"), Some(b""), Some(b"two"),]
-        );
+        let found: Vec<_> = purposes.iter().map(|&code| name(code)).collect();
+        assert_eq!(found, [Some(&b""[..]), Some(b""), Some(b"two"), Some(b""), Some(b"two")]);
     }
 }

@@ -6,7 +6,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::cbor::{ARRAY, BYTES, DOUBLE, HALF, Head, MAP, SIMPLE, TEXT, float, head, length_of_item, simple, utf8};
+use crate::cbor::{
+    ARRAY, BYTES, DOUBLE, FALSE, HALF, Head, MAP, SIMPLE, TEXT, TRUE, float, head, length_of_item, simple, utf8,
+};
 use crate::reason::Reason;
 use crate::reason::Reason::{Truncated, WrongType, WrongValue};
 
@@ -119,6 +121,18 @@ impl<'a> Cursor<'a> {
         }
         simple(head)?;
         Some(float(head)).filter(|value| range.contains(value)).ok_or(WrongValue)
+    }
+
+    /// Reads true or false.
+    ///
+    /// # Errors
+    /// `WrongType`.
+    pub fn boolean(&mut self) -> Result<bool, Reason> {
+        match self.expect(SIMPLE)?.info {
+            FALSE => Ok(false),
+            TRUE => Ok(true),
+            _ => Err(WrongType),
+        }
     }
 
     /// Enters an array of one of `counts` items and returns how many there are.
