@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ class Asked:
     packs: Mapping[str, str] = field(default_factory=dict)  # digests of rule packs as they were published, by id
     threads: int = 0
 
+    def claimed(self, origin: str) -> dict[int, Claimed]:
+        """Return what results say is in this log, by the number of the entry."""
+        return {one.number: one for one in self.results if one.log == origin}
+
 
 @dataclass(frozen=True)
 class Inspected:
@@ -55,32 +60,74 @@ class Inspected:
     newest: int  # verifier's time of the newest entry, milliseconds
 
 
-def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = int) -> Inspected:
+class Joined(NamedTuple):
+    """The leaf tiles of a whole chunk, each as the one hash that stands for it in the tree, (64, 32)."""
+
+    parents: Hashes  # as the entries make them
+    on_disk: Hashes | None  # as the tiles on the disk have them, where one differs
+
+
+class Derived(NamedTuple):
+    """A log that was read to its end: what its verifier knew then, and how its verdicts compare."""
+
+    verifier: Verifier
+    sightings: Sightings
+    judged: int
+    same: int
+    end: int  # entries before this one were taken in
+
+
+# Reads a copy with its checkpoint, derives the entries before a number, and notes the roots at some sizes of the log.
+Reading = Callable[["Copy", Asked, int, Sequence[int], Findings, Callable[[int], object]], Derived]
+
+
+def inspect(
+    directory: Path, asked: Asked, advance: Callable[[int], object] = int, reading: Reading | None = None
+) -> Inspected:
     """Return what an audit of a log finds. Memory is bounded by chips and challenges, not by the log.
+
+    Args:
+        directory: of the log.
+        asked: what to look at.
+        advance: told the number of entries that were read.
+        reading: how the log is read and derived; None: here, from end to end.
 
     Raises:
         UsageError: the range is not inside the log, or a checkpoint that was given is of another log.
         WorkspaceError: there is no log, or its checkpoint cannot be read at all.
     """
     findings = Findings()
-    copy = _Copy(directory, asked.roots, findings)
+    copy = Copy(directory, asked.roots, findings)
     stop = _stop(asked, copy.size)
     witnesses = _witnesses(copy, asked.policy, findings)
     kept = [_kept(note, asked.roots, copy.tree.origin) for note in asked.checkpoints]
-    others = [_Copy(path, asked.roots, findings, copy.tree.origin) for path in asked.mirrors]
-    verifier = Verifier(threads=asked.threads)
-    verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
-    derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs)
-    wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
-    for first, rows, leaves in copy.walk([one.size for one in (*kept, *(other.tree for other in others))]):
-        derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
-        _look_for(wanted, first, leaves, findings)
-        advance(len(leaves))
+    others = [Copy(path, asked.roots, findings, copy.tree.origin) for path in asked.mirrors]
+    sizes = [one.size for one in (*kept, *(other.tree for other in others))]
+    derived = (reading or _alone)(copy, asked, stop, sizes, findings, advance)
     _unlogged(asked.results, copy, findings)
     copy.conclude(kept)
     for other in others:
         _compare(copy, other, findings)
-    return _concluded(copy, witnesses, derivation, findings, asked.start)
+    return _concluded(copy, witnesses, derived, findings, asked.start)
+
+
+def verifier_of(threads: int) -> Verifier:
+    """Return one that knows nothing yet, with as much room for keys as an audit takes."""
+    verifier = Verifier(threads=threads)
+    verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
+    return verifier
+
+
+def _alone(
+    copy: "Copy", asked: Asked, stop: int, sizes: Sequence[int], findings: Findings, advance: Callable[[int], object]
+) -> Derived:
+    derivation = Derivation(verifier_of(asked.threads), asked.roots, findings, first=asked.start, published=asked.packs)
+    wanted = asked.claimed(copy.tree.origin)
+    for first, rows, leaves in copy.walk(sizes):
+        derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
+        look_for(wanted, first, leaves, findings)
+        advance(len(leaves))
+    return Derived(derivation.verifier, derivation.sightings, derivation.judged, derivation.same, derivation.end)
 
 
 def _stop(asked: Asked, size: int) -> int:
@@ -91,56 +138,35 @@ def _stop(asked: Asked, size: int) -> int:
 
 
 def _concluded(
-    copy: "_Copy", witnesses: Mapping[str, int], derivation: Derivation, findings: Findings, start: int
+    copy: "Copy", witnesses: Mapping[str, int], derived: Derived, findings: Findings, start: int
 ) -> Inspected:
-    trust, state = derivation.verifier.trust, derivation.verifier.state
+    trust, state = derived.verifier.trust, derived.verifier.state
     silent = silence(trust, state, state.time) if trust.verifier else None
     return Inspected(
-        copy.tree, witnesses, findings, derivation.sightings, silent, derivation.judged, derivation.same,
-        (start, max(derivation.end, start)), len(trust.anchors), state.time,
+        copy.tree, witnesses, findings, derived.sightings, silent, derived.judged, derived.same,
+        (start, max(derived.end, start)), len(trust.anchors), state.time,
     )  # fmt: skip
 
 
-class _Copy:
-    """One copy of a log on a disk, under its checkpoint."""
+class Reader:
+    """The objects of a log on a disk, under a checkpoint that is known."""
 
-    def __init__(self, directory: Path, roots: Roots, findings: Findings, origin: str | None = None) -> None:
+    def __init__(self, directory: Path, findings: Findings, tree: log.Checkpoint | None = None) -> None:
+        """Read the checkpoint if none is given."""
         self.directory = directory
         self.objects = Objects(directory)
-        self.note = read_checkpoint(self.objects)
+        self.note = b"" if tree else read_checkpoint(self.objects)
+        self.tree = tree or log.Checkpoint.parse(log.Note.parse(self.note).text)
         self._findings = findings
-        self.tree = log.Checkpoint.parse(log.Note.parse(self.note).text)
-        if origin not in (None, self.tree.origin):
-            raise UsageError(f"{directory}: a log of {self.tree.origin!a}, not a mirror of {origin!a}")
-        keys = [key for key in roots.trusted.logs if key.name == self.tree.origin]
-        self.signed = _signed(self.note, keys)
-        if not self.signed:
-            told = f"{directory}: the checkpoint of {self.tree.origin[:80]!a} is not signed by a key of the trust file"
-            findings.add(Reason.LOG_CHECKPOINT, -1, told)
-        self.spine = Spine([])
-        self._tiles: Spine | None = None  # the tree of the leaf tiles, from where one differs from the entries
-        self._differ = Findings()
+        self.differ = Findings()
 
     @property
     def size(self) -> int:
         """Return how many entries the checkpoint promises."""
         return self.tree.size
 
-    def walk(self, sizes: Sequence[int]) -> Iterator[tuple[int, log.Rows, Hashes]]:
-        """Yield the number of the first entry, the entries and their leaf hashes, a bounded number at a time.
-
-        Tiles are compared with those that the entries make. A bundle that cannot be read ends the entries of its chunk,
-        and of all chunks after it, while the tree goes on with the leaves of its tile.
-        """
-        self.spine, self._tiles, self._differ = Spine(sizes), None, Findings()
-        whole = True
-        for first in range(0, self.size, CHUNK):
-            rows, leaves, read = self._chunk(first, min(self.size, first + CHUNK))
-            self._compare_tiles(first, leaves)
-            yield first, rows if whole else rows.part(0, 0), leaves
-            whole = whole and read
-
-    def _chunk(self, first: int, stop: int) -> tuple[log.Rows, Hashes, bool]:
+    def chunk(self, first: int, stop: int) -> tuple[log.Rows, Hashes, bool]:
+        """Return entries, leaf hashes, and whether all bundles could be read; no entries from one on that cannot."""
         parts: list[log.Rows] = []
         leaves: list[Hashes] = []
         read = True
@@ -162,23 +188,7 @@ class _Copy:
         data = read_tile(self.objects, 0, index, width) or b""
         return log.as_hashes(data.ljust(width * log.HASH_BYTES, b"\0")[: width * log.HASH_BYTES])
 
-    def _compare_tiles(self, first: int, leaves: Hashes) -> None:
-        before = self.spine.fork()
-        partial, on_disk = log.partial_tiles(self.size), leaves
-        for tile in self.spine.grow(leaves):
-            if tile.width != log.TILE_WIDTH and tile.path not in partial:
-                continue
-            found = self._other_leaves(tile)
-            if found is not None:
-                on_disk = on_disk.copy() if on_disk is leaves else on_disk
-                at = tile.index * log.TILE_WIDTH - first
-                on_disk[at : at + tile.width] = found
-        if on_disk is not leaves and self._tiles is None:
-            self._tiles = before
-        if self._tiles is not None:
-            self._tiles.grow(on_disk)
-
-    def _other_leaves(self, tile: log.Tile) -> Hashes | None:
+    def other_leaves(self, tile: log.Tile) -> Hashes | None:
         """Say where a tile on the disk differs from the one that the entries make; returns other leaves of it."""
         data = read_tile(self.objects, tile.level, tile.index, tile.width)
         if data == tile.data:
@@ -194,7 +204,69 @@ class _Copy:
         return found
 
     def _say(self, reason: Reason, entry: int, told: str) -> None:
-        self._differ.add(reason, entry, f"{self.directory}: {told}")
+        self.differ.add(reason, entry, f"{self.directory}: {told}")
+
+
+class Copy(Reader):
+    """One copy of a log on a disk, with the tree that its entries make."""
+
+    def __init__(self, directory: Path, roots: Roots, findings: Findings, origin: str | None = None) -> None:
+        super().__init__(directory, findings)
+        if origin not in (None, self.tree.origin):
+            raise UsageError(f"{directory}: a log of {self.tree.origin!a}, not a mirror of {origin!a}")
+        keys = [key for key in roots.trusted.logs if key.name == self.tree.origin]
+        self.signed = _signed(self.note, keys)
+        if not self.signed:
+            told = f"{directory}: the checkpoint of {self.tree.origin[:80]!a} is not signed by a key of the trust file"
+            findings.add(Reason.LOG_CHECKPOINT, -1, told)
+        self.spine = Spine([])
+        self._tiles: Spine | None = None  # the tree of the leaf tiles, from where one differs from the entries
+
+    def walk(self, sizes: Sequence[int]) -> Iterator[tuple[int, log.Rows, Hashes]]:
+        """Yield the number of the first entry, the entries and their leaf hashes, a bounded number at a time.
+
+        Tiles are compared with those that the entries make. A bundle that cannot be read ends the entries of its chunk,
+        and of all chunks after it, while the tree goes on with the leaves of its tile.
+        """
+        self.begin(sizes)
+        whole = True
+        for first in range(0, self.size, CHUNK):
+            rows, leaves, read = self.chunk(first, min(self.size, first + CHUNK))
+            self.compare_tiles(first, leaves)
+            yield first, rows if whole else rows.part(0, 0), leaves
+            whole = whole and read
+
+    def begin(self, sizes: Sequence[int]) -> None:
+        """Begin with an empty tree, which is to have its roots at some sizes."""
+        self.spine, self._tiles, self.differ = Spine(sizes), None, Findings()
+
+    def compare_tiles(self, first: int, leaves: Hashes) -> None:
+        """Let the tree grow by the leaves of a chunk, and compare its tiles."""
+        before = self.spine.fork()
+        partial, on_disk = log.partial_tiles(self.size), leaves
+        for tile in self.spine.grow(leaves):
+            if tile.width != log.TILE_WIDTH and tile.path not in partial:
+                continue
+            found = self.other_leaves(tile)
+            if found is not None:
+                on_disk = on_disk.copy() if on_disk is leaves else on_disk
+                at = tile.index * log.TILE_WIDTH - first
+                on_disk[at : at + tile.width] = found
+        if on_disk is not leaves and self._tiles is None:
+            self._tiles = before
+        if self._tiles is not None:
+            self._tiles.grow(on_disk)
+
+    def join(self, leaves: Joined) -> None:
+        """Do what `compare_tiles` does with a whole chunk, whose leaf tiles were compared elsewhere."""
+        before = self.spine.fork()
+        for tile in self.spine.join(leaves.parents):
+            if tile.width == log.TILE_WIDTH or tile.path in log.partial_tiles(self.size):
+                self.other_leaves(tile)
+        if leaves.on_disk is not None and self._tiles is None:
+            self._tiles = before
+        if self._tiles is not None:
+            self._tiles.join(leaves.parents if leaves.on_disk is None else leaves.on_disk)
 
     def conclude(self, kept: Sequence[log.Checkpoint]) -> None:
         """Compare roots, and say of entries and tiles that differ which of them the signed root does not cover."""
@@ -203,7 +275,7 @@ class _Copy:
         if not held and not tiles_hold:
             told = f"{self.directory}: the {self.size} entries do not give the root that was signed"
             self._findings.add(Reason.LOG_ROOT, -1, told)
-        self._findings.take(self._differ, {Reason.LOG_ENTRY: Reason.LOG_OBJECT} if held else {})
+        self._findings.take(self.differ, {Reason.LOG_ENTRY: Reason.LOG_OBJECT} if held else {})
         for one in kept:
             if self.spine.roots.get(one.size) != one.root:
                 told = f"{self.directory}: a kept checkpoint of {one.size} entries has another root, or more entries"
@@ -217,7 +289,7 @@ def _signed(note: bytes, keys: Sequence[log.VerifierKey]) -> bool:
         return False
 
 
-def _witnesses(copy: _Copy, policy: log.Policy | None, findings: Findings) -> Mapping[str, int]:
+def _witnesses(copy: Copy, policy: log.Policy | None, findings: Findings) -> Mapping[str, int]:
     if policy is None:
         return {}
     try:
@@ -239,14 +311,15 @@ def _kept(note: bytes, roots: Roots, origin: str) -> log.Checkpoint:
     return checkpoint
 
 
-def _look_for(wanted: dict[int, Claimed], first: int, leaves: Hashes, findings: Findings) -> None:
-    for number in [number for number in wanted if first <= number < first + len(leaves)]:
-        claimed = wanted.pop(number)
+def look_for(wanted: Mapping[int, Claimed], first: int, leaves: Hashes, findings: Findings) -> None:
+    """Say which of the entries that results name, by number, are not those of these leaves."""
+    for number in sorted(number for number in wanted if first <= number < first + len(leaves)):
+        claimed = wanted[number]
         if leaves[number - first].tobytes() != log.hash_entries([claimed.entry])[0].tobytes():
             findings.add(Reason.RESULT_NOT_LOGGED, number, f"a signed result {_proof(claimed)} has another entry here")
 
 
-def _unlogged(results: Sequence[Claimed], copy: _Copy, findings: Findings) -> None:
+def _unlogged(results: Sequence[Claimed], copy: Copy, findings: Findings) -> None:
     """Say which results name no entry of this log."""
     for one in results:
         if one.log != copy.tree.origin:
@@ -263,7 +336,7 @@ def _proof(claimed: Claimed) -> str:
     return "with a receipt" if claimed.proven else "without a receipt"
 
 
-def _compare(copy: _Copy, mirror: _Copy, findings: Findings) -> None:
+def _compare(copy: Copy, mirror: Copy, findings: Findings) -> None:
     """Say whether two copies are of one log, and else in which entry they part."""
     common = min(copy.size, mirror.size)
     for _ in mirror.walk([common]):

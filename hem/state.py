@@ -197,6 +197,12 @@ class State:
         self._last[chip] = record
         self.time = max(self.time, time)
 
+    def adopt(self, chips: NDArray[np.int64], records: NDArray[np.void], time: int) -> None:
+        """Let LAST of chips be what another state, which has judged their evidence up to `time` (ms), has."""
+        self._grow(int(chips.max(initial=-1)) + 1)
+        self._last.put(chips, records)
+        self.time = max(self.time, time)
+
     def _grow(self, size: int) -> None:
         if size > len(self._last):
             spare = np.zeros(max(size, 2 * len(self._last)) - len(self._last), dtype=LAST)

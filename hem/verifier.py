@@ -258,7 +258,8 @@ class Verifier:
             chips = self.trust.chips_of(columns.ueid)
             answered = self.state.challenge_rows(columns.nonce)
             standing = self.trust.standing(chips)
-            step = self._step(columns, chips, answered, fresh == Reason.MET, standing, times)
+            # Of a chip that is not enrolled nothing was accepted, whatever a log says: it has no record to change.
+            step = self._step(columns, chips, answered, (fresh == Reason.MET) & (chips >= 0), standing, times)
             step.place(
                 chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64), times
             )

@@ -1,7 +1,7 @@
 """What an audit has found: counts of everything, and the first of each kind in full, so that memory stays flat."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,41 @@ class Findings:
                 self.add(instead.get(reason, reason), one.entry, one.told)
             self.counts[instead.get(reason, reason)] += count - len(shown)
 
+    def only(self, reasons: Collection[Reason]) -> "Findings":
+        """Return those of some reasons."""
+        found = Findings()
+        found.counts.update({one: count for one, count in self.counts.items() if one in reasons})
+        found.shown = [one for one in self.shown if one.reason in reasons]
+        return found
+
+
+def merged(parts: Iterable[Findings], chunk: int) -> Findings:
+    """Return the findings of parts of a log as one reader has them, who reads `chunk` entries at a time.
+
+    Of each chunk it says what cannot be read, then which times go back, then what differs entry by entry, then which
+    results do not fit. No two parts have findings of one reason and one entry.
+    """
+    found = Findings()
+    shown: list[Finding] = []
+    for part in parts:
+        found.counts.update(part.counts)
+        shown += part.shown
+    left = Counter({reason: min(count, SHOWN) for reason, count in found.counts.items()})
+    for one in sorted(shown, key=lambda one: _place(one, chunk)):
+        if left[one.reason]:
+            left[one.reason] -= 1
+            found.shown.append(one)
+    return found
+
+
+_BEFORE = {Reason.LOG_OBJECT: 0, Reason.ENTRY_TIME_BACK: 1, Reason.RESULT_NOT_LOGGED: 3}
+# Of one entry: its signature, and what its evidence is judged on, come before what follows from them.
+_FIRST = (Reason.ENTRY_NOT_SIGNED, Reason.BASIS_NOT_DERIVED)
+
+
+def _place(one: Finding, chunk: int) -> tuple[int, int, int, bool]:
+    return one.entry // chunk, _BEFORE.get(one.reason, 2), one.entry, one.reason not in _FIRST
+
 
 class Sighting(NamedTuple):
     """One entry that says something of a chip which an auditor looks for."""
@@ -91,6 +126,16 @@ class Sightings:
             if self.counts[name] <= SHOWN:
                 chip = int(chips[row])
                 self.shown[name].append(Sighting(int(numbers[row]), ueids[chip] if chip >= 0 else b"", Reason(code)))
+
+    def take(self, others: Sequence["Sightings"]) -> None:
+        """Take in those of other chips, in the order of the log."""
+        for one in others:
+            for term, counts in one.reasons.items():
+                self.reasons[term].update(counts)
+            self.counts.update(one.counts)
+        for name, shown in self.shown.items():
+            more = [sighting for one in others for sighting in one.shown[name]]
+            self.shown[name] = sorted([*shown, *more], key=lambda one: one.entry)[:SHOWN]
 
 
 def _tally(column: NDArray[np.uint16]) -> tuple[list[int], list[int]]:

@@ -1,6 +1,7 @@
 """The command with which a regulator audits a log alone: hem audit."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,10 +24,12 @@ from hem import rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
 from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
+from hem.cluster import pool_at
 from hem.errors import REASONS, Reason, UsageError, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
 from hem.results import utc
+from hem.spread import Spread
 from hem.store.objects import Objects
 from hem.store.recovery import read_checkpoint
 from protocols.cbor import WireError
@@ -55,7 +58,10 @@ def audit(
         list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
     ] = None,
     rule_pack: Annotated[list[Path] | None, typer.Option(help="A rule pack as it was published.")] = None,
-    jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
+    jobs: Annotated[int, typer.Option(help="Threads, or workers of --ray local; 0: one a core.", min=0, max=1024)] = 0,
+    ray: Annotated[
+        str | None, typer.Option(help="Ray cluster to run on: auto, HOST:PORT, ray://HOST:PORT, or local (one here).")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Check a log from end to end: its tree, all signatures, and every verdict, derived again from entry 0.
@@ -78,7 +84,9 @@ def audit(
     size = Checkpoint.parse(Note.parse(read_checkpoint(Objects(directory))).text).size
     with _progress(quiet=as_json) as bar:
         task = bar.add_task("entries", total=size)
-        found = inspect(directory, asked, lambda count: bar.advance(task, count))
+        with nullcontext() if ray is None else pool_at(ray, jobs) as pool:
+            reading = None if pool is None else Spread(pool)
+            found = inspect(directory, asked, lambda count: bar.advance(task, count), reading)
     if as_json:
         say_json(_object(found))
     else:
