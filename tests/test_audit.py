@@ -1,6 +1,7 @@
 """`hem audit` as a regulator runs it: honest logs pass, and each way in which a log can lie is found and named."""
 
 import hashlib
+import json
 import shutil
 from importlib.resources import files
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from hem.audit import Findings
+from hem.cli import audit as cli
 from hem.errors import Reason
 from hem.log import Checkpoint, Cosigner, Signer, sign_checkpoint
 from hem.model import Term
+from hem.spread import Here, Spread
 from hem.store import Log
 from hem.workspace import read_entries, signers
 from protocols import entries, keys
@@ -24,6 +27,20 @@ __all__ = ["built", "site"]  # fixtures
 
 
 STRANGER = seeded_key("stranger")
+
+
+@pytest.fixture(autouse=True)
+def in_parts_too(monkeypatch):
+    """Have each audit run in parts as well, as a cluster runs it, and demand the same bytes."""
+    alone = cli.inspect
+
+    def both(directory, asked, advance, reading=None):
+        whole = alone(directory, asked, advance, reading)
+        parts = alone(directory, asked, int, Spread(Here(), shard=256, bins=3))
+        assert json.dumps(cli._object(parts)) == json.dumps(cli._object(whole))
+        return whole
+
+    monkeypatch.setattr(cli, "inspect", both)
 
 
 class Case:
