@@ -6,6 +6,7 @@ What is put together from the parts is what one reader finds who reads the log f
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from hem.verifier import Verifier
 
 SHARD = 8 * CHUNK  # entries: some 70 MB of log, which a task holds once
 NOBODY = Roots(TrustedKeys((), ()), None)  # tasks look at no roots: that is done once
-BINS_A_WORKER = 2  # so that one bin with more to do than others does not keep all but one worker waiting
+BINS_A_WORKER = 2  # so that a bin with more to do than others keeps fewer workers waiting; each takes in all documents
 
 
 class Pool(Protocol):
@@ -81,6 +82,7 @@ class Work(NamedTuple):
     sizes: tuple[int, ...]  # at which the tree's root is asked for
     claimed: Mapping[int, Claimed]  # what results say of entries
     threads: int
+    run: bytes  # drawn anew for each audit
 
 
 class Shard(NamedTuple):
@@ -170,8 +172,7 @@ def sign(
         bins: of its chips.
         bounds: how far it can be taken in.
     """
-    verifier = verifier_of(work.threads)
-    verifier.fold(entry for number, entry in documents if number < min(first, bounds.evidence))
+    verifier = _informed(work, min(first, bounds.evidence), documents)
     reader = Reader(work.directory, Findings(), work.tree)
     part = Signing(verifier, NOBODY, Findings(), first=work.start, highest=highest)
     parts: list[list[Checked]] = []
@@ -180,7 +181,23 @@ def sign(
         rows = rows.part(0, max(min(bounds.times - begin, len(rows)), 0))
         if len(rows):
             parts.append(part.check(begin + np.arange(len(rows)), read(rows), bounds.documents, bins))
+    if stop <= bounds.evidence:
+        _KEPT[work.run] = stop, verifier
     return *(Checked.joined(some) if some else None for some in _by_bins(parts, bins.count)), part.said()
+
+
+# What a process knows from the shard that it checked last, by audit: it only changes how long the next one takes.
+_KEPT: dict[bytes, tuple[int, Verifier]] = {}
+
+
+def _informed(work: Work, stop: int, documents: Sequence[Document]) -> Verifier:
+    """Return a verifier that has taken in the documents before entry `stop`, all of which can be taken in."""
+    known, verifier = _KEPT.pop(work.run, (0, None))
+    _KEPT.clear()  # of other audits, which are over or go on elsewhere
+    if verifier is None or known > stop:
+        known, verifier = 0, verifier_of(work.threads)
+    verifier.fold(entry for number, entry in documents if known <= number < stop)
+    return verifier
 
 
 def _by_bins(parts: Sequence[Sequence[Checked]], count: int) -> list[list[Checked]]:
@@ -282,7 +299,16 @@ class Spread:
         """Return what the log comes to, and have its tree in `copy`."""
         pool = self._pool
         claimed = asked.claimed(copy.tree.origin)
-        work = Work(copy.directory.absolute(), copy.tree, asked.start, stop, tuple(sizes), claimed, asked.threads)
+        work = Work(
+            copy.directory.absolute(),
+            copy.tree,
+            asked.start,
+            stop,
+            tuple(sizes),
+            claimed,
+            asked.threads,
+            token_bytes(16),
+        )
         given = pool.put(work)
         shards = self._looked(copy, given, sizes, advance)
         end = min([stop, *(one.unread for one in shards if one.unread is not None)])

@@ -24,7 +24,7 @@ def of_ray() -> set[int]:
     for _ in range(4):
         for one in Path("/proc").glob("[0-9]*/stat"):
             try:
-                name, _, rest = one.read_text().rpartition(")")
+                _, _, rest = one.read_text().rpartition(")")
             except (FileNotFoundError, ProcessLookupError):
                 continue
             number, parent = int(one.parent.name), int(rest.split()[1])
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(case, two, small,
             marker.touch(exist_ok=False)
         except FileExistsError:
             return whole(work, *given)
-        os.kill(os.getpid(), signal.SIGKILL)
+        return os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(spread, task, dying)
     monkeypatch.setattr(cluster, "RETRIES", retries)
