@@ -77,7 +77,7 @@ def measured() -> Rates:
         rss = audit.audited(directory, trust)["rss_kib"] / 1024
     found = log.run(log.QUICK, quick=True)
     return Rates(
-        (bundles - documents) / (CHIPS * ROUNDS), documents / CHIPS, tiles / size, taken / CHIPS,
+        (bundles - documents) / (CHIPS * ROUNDS), documents / CHIPS, tiles / size, taken / CHIPS, folded / CHIPS,
         found["entries_per_s"], CHIPS * ROUNDS / verified,
         size / (alone - taken), size / (parts - taken - (BINS + 1) * folded), rss,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from hem import cluster, spread
 from hem.errors import WorkspaceError
-from tests.simulated import built, hem
+from tests.simulated import built, hem, hem_process
 from tests.test_audit import ONLY, Case, case, swept
 
 __all__ = ["built", "case", "swept"]  # fixtures
@@ -113,3 +113,12 @@ def test_a_cluster_that_is_not_there_is_one_line(case, monkeypatch, address):
 def test_without_the_package_it_says_which_extra_has_it(case, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     hem("audit", case.log, "--trust", case.trust, "--ray", "auto").refused("pip install 'hem[cluster]'")
+
+
+def test_ray_local_is_a_cluster_for_one_audit(case):
+    """A process of its own begins it and ends it."""
+    before = of_ray()
+    done = hem_process("audit", case.log, "--trust", case.trust, "--ray", "local", "--jobs", 1, "--json")
+    here = hem("audit", case.log, "--trust", case.trust, "--json")
+    assert (done.code, done.out.splitlines(), done.err) == (0, here.out.splitlines(), "")
+    assert of_ray() <= before
