@@ -18,11 +18,12 @@ from rich.table import Table
 from benchmarks import audit, log
 from benchmarks.measure import doing, machine, show
 from hem.audit import Derivation, Findings, Roots
+from hem.audit.pool import Here
 from hem.core import rows_of
 from hem.evidence import messages
 from hem.inspection import Asked, inspect
 from hem.model import LAST
-from hem.spread import BINS_A_WORKER, Here, Spread
+from hem.spread import BINS_A_WORKER, Spread
 from hem.store import Log
 from hem.verifier import Verifier
 from protocols.entries import Kind, decode

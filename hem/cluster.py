@@ -77,7 +77,7 @@ def _ray() -> ModuleType:
 
 
 class RayPool:
-    """A `hem.spread.Pool` of the processes of a Ray cluster, which must all have this version of hem."""
+    """A `hem.audit.pool.Pool` of the processes of a Ray cluster, which must all have this version of hem."""
 
     def __init__(self, ray: ModuleType, retries: int) -> None:
         self._ray, self._retries = ray, retries

@@ -7,16 +7,28 @@ What is put together from the parts is what one reader finds who reads the log f
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hem import log
 from hem.audit import Claimed, Findings, Roots, Sightings, read
 from hem.audit.findings import merged
-from hem.audit.parts import Bins, Checked, Document, Documents, Judged, Judging, Signing, bins_of, judged, opened
+from hem.audit.parts import (
+    Bins,
+    Checked,
+    Document,
+    Documents,
+    Judged,
+    Judging,
+    Signing,
+    bins_of,
+    judged,
+    named_in,
+    opened,
+)
+from hem.audit.pool import Pool
 from hem.check import TrustedKeys
-from hem.core import scan
 from hem.errors import Reason
 from hem.inspection import Asked, Copy, Derived, Hashes, Joined, Reader, look_for, verifier_of
 from hem.store.recovery import CHUNK
@@ -25,51 +37,6 @@ from hem.verifier import Verifier
 SHARD = 8 * CHUNK  # entries: some 70 MB of log, which a task holds once
 NOBODY = Roots(TrustedKeys((), ()), None)  # tasks look at no roots: that is done once
 BINS_A_WORKER = 2  # so that a bin with more to do than others keeps fewer workers waiting; each takes in all documents
-
-
-class Pool(Protocol):
-    """Where tasks run. What it gives back stands for a value that may be elsewhere."""
-
-    workers: int
-
-    def put(self, value: object) -> Any:
-        """Return what stands for a value that many tasks are given."""
-
-    def run(self, task: Callable[..., Any], *given: Any, returns: int = 1) -> list[Any]:
-        """Begin a task, which is given values in place of what stands for them; returns its results' stand-ins."""
-
-    def get(self, one: Any) -> Any:
-        """Return a value, once it is there; raises what its task raised."""
-
-    def values(self) -> Callable[[Any], Any]:
-        """Return what gives a task the values of stand-ins that are inside of its arguments."""
-
-
-class Here:
-    """A pool in this process: every task is run when it is begun."""
-
-    workers = 1
-
-    def put(self, value: object) -> Any:
-        """Return the value."""
-        return value
-
-    def run(self, task: Callable[..., Any], *given: Any, returns: int = 1) -> list[Any]:
-        """Run the task."""
-        found = task(*given)
-        return list(found) if returns > 1 else [found]
-
-    def get(self, one: Any) -> Any:
-        """Return the value."""
-        return one
-
-    def values(self) -> Callable[[Any], Any]:
-        """Return what returns the value."""
-        return _itself
-
-
-def _itself(one: Any) -> Any:
-    return one
 
 
 class Work(NamedTuple):
@@ -143,10 +110,7 @@ def _read_into(shard: Shard, work: Work, first: int, rows: log.Rows) -> Shard:
     begins = found.evidence & (first + np.arange(len(found)) >= work.start)
     begins[1:] &= ~begins[:-1]
     shard.heads.extend((first + np.flatnonzero(begins)).tolist())
-    places = np.flatnonzero(found.evidence)
-    said = scan(log.Rows(rows.data, found.messages.starts[places], found.messages.ends[places]))
-    for row in np.flatnonzero(said.peers).tolist():
-        shard.named.add((said.ueid[row].tobytes(), said.strings[said.peers[row]]))
+    shard.named.update(named_in(found))
     return shard._replace(highest=max(shard.highest, int(found.times.max())))
 
 
@@ -279,6 +243,17 @@ def _together(verifier: Verifier, results: Sequence[Judged], end: int) -> Derive
     return Derived(verifier, sightings, sum(one.judged for one in results), sum(one.same for one in results), end)
 
 
+def _concluded(
+    documents: Documents, results: Sequence[Judged], findings: list[Findings], refused: _Refused | None, end: int
+) -> _Found:
+    early = [one for one in results if one.stopped is not None]
+    if early:
+        first = min(early, key=lambda one: one.stopped or 0)
+        return _Found(None, [], _Refused(first.stopped or 0, first.findings.only([Reason.ENTRY_REFUSED])))
+    said = [*findings, *(one.findings for one in results), *([refused.said] if refused else [])]
+    return _Found(_together(documents.verifier, results, end), said, None)
+
+
 class Spread:
     """An audit over a pool: a `Reading` for `hem.inspection.inspect`."""
 
@@ -355,32 +330,31 @@ class Spread:
         """Return what follows from the entries; `refused` is the one that could not be taken in, if a part said so."""
         pool = self._pool
         documents, said = known.documents(refused)
-        verifier = documents.verifier
-        stopped = documents.stopped if refused is None else refused.entry
-        bounds = known.bounds(stopped)
-        bins = bins_of(self._bins, verifier.trust, {pair for one in known.shards for pair in one.named})
+        bounds = known.bounds(documents.stopped if refused is None else refused.entry)
+        named = {pair for one in known.shards for pair in one.named}
+        bins = bins_of(self._bins, documents.verifier.trust, named)
         given = pool.put(known.all), pool.put(bins)
+        signed = self._signed(known, given, bins, bounds)
+        begun = [self._judged(known, given, signed, number, bounds) for number in range(bins.count)]
+        findings = [said, *(pool.get(parts[-1]) for parts in signed)]
+        results: list[Judged] = [pool.get(one) for one in begun]
+        return _concluded(documents, results, findings, refused, bounds.evidence)
+
+    def _signed(self, known: _Known, given: tuple[Any, Any], bins: Bins, bounds: Bounds) -> list[list[Any]]:
+        """Begin to check the signatures of all shards that are needed; returns what stands for their results."""
         highest = np.maximum.accumulate([0, *(one.highest for one in known.shards)]).tolist()
         spans = [span for span in self._spans(known.size) if span[0] < bounds.times]
-        signed = [
-            pool.run(sign, known.given, *span, newest, *given, bounds, returns=bins.count + 1)
+        return [
+            self._pool.run(sign, known.given, *span, newest, *given, bounds, returns=bins.count + 1)
             for span, newest in zip(spans, highest, strict=False)
         ]
-        begun = [
-            pool.run(
-                judge, known.given, [parts[number] for parts in signed], pool.values(), self._shard, *given,
-                number, bounds.evidence,
-            )
-            for number in range(bins.count)
-        ]  # fmt: skip
-        findings = [said, *(pool.get(parts[-1]) for parts in signed)]
-        results: list[Judged] = [pool.get(one) for (one,) in begun]
-        early = [one for one in results if one.stopped is not None]
-        if early:
-            first = min(early, key=lambda one: one.stopped or 0)
-            return _Found(None, [], _Refused(first.stopped or 0, first.findings.only([Reason.ENTRY_REFUSED])))
-        return _Found(
-            _together(verifier, results, bounds.evidence),
-            [*findings, *(one.findings for one in results), *([refused.said] if refused else [])],
-            None,
+
+    def _judged(
+        self, known: _Known, given: tuple[Any, Any], signed: list[list[Any]], number: int, bounds: Bounds
+    ) -> Any:
+        """Begin to judge a bin; returns what stands for its result."""
+        checked = [parts[number] for parts in signed]
+        (begun,) = self._pool.run(
+            judge, known.given, checked, self._pool.values(), self._shard, *given, number, bounds.evidence
         )
+        return begun

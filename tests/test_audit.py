@@ -1,7 +1,6 @@
 """`hem audit` as a regulator runs it: honest logs pass, and each way in which a log can lie is found and named."""
 
 import hashlib
-import json
 import shutil
 from importlib.resources import files
 
@@ -9,38 +8,23 @@ import numpy as np
 import pytest
 
 from hem.audit import Findings
-from hem.cli import audit as cli
 from hem.errors import Reason
 from hem.log import Checkpoint, Cosigner, Signer, sign_checkpoint
 from hem.model import Term
-from hem.spread import Here, Spread
 from hem.store import Log
 from hem.workspace import read_entries, signers
 from protocols import entries, keys
 from protocols.entries import IssuerKeys, Kind
 from protocols.fields import SAFE
 from protocols.messages import Challenge, Grant
+from tests.in_parts import in_parts_too
 from tests.simulated import Site, built, hem, site
 from tests.small import seeded_key
 
-__all__ = ["built", "site"]  # fixtures
+__all__ = ["built", "in_parts_too", "site"]  # fixtures
 
 
 STRANGER = seeded_key("stranger")
-
-
-@pytest.fixture(autouse=True)
-def in_parts_too(monkeypatch):
-    """Have each audit run in parts as well, as a cluster runs it, and demand the same bytes."""
-    alone = cli.inspect
-
-    def both(directory, asked, advance, reading=None):
-        whole = alone(directory, asked, advance, reading)
-        parts = alone(directory, asked, int, Spread(Here(), shard=256, bins=3))
-        assert json.dumps(cli._object(parts)) == json.dumps(cli._object(whole))
-        return whole
-
-    monkeypatch.setattr(cli, "inspect", both)
 
 
 class Case:

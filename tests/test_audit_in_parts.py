@@ -9,11 +9,12 @@ import pytest
 from benchmarks.costs import Fleet, Rates, rows
 from hem.audit import Roots, parts
 from hem.audit.parts import Bins, bins_of
+from hem.audit.pool import Here
 from hem.check import Signatory, TrustedKeys
 from hem.cli import audit as cli
 from hem.inspection import Asked, inspect
 from hem.log import Checkpoint, Signer, sign_checkpoint
-from hem.spread import Here, Spread
+from hem.spread import Spread
 from hem.store import Log
 from protocols.terms import Caps, Compute, Interconnect
 from tests.small import PEAKS, World, seeded_key

@@ -37,6 +37,14 @@ _OF_SIGNING = (Reason.ENTRY_NOT_SIGNED, Reason.ENTRY_TIME_BACK)
 _OF_JUDGING = (Reason.EVIDENCE_NOT_AUTHENTIC, Reason.EVIDENCE_REPEATED, Reason.VERDICT_NOT_DERIVED)
 
 
+def named_in(found: Read) -> set[tuple[bytes, bytes]]:
+    """Return who names which peers in evidence, as pairs of a UEID and the claim of peers; nobody is believed."""
+    places = np.flatnonzero(found.evidence)
+    rows = found.messages
+    said = scan(Rows(rows.data, rows.starts[places], rows.ends[places]))
+    return {(said.ueid[row].tobytes(), said.strings[said.peers[row]]) for row in np.flatnonzero(said.peers).tolist()}
+
+
 def opened(documents: Iterable[Document]) -> list[tuple[int, Entry | WireError]]:
     """Return documents read, or in place of one the error why it cannot be."""
     found: list[tuple[int, Entry | WireError]] = []
