@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.costs import Fleet, Rates, rows
-from hem.audit import Roots, parts
+from hem.audit import Derivation, Roots, parts
 from hem.audit.parts import Bins, bins_of
 from hem.audit.pool import Here
 from hem.check import Signatory, TrustedKeys
@@ -16,6 +16,7 @@ from hem.inspection import Asked, inspect
 from hem.log import Checkpoint, Signer, sign_checkpoint
 from hem.spread import Spread
 from hem.store import Log
+from protocols.entries import Kind, decode
 from protocols.terms import Caps, Compute, Interconnect
 from tests.small import PEAKS, World, seeded_key
 from tests.test_links import peers, pod
@@ -119,6 +120,31 @@ def test_a_part_of_a_log_in_parts(tmp_path):
     for start, stop in ((0, 0), (0, 12), (5, size - 3), (size, size), (size - 4, None)):
         asked = {"start": start, "stop": stop}
         assert said(log, spread=spread, **asked) == said(log, **asked)
+
+
+def test_what_only_the_bin_of_a_chip_can_refuse(tmp_path, monkeypatch):
+    """As a re-base that hides what its chip reported before: who does not know that goes on, until it is told."""
+    world = World(8)
+    for _ in range(3):
+        world.pass_time(60)
+        asked = world.ask()
+        world.judge([chip.answer(asked) for chip in world.chips])
+    log = written(tmp_path / "log", world.log)
+    number = max(at for at, one in enumerate(world.log) if decode(one).kind is Kind.CHALLENGE)
+    take = Derivation._take
+
+    def refusing(self, at, entry):
+        if at == number and self.verifier.state.last(np.array([3]))["time"][0]:
+            self.verifier.state.time = entry.time
+            self._stop(at, "it hides something")
+            return
+        take(self, at, entry)
+
+    monkeypatch.setattr(Derivation, "_take", refusing)
+    whole = said(log)
+    assert json.loads(whole)["checked"] == {"from": 0, "to": number}
+    assert "it hides something" in whole
+    assert said(log, spread=Spread(Here(), shard=256, bins=5)) == whole
 
 
 def test_the_page_of_costs_is_computed_from_its_rates():
