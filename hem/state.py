@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hem.budget import UNCHARGED, Charge, Spending
 from hem.core import Columns
 from hem.links import Said, Words
-from hem.model import LAST, METERS
+from hem.model import BLOCKS, LAST, same_bytes, some
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
 # A challenge: whom it asks, and when it was logged and is over, in milliseconds.
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 
     def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
         """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
-        for row in np.flatnonzero(sites):
+        for row in sites.nonzero()[0]:
             record = np.searchsorted(self.chips, chip[row])
             self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
 
@@ -58,7 +58,7 @@ class State:
 
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
-        self._grow(int(chips.max(initial=-1)) + 1)
+        self._grow(1 + (int(chips[0]) if len(chips) == 1 else int(chips.max(initial=-1))))
         # Whole records: an index would go through them field by field, at ten times the cost.
         records = self._last.take(chips, mode="clip") if len(self._last) else np.zeros(len(chips), dtype=LAST)
         strangers = (chips < 0).nonzero()[0]
@@ -83,7 +83,7 @@ class State:
         begins = np.ones(len(nonces), dtype=np.bool_)
         begins[1:] = whole[1:] != whole[:-1]
         found = [self._rows.get(nonce.tobytes(), -1) for nonce in nonces[begins]]
-        return np.asarray(np.array([*found, -1], dtype=np.int64)[np.cumsum(begins) - 1])
+        return np.asarray(np.array([-1, *found], dtype=np.int64)[begins.cumsum()])
 
     def expires_ms(self, challenge: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each row's challenge expires, milliseconds; 0 for unknown ones."""
@@ -94,18 +94,20 @@ class State:
     ) -> NDArray[np.bool_]:
         """Return where the challenge asks the chip: by UEID, by license, or as one of all."""
         kinds, rows = self._issued["kind"][challenge], self._issued["audience"][challenge]
-        mine = np.where(kinds == ONE_CHIP, rows == chip, rows == licenses)
+        mine, one = rows == licenses, kinds == ONE_CHIP
+        mine[one] = (rows == chip)[one]
         asked: NDArray[np.bool_] = (kinds == EVERY_CHIP) | ((rows >= 0) & mine)
         return asked
 
     def answered(self, challenge: NDArray[np.int64], chip: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return where an answer of the chip to the challenge was accepted before."""
         result = np.zeros(len(chip), dtype=np.bool_)
+        unsigned = chip.view(np.uint64)  # where -1 is beyond all chips
         for row in _distinct(challenge):
             if row < 0:
                 continue
-            seen, here = self._answered[row], ((challenge == row) & (chip >= 0)).nonzero()[0]
-            here = here[chip[here] < len(seen)]
+            seen = self._answered[row]
+            here = ((challenge == row) & (unsigned < len(seen))).nonzero()[0]
             result[here] = seen[chip[here]]
         return result
 
@@ -143,6 +145,10 @@ class State:
         A chip that stands in several accepted rows is taken in rounds, one row of each chip at a time, so each row
         sees what the row before it left. Rounds are bounded: a chip is accepted once per challenge.
         """
+        if some(accepted) == len(chip) and distinct(chip):  # as almost always
+            known = self.last(chip)
+            answered = np.array([challenge, chip]).T
+            return Step(known, chip, _merge(known, _records(columns, time)), answered, *_nothing_stale(len(chip)))
         rows = accepted.nonzero()[0]
         chips, place = _numbered(chip.take(rows))
         known, values = self.last(chips), _records(columns, time).take(rows)
@@ -203,6 +209,10 @@ class State:
             self._last = np.concatenate([self._last, spare])
 
 
+def _nothing_stale(count: int) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
+    return frozenset(), np.zeros(count, dtype=np.bool_)
+
+
 def distinct(numbers: NDArray[np.int64]) -> bool:
     """Return whether no number is there twice."""
     if len(numbers) < 2:
@@ -241,8 +251,8 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
 
     A rolled-back chip stays below its mark at every later challenge, however often it answers.
     """
-    for name in (*METERS, "bootcount", "sequence"):
-        np.maximum(known[name], values[name], out=values[name])
+    rising = values.view(BLOCKS)["rising"]
+    np.maximum(known.view(BLOCKS)["rising"], rising, out=rising)
     _merge_grants(known, values)
     values["site"], values["site_ms"] = known["site"], known["site_ms"]
     return values
@@ -253,8 +263,8 @@ def _merge_grants(known: NDArray[np.void], values: NDArray[np.void]) -> None:
 
     Or a row without its grant would make a chip's spending forgotten, and a rolled-back one make it new.
     """
-    same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
-    if same.all():  # as almost always
+    same = same_bytes(known["grant_digest"], values["grant_digest"])
+    if some(same) == len(same):  # as almost always
         np.maximum(known["grant_spent"], values["grant_spent"], out=values["grant_spent"])
         values["grant_settled"] = known["grant_settled"]
         return

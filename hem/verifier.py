@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, links, location, ranging, scope, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, Columns, rows_of, scan
 from hem.errors import Reason
-from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term
+from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term, some
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
@@ -104,20 +104,21 @@ class Verifier:
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
         accepted = claims.authentic & (fresh == MET)
-        times = np.full(len(claims), now, dtype=np.uint64)
+        times = np.empty(len(claims), dtype=np.uint64)
+        times.fill(now)
         step = self._step(claims.columns, claims.chip, asked, accepted, standing, times)
         before, limits, models = step.before, trust.limits(), trust.models()
         energy = usage.energy_of(standing, trust.references, models)
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
-        if standing["outstanding"].any():
+        if some(standing["outstanding"]):
             ledger["outstanding"] = trust.outstanding(claims.chip, *_marks(claims, before), now)
         ranged = ranging.judge(claims.columns, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self.places(), rule)
         located = location.demand(located, claims, standing, timed, trust, rule)
-        located, sites = location.follow(located, standing, before, np.where(accepted, claims.chip, -1), now)
+        located, sites = location.follow(located, standing, before, claims.chip, accepted, now)
         step.place(claims.chip, sites, times)
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
@@ -290,8 +291,8 @@ def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDAr
     not authentic says nothing at all.
     """
     table = np.empty((len(claims), len(Term)), dtype=np.uint16)
-    for term in Term:
-        table[:, term] = terms[term]
+    for term, reasons in terms.items():
+        table[:, term] = reasons
     stale = (~accepted).nonzero()[0]
     if len(stale):
         for term in _COMPARED:
