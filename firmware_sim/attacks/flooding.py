@@ -1,0 +1,110 @@
+"""Landmarks that are flooded: no report of theirs comes, or one of few replies, and the places of chips stay open."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from firmware_sim.attackers.ranging import Stand
+from firmware_sim.attackers.sites import COUNTRIES, HOME, OTHER
+from firmware_sim.attacks.chips import RANGING_WORK_S, Size, beside, judged, refused
+from firmware_sim.attacks.outcome import Outcome
+from firmware_sim.attacks.papers import Desk, seeded_key
+from firmware_sim.store import SimulatorError
+from firmware_sim.world import Beacon, Globe, Spot
+from protocols.cbor import join, split
+from protocols.landmarks import Window
+from protocols.messages import Challenge
+
+FLOODED, DROWNED = "landmark-flooded", "landmark-drowned"
+FLOODS, FLOODED_CHIPS = "floods", 8
+_LOST = {FLOODED: 1.0, DROWNED: 0.9}  # share of replies that never get through to the landmark
+_PROBES, _NEARBY = 8, 0.2  # of a chip; degrees from the landmark of one operator to that of the next
+
+
+class _Missed(NamedTuple):
+    """A window that a landmark missed, as the verifier counts it: the challenge's id, the landmark, and the reason."""
+
+    challenge: str
+    landmark: str
+    reason: str
+
+
+def attack_landmarks(desk: Desk, size: Size) -> list[Outcome]:
+    """Flood one landmark and nearly flood another in each window, and ask the verifier in the end which it missed.
+
+    Told is a landmark whose window is counted as missing, or as thin. Honest rows are the chips that were ranged, none
+    of which may be refused, and the windows of the landmarks that had the ordinary loss of their links alone.
+    """
+    marks, windows = _marks(desk), []
+    for chip in desk.chips:
+        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
+    terms = replace(desk.terms(desk.chance.randbytes(16), 1), countries=COUNTRIES)
+    if said := desk.hand_in(desk.signed(terms)):
+        raise SimulatorError(f"an honest license was refused: {said.strip()}")
+    alarms = 0
+    for number in range(size.repetitions):
+        victims = dict(zip(_LOST, desk.chance.sample(range(len(marks)), len(_LOST)), strict=True))
+        bent = [*marks]
+        for name, at in victims.items():
+            bent[at] = replace(marks[at], drowned=_LOST[name])
+        challenge, accused = _sweep(desk, number, bent)
+        alarms += accused
+        windows.append((challenge, {name: marks[at].kid.hex() for name, at in victims.items()}))
+    missed = _missed(desk)
+    found = {name: Outcome(name, reason, size.repetitions) for name, reason in _REASONS.items()}
+    for challenge, bad in windows:
+        for name, kid in bad.items():
+            told = _Missed(challenge, kid, _REASONS[name]) in missed or _Missed(challenge, kid, _NONE) in missed
+            found[name].told.update([1] * told)
+    hit = {(challenge, kid) for challenge, bad in windows for kid in bad.values()}
+    alarms += sum((one.challenge, one.landmark) not in hit for one in missed)
+    rows = size.repetitions * (len(desk.chips) + len(marks) - len(_LOST))
+    return beside(found.values(), rows, alarms)
+
+
+# Of a landmark that is nearly flooded, chance may leave nothing to report.
+_NONE = "REPORT_MISSING"
+_REASONS = {FLOODED: _NONE, DROWNED: "REPORT_THIN"}
+
+
+def _marks(desk: Desk) -> list[Beacon]:
+    """Return landmarks around two towns, each of one of two operators, which the workspace has added."""
+    marks = [
+        Beacon(f"{town}-{operator}", operator, Spot(spot.latitude + away, spot.longitude), seeded_key(town + operator))
+        for town, spot in (("frankfurt", HOME), ("madrid", OTHER))
+        for operator, away in (("alpha", 0.0), ("beta", _NEARBY))
+    ]
+    path = desk.directory / "landmarks.cbor"
+    path.write_bytes(join([mark.message(int(time.time())) for mark in marks]))
+    desk.hem.must("landmark", "add", path, "-w", desk.workspace, "--json")
+    return marks
+
+
+def _sweep(desk: Desk, number: int, marks: Sequence[Beacon]) -> tuple[str, int]:
+    """Have landmarks time all chips; returns the id of the challenge, and how many chips were refused."""
+    path = desk.directory / "challenge.cbor"
+    desk.hem.must("challenge", "--range", "--out", path, "-w", desk.workspace, "--json")
+    (challenge,) = split(path.read_bytes())
+    stands = [Stand(chip, HOME, HOME, marks) for chip in desk.chips]
+    for one in stands:
+        one.chip.boot()
+        one.chip.work(RANGING_WORK_S)
+    now = time.time_ns() // 1_000_000
+    globe = Globe(random.Random(f"{desk.seed}/floods {number}"), probes=_PROBES)
+    swept = globe.sweep(marks, stands, challenge, Window(now, now))
+    reports = desk.directory / "reports.cbor"
+    reports.write_bytes(join(swept.reports))
+    desk.hem.must("landmark", "report", reports, "-w", desk.workspace, "--json")
+    rows = judged(desk.hem, desk.workspace, desk.directory / "evidence.cbor", swept.evidence)
+    return Challenge.open(challenge)[1].id.hex(), sum(map(refused, rows))
+
+
+def _missed(desk: Desk) -> set[_Missed]:
+    """Return the windows that the verifier counts as missed, once all are over."""
+    over = datetime.now(UTC) + timedelta(seconds=desk.lifetime_s + 60)
+    flags = "--as-of", over.isoformat(timespec="seconds"), "-w", desk.workspace
+    said = desk.hem.must("landmark", "missed", *flags, "--json", codes=(0, 1)).json
+    return {_Missed(one["challenge"], one["landmark"], one["reason"]) for one in said["missed"]}
