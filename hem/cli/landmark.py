@@ -175,14 +175,18 @@ def report(
             rows += [(str(file), one) for one in split(data)]
     with Workspace.open(workspace, now=now_ms()) as opened:
         reasons = mesh.take_reports(opened, [message for _, message in rows], now=now_ms())
+        odd = [rows[row][1] for row, reason in enumerate(reasons) if reason is Reason.REPORT_WINDOW]
+        faults = mesh.clock_faults(opened, odd, now=now_ms())
     refused = [(row, reason) for row, reason in enumerate(reasons) if reason is not Reason.MET]
     if as_json:
         named = [{"row": row, "from": rows[row][0], "reason": reason.name} for row, reason in refused]
-        say_json({"logged": len(reasons) - len(refused), "refused": named})
+        say_json({"logged": len(reasons) - len(refused), "refused": named, "clock": faults})
     else:
         say(f"logged {len(reasons) - len(refused)} reports, refused {len(refused)}")
         for row, reason in refused:
             warn(f"refused: {rows[row][0]}, row {row}: {reason.name}: expected {REASONS[reason].expected}")
+        for told in faults:
+            warn(f"is the clock of this machine right: {told}")
     return 1 if refused else 0
 
 
