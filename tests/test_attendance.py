@@ -172,8 +172,8 @@ def test_a_flooded_landmark_leaves_places_open_and_accuses_no_chip(asks):
     world.range()
     judged = world.range(heard=lambda mark, _chip: mark.name != "zurich-two")
     assert {Reason(code) for code in judged.terms[:, Term.LOCATION]} == {Reason.LOCATION_INCONCLUSIVE}
-    assert REASONS[Reason.LOCATION_INCONCLUSIVE].verdict is Verdict.CANNOT_TELL
-    assert set(judged.tier.tolist()) == {Tier.NONE}  # no pass, and no fail
+    assert REASONS[Reason.LOCATION_INCONCLUSIVE].verdict not in {Verdict.PASS, Verdict.FAIL}
+    assert set(judged.tier.tolist()) == {Tier.NONE}  # it is not affirmed, and not contraindicated
 
 
 # ---------------------------------------------------------------- the commands
