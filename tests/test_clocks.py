@@ -167,6 +167,22 @@ def test_one_witness_of_three_that_lies_stops_nobody_and_excuses_nobody(tmp_path
             quorum.ask_time(opened.checkpoint, opened.consistency)
 
 
+def test_who_was_asked_for_the_time_is_asked_once_for_what_follows(tmp_path):
+    Log.create(tmp_path / "log", SIGNER)
+    seen, one = [], witness(tmp_path / "w")
+    add = one.add_checkpoint
+    one.add_checkpoint = lambda *given: seen.append(reply := add(*given)) or reply
+    with served(one) as url:
+        with Log.open(tmp_path / "log", SIGNER, quorum=asked([url], 0)) as opened:
+            opened.append(some_entries(0, 3))
+        seen.clear()
+        quorum = asked([url], 0)
+        with Log.open(tmp_path / "log", SIGNER, quorum=quorum) as opened:
+            quorum.ask_time(opened.checkpoint, opened.consistency)
+            opened.append(some_entries(3, 5))
+    assert [reply.status for reply in seen] == [200, 200]
+
+
 def test_where_no_quorum_answers_nothing_is_said_of_the_clock(tmp_path):
     Log.create(tmp_path / "log", SIGNER)
     with served(witness(tmp_path / "w")) as url, Log.open(tmp_path / "log", SIGNER, quorum=asked([url], 0)) as opened:
