@@ -70,16 +70,17 @@ def take_reports(workspace: Workspace, reports: Sequence[bytes], *, now: int) ->
     return reasons
 
 
-def clock_faults(workspace: Workspace, reports: Sequence[bytes], *, now: int) -> list[str]:
+def clock_faults(workspace: Workspace, reports: Sequence[bytes], reasons: Sequence[Reason], *, now: int) -> list[str]:
     """Return in words where landmarks of more operators than may lie say that the clock here is wrong; each is a line.
 
-    `reports` are those that were refused for their window (`REPORT_WINDOW`), so all of them can be read.
+    Of reports and the reasons that `take_reports` gave, those that were refused for their window are heard.
     """
     known, findings = workspace.verifier, Findings()
     clocks = Clocks((), findings)
-    for message in reports:
-        sign1, report = RangingReport.open(message)
-        row = known.state.challenge_rows(np.frombuffer(report.nonce, np.uint8)[None])
-        clocks.asked(-1, report.nonce, int(known.state.asked_ms(row)[0]))
-        clocks.hear(-1, sign1, report, now, known.trust, known.rules.f)
+    for message, reason in zip(reports, reasons, strict=True):
+        if reason is Reason.REPORT_WINDOW:
+            sign1, report = RangingReport.open(message)
+            row = known.state.challenge_rows(np.frombuffer(report.nonce, np.uint8)[None])
+            clocks.asked(-1, report.nonce, int(known.state.asked_ms(row)[0]))
+            clocks.hear(-1, sign1, report, now, known.trust, known.rules.f)
     return [one.told for one in findings.shown]

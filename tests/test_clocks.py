@@ -1,5 +1,6 @@
 """The clock of a verifier against those of witnesses and landmarks: what a quorum vouches for, and who is stopped."""
 
+import random
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from firmware_sim.attacks.clocks import (
     CLOCKS,
     DATED_AHEAD,
     DATED_BEHIND,
+    _panel,
     attack_clock,
     attack_dates,
 )
@@ -206,14 +208,16 @@ def test_times_are_compared_as_they_are_one_by_one(kept, times, step):
     for first in range(0, len(times), step):
         part = column[first : first + step]
         clocks.look(first, part, part % 7 != 0)
-    expected = set()
-    for number, when in enumerate(times):
-        if when % 7:
-            if any(number < one.size and when > one.by_ms + TOLERANCE_MS for one in known):
-                expected.add((Reason.ENTRY_TIME_AHEAD, number))
-            if any(number >= one.size and when < one.since_ms - TOLERANCE_MS for one in known):
-                expected.add((Reason.ENTRY_TIME_BEHIND, number))
+    expected = {(reason, at) for at, when in enumerate(times) if when % 7 for reason in one_by_one(known, at, when)}
     assert {(one.reason, one.entry) for one in findings.shown} == expected
+
+
+def one_by_one(known, number, when):
+    """Yield what is to be said of the time of one entry."""
+    if any(number < one.size and when > one.by_ms + TOLERANCE_MS for one in known):
+        yield Reason.ENTRY_TIME_AHEAD
+    if any(number >= one.size and when < one.since_ms - TOLERANCE_MS for one in known):
+        yield Reason.ENTRY_TIME_BEHIND
 
 
 def test_a_witness_may_sign_any_second():
@@ -383,3 +387,18 @@ def test_it_tells_neither_without_its_check(books, monkeypatch, bound, name):
     monkeypatch.setattr(log, "vouched", lambda *given: (one := found(*given)) and one._replace(**bound))
     told = dated(books)
     assert {one: told[one].detected for one in told} == {DATED_AHEAD: TIMES, DATED_BEHIND: TIMES} | {name: 0}
+
+
+def test_a_kept_checkpoint_with_a_wrong_cosignature_is_refused_and_one_without_a_quorum_says_nothing(books, tmp_path):
+    panel = _panel(books, "kept")
+    books.write(books.entries, books.directory / "shown")
+    checkpoint = books.key.checkpoint(books.entries)
+    future = 4_000_000_000
+    line = panel.witnesses[0].line(checkpoint, future)
+    shown, kept = books.directory / "shown", tmp_path / "kept"
+    (shown / "checkpoint").write_bytes(panel.cosigned(books.entries, int(time.time()), random.Random(1)))
+    audit = "audit", shown, "--trust", books.trust, "--policy", panel.policy, "--checkpoint", kept
+    kept.write_bytes(books.key.checkpoint(books.entries[:2]) + panel.witnesses[0].line(checkpoint, future))
+    hem(*audit).refused("a kept checkpoint of", "wrong signature by witness.example/0")
+    kept.write_bytes(checkpoint + line)
+    assert hem(*audit, "--json").json["holds"]

@@ -32,19 +32,25 @@ class _Missed(NamedTuple):
     reason: str
 
 
+class _Window(NamedTuple):
+    """One challenge, by its id, and the landmarks that were flooded in it, by the attack."""
+
+    challenge: str
+    victims: dict[str, str]
+
+    def told(self, name: str, missed: set[_Missed]) -> bool:
+        """Return whether the victim of an attack is counted as it has to be."""
+        told = (_Missed(self.challenge, self.victims[name], reason) for reason in (_REASONS[name], _NONE))
+        return not missed.isdisjoint(told)
+
+
 def attack_landmarks(desk: Desk, size: Size) -> list[Outcome]:
     """Flood one landmark and nearly flood another in each window, and ask the verifier in the end which it missed.
 
     Told is a landmark whose window is counted as missing, or as thin. Honest rows are the chips that were ranged, none
     of which may be refused, and the windows of the landmarks that had the ordinary loss of their links alone.
     """
-    marks, windows = _marks(desk), []
-    for chip in desk.chips:
-        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
-    terms = replace(desk.terms(desk.chance.randbytes(16), 1), countries=COUNTRIES)
-    if said := desk.hand_in(desk.signed(terms)):
-        raise SimulatorError(f"an honest license was refused: {said.strip()}")
-    alarms = 0
+    marks, windows, alarms = _ready(desk), [], 0
     for number in range(size.repetitions):
         victims = dict(zip(_LOST, desk.chance.sample(range(len(marks)), len(_LOST)), strict=True))
         bent = [*marks]
@@ -52,17 +58,24 @@ def attack_landmarks(desk: Desk, size: Size) -> list[Outcome]:
             bent[at] = replace(marks[at], drowned=_LOST[name])
         challenge, accused = _sweep(desk, number, bent)
         alarms += accused
-        windows.append((challenge, {name: marks[at].kid.hex() for name, at in victims.items()}))
+        windows.append(_Window(challenge, {name: marks[at].kid.hex() for name, at in victims.items()}))
     missed = _missed(desk)
-    found = {name: Outcome(name, reason, size.repetitions) for name, reason in _REASONS.items()}
-    for challenge, bad in windows:
-        for name, kid in bad.items():
-            told = _Missed(challenge, kid, _REASONS[name]) in missed or _Missed(challenge, kid, _NONE) in missed
-            found[name].told.update([1] * told)
-    hit = {(challenge, kid) for challenge, bad in windows for kid in bad.values()}
+    hit = {(one.challenge, kid) for one in windows for kid in one.victims.values()}
     alarms += sum((one.challenge, one.landmark) not in hit for one in missed)
-    rows = size.repetitions * (len(desk.chips) + len(marks) - len(_LOST))
-    return beside(found.values(), rows, alarms)
+    found = [Outcome(name, reason, size.repetitions) for name, reason in _REASONS.items()]
+    for outcome in found:
+        outcome.told.update([1] * sum(one.told(outcome.attack, missed) for one in windows))
+    return beside(found, size.repetitions * (len(desk.chips) + len(marks) - len(_LOST)), alarms)
+
+
+def _ready(desk: Desk) -> list[Beacon]:
+    """License the chips for countries, and return the landmarks that will range them."""
+    for chip in desk.chips:
+        chip.board = chip.board._replace(location=None)  # theirs is where the fleet has them
+    terms = replace(desk.terms(desk.chance.randbytes(16), 1), countries=COUNTRIES)
+    if said := desk.hand_in(desk.signed(terms)):
+        raise SimulatorError(f"an honest license was refused: {said.strip()}")
+    return _marks(desk)
 
 
 # Of a landmark that is nearly flooded, chance may leave nothing to report.
