@@ -34,13 +34,12 @@ def attack_clock(desk: Desk, size: Size) -> list[Outcome]:
     if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1))):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")
     path, answers = desk.directory / "challenge.cbor", desk.directory / "evidence.cbor"
-    for chip in desk.chips:
-        chip.boot()
     with _witnessed(desk):
         for _ in range(size.repetitions):
             desk.hem.must("challenge", "--out", path, "-w", desk.workspace, "--json")
             (challenge,) = split(path.read_bytes())
             for chip in desk.chips:
+                chip.boot()  # or their uptime would have to be that of a run that may be slow
                 chip.work(RANGING_WORK_S)
             evidence = [chip.attest(challenge) for chip in desk.chips]
             answers.write_bytes(b"".join(evidence))
