@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from firmware_sim.attacks.chips import Fleet, Size
-from firmware_sim.attacks.flooding import DROWNED, FLOODED, FLOODED_CHIPS, FLOODS, attack_landmarks
-from firmware_sim.attacks.papers import Desk
+from firmware_sim.attacks.flooding import DROWNED, FLOODED, FLOODED_CHIPS, FLOODS, attack_landmarks, desks_of
 from hem import attendance, challenge
 from hem.attendance import Attendance, Attended
 from hem.errors import REASONS, Reason, Verdict
@@ -263,7 +262,8 @@ def fleet(tmp_path_factory):
 
 
 def floods(fleet, name):
-    return {one.attack: one for one in attack_landmarks(Desk(fleet.hem, fleet, name, FLOODED_CHIPS), Size(TIMES, 12))}
+    size = Size(TIMES, 12)
+    return {one.attack: one for one in attack_landmarks(desks_of(fleet.hem, fleet, size, name), size)}
 
 
 def test_flooded_landmarks_are_counted_and_nobody_is_accused(fleet):

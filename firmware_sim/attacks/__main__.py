@@ -13,7 +13,7 @@ from firmware_sim.attacks import table
 from firmware_sim.attacks.alerts import LIFETIME_S, NAME, attack_moves, chips_needed
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
 from firmware_sim.attacks.clocks import CLOCK_CHIPS, CLOCKS, attack_clock, attack_dates
-from firmware_sim.attacks.flooding import FLOODED_CHIPS, FLOODS, attack_landmarks
+from firmware_sim.attacks.flooding import attack_landmarks, desks_of
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.limits import PODS, SUMS, attack_links, attack_sums, chips_in_pods, chips_in_sums
 from firmware_sim.attacks.logs import attack_logs, staged
@@ -67,11 +67,11 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         )
         desks = Desk(other, fleet, "issuers", 1), late, stale, pods, sums, desk_of(other, fleet, size)
         books = Desk(hem, fleet, BOOKS, CHIPS)
-        clocks = Desk(fourth, fleet, CLOCKS, CLOCK_CHIPS), Desk(fourth, fleet, FLOODS, FLOODED_CHIPS)
-        dated = Desk(fourth, fleet, "dates", CHIPS)
+        clock, dated = Desk(fourth, fleet, CLOCKS, CLOCK_CHIPS), Desk(fourth, fleet, "dates", CHIPS)
+        floods = desks_of(fourth, fleet, size)
         papers = beside.submit(_attack_papers, desks, size)
         moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
-        others = beside.submit(_attack_signers, clocks, dated, size, seed)
+        others = beside.submit(_attack_signers, (clock, dated), floods, size, seed)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -100,9 +100,9 @@ def _attack_papers(desks: tuple[Desk, ...], size: Size) -> list[Outcome]:
     return waited + attack_licenses(desk, size) + attack_audit(desk, size) + attack_sites(sites, size)
 
 
-def _attack_signers(desks: tuple[Desk, Desk], dated: Desk, size: Size, seed: str) -> list[Outcome]:
-    """Return attacks on those who sign beside a verifier, and on its clock, which they tell."""
-    clock, floods = desks
+def _attack_signers(desks: tuple[Desk, Desk], floods: Sequence[Desk], size: Size, seed: str) -> list[Outcome]:
+    """Return attacks on the clock of a verifier, and on the landmarks that sign beside it."""
+    clock, dated = desks
     return attack_clock(clock, size) + attack_dates(books_of(dated), size, seed) + attack_landmarks(floods, size)
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from firmware_sim.attackers.ranging import Stand
 from firmware_sim.attackers.sites import COUNTRIES, HOME, OTHER
-from firmware_sim.attacks.chips import RANGING_WORK_S, Size, beside, judged, refused
+from firmware_sim.attacks.chips import RANGING_WORK_S, Fleet, Size, beside, judged, refused
 from firmware_sim.attacks.outcome import Outcome
 from firmware_sim.attacks.papers import Desk, seeded_key
+from firmware_sim.attacks.shell import Hem
 from firmware_sim.store import SimulatorError
 from firmware_sim.world import Beacon, Globe, Spot
 from protocols.cbor import join, split
@@ -21,6 +22,7 @@ from protocols.messages import Challenge
 FLOODED, DROWNED = "landmark-flooded", "landmark-drowned"
 FLOODS, FLOODED_CHIPS = "floods", 8
 _LOST = {FLOODED: 1.0, DROWNED: 0.9}  # share of replies that never get through to the landmark
+_WINDOWS = 40  # of one workspace
 _PROBES, _NEARBY = 8, 0.2  # of a chip; degrees from the landmark of one operator to that of the next
 
 
@@ -44,28 +46,41 @@ class _Window(NamedTuple):
         return not missed.isdisjoint(told)
 
 
-def attack_landmarks(desk: Desk, size: Size) -> list[Outcome]:
+def desks_of(hem: Hem, fleet: Fleet, size: Size, name: str = FLOODS) -> list[Desk]:
+    """Return workspaces for so many windows: every command reads a whole log, so that many short ones cost less."""
+    return [Desk(hem, fleet, f"{name}-{n}", FLOODED_CHIPS) for n in range(-(-size.repetitions // _WINDOWS))]
+
+
+def attack_landmarks(desks: Sequence[Desk], size: Size) -> list[Outcome]:
     """Flood one landmark and nearly flood another in each window, and ask the verifier in the end which it missed.
 
     Told is a landmark whose window is counted as missing, or as thin. Honest rows are the chips that were ranged, none
     of which may be refused, and the windows of the landmarks that had the ordinary loss of their links alone.
     """
-    marks, windows, alarms = _ready(desk), [], 0
-    for number in range(size.repetitions):
+    found = [Outcome(name, reason, size.repetitions) for name, reason in _REASONS.items()]
+    honest = alarms = 0
+    for number, desk in enumerate(desks):
+        windows, accused, rows = _flooded(desk, min(_WINDOWS, size.repetitions - number * _WINDOWS))
+        missed = _missed(desk)
+        hit = {(one.challenge, kid) for one in windows for kid in one.victims.values()}
+        honest, alarms = honest + rows, alarms + accused + sum(one[:2] not in hit for one in missed)
+        for outcome in found:
+            outcome.told.update([1] * sum(one.told(outcome.attack, missed) for one in windows))
+    return beside(found, honest, alarms)
+
+
+def _flooded(desk: Desk, count: int) -> tuple[list[_Window], int, int]:
+    """Let so many windows pass; returns them, how many chips were refused, and how many honest rows there were."""
+    marks, windows, accused = _ready(desk), [], 0
+    for number in range(count):
         victims = dict(zip(_LOST, desk.chance.sample(range(len(marks)), len(_LOST)), strict=True))
         bent = [*marks]
         for name, at in victims.items():
             bent[at] = replace(marks[at], drowned=_LOST[name])
-        challenge, accused = _sweep(desk, number, bent)
-        alarms += accused
+        challenge, refusals = _sweep(desk, number, bent)
+        accused += refusals
         windows.append(_Window(challenge, {name: marks[at].kid.hex() for name, at in victims.items()}))
-    missed = _missed(desk)
-    hit = {(one.challenge, kid) for one in windows for kid in one.victims.values()}
-    alarms += sum((one.challenge, one.landmark) not in hit for one in missed)
-    found = [Outcome(name, reason, size.repetitions) for name, reason in _REASONS.items()]
-    for outcome in found:
-        outcome.told.update([1] * sum(one.told(outcome.attack, missed) for one in windows))
-    return beside(found, size.repetitions * (len(desk.chips) + len(marks) - len(_LOST)), alarms)
+    return windows, accused, count * (len(desk.chips) + len(marks) - len(_LOST))
 
 
 def _ready(desk: Desk) -> list[Beacon]:
@@ -106,7 +121,7 @@ def _sweep(desk: Desk, number: int, marks: Sequence[Beacon]) -> tuple[str, int]:
         one.chip.boot()
         one.chip.work(RANGING_WORK_S)
     now = time.time_ns() // 1_000_000
-    globe = Globe(random.Random(f"{desk.seed}/floods {number}"), probes=_PROBES)
+    globe = Globe(random.Random(f"{desk.seed}/{desk.directory.name} {number}"), probes=_PROBES)
     swept = globe.sweep(marks, stands, challenge, Window(now, now))
     reports = desk.directory / "reports.cbor"
     reports.write_bytes(join(swept.reports))
