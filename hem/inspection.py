@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem import log
-from hem.audit import Claimed, Derivation, Findings, Roots, Sightings, Spine
+from hem.attendance import Attendee
+from hem.audit import Claimed, Clocks, Derivation, Findings, Roots, Sightings, Spine
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.silence import Silence, silence
 from hem.store.objects import Objects
@@ -48,6 +49,7 @@ class Inspected:
     findings: Findings
     sightings: Sightings
     silence: Silence | None  # at the time of the newest entry; None: nothing was derived
+    landmarks: Sequence[Attendee]  # and whose reports came, of windows that were over by then
     judged: int  # pieces of evidence whose verdicts were derived again
     same: int  # of these
     derived: tuple[int, int]  # the entries that were checked
@@ -70,7 +72,8 @@ def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = in
     others = [_Copy(path, asked.roots, findings, copy.tree.origin) for path in asked.mirrors]
     verifier = Verifier(threads=asked.threads)
     verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
-    derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs)
+    clocks = Clocks(_vouched(copy, witnesses, asked), findings)
+    derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs, clocks=clocks)
     wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
     for first, rows, leaves in copy.walk([one.size for one in (*kept, *(other.tree for other in others))]):
         derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
@@ -95,8 +98,10 @@ def _concluded(
 ) -> Inspected:
     trust, state = derivation.verifier.trust, derivation.verifier.state
     silent = silence(trust, state, state.time) if trust.verifier else None
+    derivation.attendance.close(trust, state, state.time)
     return Inspected(
-        copy.tree, witnesses, findings, derivation.sightings, silent, derivation.judged, derivation.same,
+        copy.tree, witnesses, findings, derivation.sightings, silent, derivation.attendance.attendees(trust),
+        derivation.judged, derivation.same,
         (start, max(derivation.end, start)), len(trust.anchors), state.time,
     )  # fmt: skip
 
@@ -229,6 +234,21 @@ def _witnesses(copy: _Copy, policy: log.Policy | None, findings: Findings) -> Ma
         have = ", ".join(times) or "nobody"
         findings.add(Reason.LOG_COSIGNATURES, -1, f"cosigned by {have}; the policy asks for {policy.describe()}")
     return times
+
+
+def _vouched(copy: _Copy, witnesses: Mapping[str, int], asked: Asked) -> list[log.Vouched]:
+    """Return between what times a quorum of the policy vouches for sizes of the log: of its own, and of kept ones."""
+    if asked.policy is None:
+        return []
+    cosigned = [(copy.tree, witnesses)]
+    for kept in asked.checkpoints:
+        note = log.Note.parse(kept)
+        try:
+            cosigned.append((log.Checkpoint.parse(note.text), asked.policy.cosigners(note)))
+        except log.LogError as error:
+            raise UsageError(f"a kept checkpoint of {copy.tree.origin[:80]!a}: {error}") from error
+    found = (log.vouched(asked.policy, tree.size, times) for tree, times in cosigned)
+    return [one for one in found if one is not None]
 
 
 def _kept(note: bytes, roots: Roots, origin: str) -> log.Checkpoint:

@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -148,12 +149,16 @@ class Workspace:
         """Open the workspace for writing; while it is open no other process can.
 
         Raises:
-            WorkspaceError: it is missing, damaged or locked, the clock stands before its newest entry, or its log lacks
-                the cosignatures that its policy asks for.
+            WorkspaceError: it is missing, damaged or locked, the clock stands before its newest entry or is not that of
+                its witnesses, or its log lacks the cosignatures that its policy asks for.
         """
         config, private = _read(directory)
         quorum = _quorum(directory, config, private)
         with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
+            if quorum is not None:
+                # Before anything is written: entries of a clock that was ahead stay in the log, and once it is set
+                # right, the log would take none until their time has come.
+                quorum.ask_time(log.checkpoint, log.consistency)
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
@@ -206,16 +211,21 @@ def log_key(directory: Path) -> VerifierKey:
     return _signer(*_read(directory)).verifier
 
 
-def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None]:
-    """Ask the witnesses of a workspace for what waits for them; return its log, and who cosigned, by its policy.
+def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None, dict[str, int]]:
+    """Ask the witnesses of a workspace for what waits for them, and for the time.
+
+    Returns its log, who cosigned it, by its policy, and by how many milliseconds the clock here is ahead of each (below
+    0: behind it).
 
     Raises:
-        WorkspaceError: the quorum is not reached, with what each witness said.
+        WorkspaceError: the quorum is not reached, with what each witness said; or it says that the clock is wrong.
     """
     config, private = _read(directory)
     quorum = _quorum(directory, config, private)
     with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
-        return log, None if quorum is None else quorum.policy.open(log.checkpoint, quorum.key)
+        if quorum is None:
+            return log, None, {}
+        return log, quorum.policy.open(log.checkpoint, quorum.key), quorum.ask_time(log.checkpoint, log.consistency)
 
 
 def _demand_time(directory: Path, newest: int, now: int) -> None:
@@ -333,7 +343,7 @@ def _quorum(directory: Path, config: Config, private: Keys) -> HttpQuorum | None
     key = _signer(config, private).verifier
     if policy.logs and key not in [one.key for one in policy.logs]:
         raise UsageError(f"{path}: lists other logs, not this one: add a line `log {key}`")
-    return HttpQuorum(policy, key)
+    return HttpQuorum(policy, key, lambda: time.time_ns() // 1_000_000)
 
 
 def _place(directory: Path, config: Config) -> Path | str:

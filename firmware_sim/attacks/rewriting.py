@@ -54,7 +54,7 @@ def attack_books(desk: Desk, size: Size, seed: str) -> list[Outcome]:
 
     Honest rows are logs that end earlier, after any entry that is there: of these nothing may be said.
     """
-    books, chance = _books(desk), random.Random(f"{seed}/books")
+    books, chance = books_of(desk), random.Random(f"{seed}/books")
     verdicts = [at for at, one in enumerate(books.entries) if decode(one).kind is Kind.EVIDENCE]
     rewritten = Outcome(VERDICT, AUDIT, size.repetitions)
     alarms = 0
@@ -100,7 +100,7 @@ def _other(entry: Entry, chance: random.Random) -> tuple[object, ...]:
     return message, reasons[:at] + other + reasons[at + 2 :], *site
 
 
-def _books(desk: Desk) -> Books:
+def books_of(desk: Desk) -> Books:
     """Return the log of a workspace after a few honest sweeps."""
     if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1))):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")

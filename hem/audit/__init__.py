@@ -5,6 +5,7 @@ this room. What is found of the chips, as the line judges it, is one thing; that
 have made of it is another, and only the second is a finding.
 """
 
+from hem.audit.clocks import Clocks
 from hem.audit.derivation import Derivation
 from hem.audit.entries import Read, read
 from hem.audit.findings import SHOWN, Finding, Findings, Sightings
@@ -15,6 +16,7 @@ from hem.audit.spine import Spine
 __all__ = [
     "SHOWN",
     "Claimed",
+    "Clocks",
     "Derivation",
     "Finding",
     "Findings",

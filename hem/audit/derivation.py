@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.attendance import Attendance
 from hem.audit import documents
+from hem.audit.clocks import Clocks
 from hem.audit.entries import Read, read
 from hem.audit.findings import Findings, Sightings
 from hem.audit.roots import Roots
@@ -17,6 +19,8 @@ from hem.trust.legal import read_pack
 from hem.verifier import Verifier
 from protocols.cbor import WireError
 from protocols.entries import Basis, Entry, Kind
+from protocols.landmarks import RangingReport
+from protocols.messages import Challenge
 
 # Entries after which no signature of evidence comes out otherwise: the keys are the same, and the rule.
 _KEEPS_KEYS = frozenset({
@@ -49,6 +53,7 @@ class Derivation:
         *,
         first: int = 0,
         published: Mapping[str, str] | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -58,8 +63,11 @@ class Derivation:
             findings: where they go.
             first: the first entry that is checked; those before it are taken as they are logged.
             published: digests in hex of rule packs as they were published, by the pack's id.
+            clocks: what witnesses say of the time of entries; None: nobody cosigned.
         """
         self.verifier = verifier
+        self.clocks = Clocks((), findings) if clocks is None else clocks
+        self.attendance = Attendance()
         self.sightings = Sightings()
         self.judged = self.same = 0
         self.stopped: int | None = None  # the entry that could not be taken in: nothing is derived after it
@@ -80,6 +88,7 @@ class Derivation:
         skip = min(max(self._first - first, 0), len(found))
         if skip:
             self._take_as_logged(first, rows.part(0, skip))
+            self.attendance = Attendance(len(self.verifier.state.challenges))  # of those before, no report is looked at
         self._derive(first, found, skip)
         self.end = first + len(found) if self.stopped is None else self.stopped
 
@@ -94,7 +103,10 @@ class Derivation:
         highest = np.maximum.accumulate(times)
         known = np.array([not isinstance(found.other.get(row), WireError) for row in found.other], dtype=np.bool_)
         back = times[1:] < highest[:-1]
-        back[np.array(list(found.other), dtype=np.int64)[~known]] = False
+        readable = np.ones(len(found), dtype=np.bool_)
+        readable[np.array(list(found.other), dtype=np.int64)[~known]] = False
+        back &= readable
+        self.clocks.look(first, found.times, readable)
         for row in np.flatnonzero(back).tolist():
             told = f"{int(highest[row] - found.times[row])} ms before an entry that it follows"
             self._findings.add(Reason.ENTRY_TIME_BACK, first + row, told)
@@ -190,6 +202,17 @@ class Derivation:
             self._stop(number, str(error))
             return
         self._look_at_roots(number, entry)
+        self._hear(number, entry)
+
+    def _hear(self, number: int, entry: Entry) -> None:
+        """Let landmarks speak of the time, and count whose reports came."""
+        trust, state = self.verifier.trust, self.verifier.state
+        if entry.kind is Kind.CHALLENGE:
+            self.clocks.asked(number, Challenge.open(entry.fields[0])[1].nonce, entry.time)
+        elif entry.kind is Kind.RANGING_REPORT:
+            sign1, report = RangingReport.open(entry.fields[0])
+            self.clocks.hear(number, sign1, report, entry.time, trust, self.verifier.rules.f)
+            self.attendance.take(sign1.kid, report, trust, state, entry.time)
 
     def _look_at_roots(self, number: int, entry: Entry) -> None:
         trust = self.verifier.trust

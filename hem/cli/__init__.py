@@ -19,6 +19,7 @@ from hem.cli import (
     grants,
     landmark,
     landmark_audit,
+    landmark_missed,
     license_files,
     licenses,
     location,
@@ -58,6 +59,7 @@ app.add_typer(grants.app, name="grant")
 app.add_typer(chips.app, name="chip")
 app.add_typer(landmark.app, name="landmark")
 landmark_audit.add_to(landmark.app)
+landmark_missed.add_to(landmark.app)
 evidence.add_to(app)
 app.add_typer(results.app, name="results")
 check.add_to(app)

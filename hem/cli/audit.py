@@ -23,6 +23,7 @@ from hem import rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
 from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
+from hem.cli.landmark_missed import missed_by, said_of
 from hem.errors import REASONS, Reason, UsageError, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
@@ -175,6 +176,7 @@ def _object(found: Inspected) -> dict[str, Any]:
             for name, shown in found.sightings.shown.items()
         },
         "silent": {"count": len(silent), "shown": silent[:SHOWN]},
+        "landmarks": [missed_by(one) for one in found.landmarks],
         "terms": {
             term.name.lower(): {Reason(code).name: count for code, count in sorted(counts.items())}
             for term, counts in found.sightings.reasons.items()
@@ -210,6 +212,8 @@ def _say(found: Inspected, roots: Roots) -> None:
         _say_some(name, found.sightings.counts[name], "entries", [f"{one.entry}" for one in shown])
     silent = _silent(found)
     _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
+    if found.landmarks:
+        say("", *said_of(found.landmarks))
     _say_findings(found)
 
 

@@ -20,7 +20,7 @@ from hem.cli.common import (
     write,
 )
 from hem.errors import UsageError
-from hem.log import Checkpoint, Cosigned, LogError, LogProof, Policy, Witness
+from hem.log import Checkpoint, Cosigned, LogError, LogProof, Policy, Witness, span
 from hem.results import utc
 from hem.store import Log
 from hem.witness import latest
@@ -70,16 +70,27 @@ def key(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def witness(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
-    """Ask the witnesses of the policy in hem.toml for cosignatures of what waits for them, and print who gave one."""
-    log, cosigned = ask_witnesses(workspace)
+    """Ask the witnesses of the policy in hem.toml for cosignatures of what waits for them, and print who gave one.
+
+    They sign the time too: who writes to the log while its clock is 5 minutes off or more is stopped before.
+    """
+    log, cosigned, apart = ask_witnesses(workspace)
     if cosigned is None:
         raise UsageError(f"{workspace}/hem.toml: names no policy, so no witness is asked: add `policy = FILE`")
     if as_json:
-        say_json({"size": log.size, "cosigned": dict(cosigned.times), "note": log.checkpoint.decode()})
+        note = log.checkpoint.decode()
+        say_json({"size": log.size, "cosigned": dict(cosigned.times), "clock_ahead_ms": apart, "note": note})
         return
     for name, time in cosigned.times.items():
-        say(f"{name:20} {utc(time * 1_000)}")
+        say(f"{name:20} {utc(time * 1_000)}{_clock(apart.get(name))}")
     say(f"{log.size} entries, cosigned by {len(cosigned.times)}")
+
+
+def _clock(ahead_ms: int | None) -> str:
+    """Return what a witness says of the clock here; nothing where it was not asked."""
+    if ahead_ms is None:
+        return ""
+    return f"   the clock here is {span(ahead_ms)} {'behind' if ahead_ms < 0 else 'ahead'}"
 
 
 @app.command()

@@ -53,4 +53,10 @@ AUDIT: dict[Reason, ReasonText] = {
     Reason.PACK_CHANGED: ReasonText(
         _F, "the rule pack that was published", "the owner: which pack its verdicts rest on"
     ),
+    Reason.ENTRY_TIME_AHEAD: ReasonText(
+        _F, "entries no later than those who cosigned or timed them say", "the clock of the verifier: it was ahead"
+    ),
+    Reason.ENTRY_TIME_BEHIND: ReasonText(
+        _F, "entries no earlier than those who cosigned or timed them say", "the clock of the verifier: it was set back"
+    ),
 }

@@ -191,6 +191,8 @@ class Reason(IntEnum):
     COMMITMENT_MISMATCH = 0x0807
     REPLY_NOT_KEYED = 0x0808
     PROBE_NOT_SIGNED = 0x0809
+    REPORT_MISSING = 0x080A
+    REPORT_THIN = 0x080B
     # 0x0A: a result that a relying party checks
     NOT_JWS = 0x0A01
     NOT_JSON = 0x0A02
@@ -223,3 +225,5 @@ class Reason(IntEnum):
     BASIS_NOT_DERIVED = 0x0B0E
     RESULT_NOT_LOGGED = 0x0B0F
     PACK_CHANGED = 0x0B10
+    ENTRY_TIME_AHEAD = 0x0B11
+    ENTRY_TIME_BEHIND = 0x0B12

@@ -6,6 +6,7 @@ the checkpoint is a C2SP signed note that witnesses cosign. Where bytes come fro
 
 from hem.core import Rows
 from hem.log.checkpoint import Checkpoint, open_checkpoint, read_number
+from hem.log.clocks import TOLERANCE_MS, Vouched, error_ms, span, vouched
 from hem.log.keys import Cosigner, CosignerKey, Signer, VerifierKey, cosigned_at, parse_log_key, sign_checkpoint
 from hem.log.note import LogError, Note, NoteKey, NoteSignature, signature_lines
 from hem.log.policy import Cosigned, Policy, Witness
@@ -48,6 +49,7 @@ __all__ = [
     "HASH_BYTES",
     "MAX_ENTRY",
     "TILE_WIDTH",
+    "TOLERANCE_MS",
     "Checkpoint",
     "Cosigned",
     "Cosigner",
@@ -64,6 +66,7 @@ __all__ = [
     "Signer",
     "Tile",
     "VerifierKey",
+    "Vouched",
     "Witness",
     "as_hashes",
     "bundle_of",
@@ -72,6 +75,7 @@ __all__ = [
     "bundles",
     "consistency_proof",
     "cosigned_at",
+    "error_ms",
     "extend",
     "hash_entries",
     "hash_rows",
@@ -85,10 +89,12 @@ __all__ = [
     "read_number",
     "sign_checkpoint",
     "signature_lines",
+    "span",
     "subtree_root",
     "superseded",
     "tile_path",
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
+    "vouched",
 ]
