@@ -1,4 +1,4 @@
-"""`hem audit` of logs at URLs: what a web server or a bucket gives is trusted no more than a disk, and nothing is sent."""
+"""`hem audit` of logs at URLs: what a server gives is trusted no more than a disk, and nothing is written there."""
 
 import gzip
 import shutil
@@ -109,6 +109,18 @@ def test_an_object_that_is_missing_or_refused(case, web, bucket):
     hem("audit", web.log, "--trust", case.trust).refused("401 Unauthorized")
 
 
+def test_other_readers_of_a_log_take_urls(case, web):
+    policy = case.site.file("policy", f"log {case.site.must('log', 'key').text.strip()}\nquorum none\n")
+    expected = hem("log", "verify", case.log, "--policy", policy, "--json")
+    assert expected.code == 0
+    assert hem("log", "verify", web.log, "--policy", policy, "--json") == expected
+    assert {method for method, _ in web.asked} == {"GET"}
+    web.instead = {BUNDLE: webserver.body(b"x")}
+    hem("log", "verify", web.log, "--policy", policy).refused(f"{BUNDLE} is damaged")
+    web.instead = {BUNDLE: webserver.status(500)}
+    hem("log", "verify", web.log, "--policy", policy).refused(f"no answer for {BUNDLE}")
+
+
 @pytest.mark.parametrize("code", [403, 404])
 def test_a_partial_object_that_gave_way_to_the_full_one(case, web, code):
     shorter = case.rewritten(case.entries[:200])
@@ -142,13 +154,13 @@ def test_what_comes_packed(case, web):
         (gzip.compress(bytes(1 << 27)), "is too large: 16,777,473 bytes or more"),
         (gzip.compress(b"x")[:-1], "has no end"),
         (gzip.compress(b"x") * 2, "goes on after its end"),
-        (b"x", "not gzip"),
+        (b"not gzip", "not gzip"),
     ):
         web.instead = {BUNDLE: webserver.body(data, Content_Encoding="gzip")}
         (told,) = case.audit(web.log)["findings"]["shown"]
         assert told["reason"] == "LOG_OBJECT"
         assert why in told["told"]
-    web.instead = {BUNDLE: webserver.body(b"x", Content_Encoding="br\x1b[31m")}
+    web.instead = {BUNDLE: webserver.body(b"x", Content_Encoding="br")}
     assert "Content-Encoding 'br" in case.audit(web.log)["findings"]["shown"][0]["told"]
 
 
@@ -160,7 +172,7 @@ def test_an_answer_that_ends_in_the_middle(case, web, monkeypatch):
     assert [one["reason"] for one in told] == ["LOG_OBJECT"]
     assert "ends before its" in told[0]["told"]
     monkeypatch.setattr(served, "_MOST_CUT", 1)
-    web.instead = {"": webserver.cut(), CHECKPOINT: lambda handler: handler.answer(handler.whole)}
+    web.instead = {"tile/": webserver.cut()}
     hem("audit", web.log, "--trust", case.trust).refused("ends before its", "as others did")
 
 

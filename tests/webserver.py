@@ -30,8 +30,8 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self):
         """Answer as the server was told for this path, or with the file."""
-        for ending, answer in self.server.instead.items():
-            if self.path.endswith(ending):
+        for part, answer in self.server.instead.items():
+            if part in self.path:
                 answer(self)
                 return
         super().do_GET()
@@ -60,7 +60,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Where requests are written down, and what is done instead of serving a file, by the ending of its name."""
+    """Where requests are written down, and what is done instead of serving a file, by a part of its path."""
 
     daemon_threads = True
 

@@ -34,6 +34,7 @@ _RETRIES = 3
 _NOT_NOW = {408, 429}
 _WIDTH = re.compile(r"\.p/([0-9]+)$")
 _STATUS = re.compile(r"status code: ((\d{3})[A-Za-z -]*)")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*([A-Za-z]+)")
 _CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')
 
 
@@ -148,6 +149,8 @@ def most_bytes(path: str) -> int:
 
 def _cause(text: str) -> str:
     """Return why there was no answer, in one line; the debug part of the error has it, behind the summary."""
+    if refused := _CERTIFICATE.search(text):
+        return f"its certificate is not accepted ({refused[1]})"
     causes = _CAUSE.findall(text)
     if causes or "TimedOut" in text:
         return causes[-1] if causes else "timed out"
