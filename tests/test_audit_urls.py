@@ -188,6 +188,8 @@ def test_a_server_that_does_not_answer(case, web, monkeypatch):
     monkeypatch.setattr(served, "_READ_TIMEOUT", timedelta(seconds=0.1))
     web.instead = {BUNDLE: webserver.stall(0.5)}
     hem("audit", web.log, "--trust", case.trust).refused(f"no answer for {BUNDLE}: timed out")
+    web.instead = {BUNDLE: webserver.chunked}
+    hem("audit", web.log, "--trust", case.trust).refused(f"no answer for {BUNDLE}", "Content-Length")
     web.instead = {BUNDLE: webserver.status(503)}
     hem("audit", web.log, "--trust", case.trust).refused(f"no answer for {BUNDLE}: 503 Service Unavailable")
     for url in ("http://127.0.0.1:9/log", "http://no-such-host.invalid/log"):

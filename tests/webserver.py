@@ -135,6 +135,14 @@ def endless(length: int) -> Callable[[Handler], None]:
     return answer
 
 
+def chunked(handler: Handler) -> None:
+    """Answer without saying how long the answer is."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"1\r\nx\r\n0\r\n\r\n")
+
+
 def stop(handler: Handler) -> None:
     """End the whole server in the middle of an answer."""
     whole = handler.whole

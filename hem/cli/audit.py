@@ -22,6 +22,7 @@ from rich.text import Text
 from hem import rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
+from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
 from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
 from hem.cli.places_of_logs import place_of
 from hem.errors import REASONS, Reason, Verdict
@@ -55,7 +56,15 @@ def audit(
     result: Annotated[
         list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
     ] = None,
-    rule_pack: Annotated[list[Path] | None, typer.Option(help="A rule pack as it was published.")] = None,
+    rule_pack: Annotated[
+        list[Path] | None, typer.Option(help="A rule pack as it was published; with --as-of, one to judge by.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="What if all licenses rested on --rule-pack, on this day, UTC?")
+    ] = None,
+    as_if_license: Annotated[
+        Path | None, typer.Option(help="What if these were the terms of all licenses? TOML, or a signed license.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
     as_json: JsonFlag = False,
 ) -> int:
@@ -67,6 +76,7 @@ def audit(
     differs; 2: it cannot be told, for a server gives no answer.
     """
     roots, place = _roots(trust), place_of(log)
+    question = question_of(as_if_license, rule_pack, as_of)
     asked = Asked(
         roots,
         _policy(policy),
@@ -75,17 +85,19 @@ def audit(
         _each(checkpoint, lambda path: [read(path, "checkpoint")]),
         _each(mirror, lambda one: [place_of(one)]),
         _each(result, lambda path: _claims(path, roots)),
-        dict(_each(rule_pack, lambda path: [_pack(path)])),
+        dict(_each(None if as_of else rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
     size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
     with _progress(quiet=as_json) as bar:
         task = bar.add_task("entries", total=size)
         found = inspect(place, asked, lambda count: bar.advance(task, count))
+    answer = None if question is None else answer_to(question, place, found, threads=jobs, quiet=as_json)
     if as_json:
-        say_json(_object(found))
+        say_json({**_object(found), **answer_object(answer)})
     else:
         _say(found, roots)
+        say_answer(answer)
     return 1 if len(found.findings) else 0
 
 
