@@ -204,8 +204,8 @@ def test_a_server_that_shows_another_log_the_second_time(case):
         found = case.audit(base, "--as-if-license", stricter)
         assert found["holds"]
         assert "is not the log any more that was audited" in found["what_if_refused"]
-        answers, gone = [webserver.body(whole)], webserver.status(500)
-        web.instead = {"tile/entries/000": lambda handler: (answers.pop() if answers else gone)(handler)}
+        answers[:] = [whole]
+        web.instead = {"tile/entries/000": lambda handler: handler.answer(*[answers.pop()] if answers else (b"", 500))}
         assert "no answer for tile/entries/000" in case.audit(base, "--as-if-license", stricter)["what_if_refused"]
 
 
