@@ -15,7 +15,6 @@ from protocols import entries
 from protocols.entries import Kind
 from protocols.fields import SAFE
 from protocols.messages import License
-from tests import webserver
 from tests.simulated import TERMS, built, hem, site
 from tests.test_audit import case, swept
 from tests.test_rule_packs import basis_of, pack_of
