@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Answer(SimpleHTTPRequestHandler):
     """The standard library's, with connections that stay open, and an ETag, without which no S3 client takes a file."""
 
     protocol_version = "HTTP/1.1"
@@ -65,9 +65,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(directory)))
+        super().__init__(("127.0.0.1", 0), partial(Answer, directory=str(directory)))
         self.asked: list[tuple[str, str]] = []
-        self.instead: dict[str, Callable[[Handler], None]] = {}
+        self.instead: dict[str, Callable[[Answer], None]] = {}
         self.sent = 0
 
     @property
@@ -93,26 +93,26 @@ def serve(directory: Path, wrap: Callable[[object], object] = lambda plain: plai
             server.shutdown()
 
 
-def status(code: int) -> Callable[[Handler], None]:
+def status(code: int) -> Callable[[Answer], None]:
     """Answer with a status alone."""
     return lambda handler: handler.answer(b"", code)
 
 
-def body(data: bytes, **headers: str) -> Callable[[Handler], None]:
+def body(data: bytes, **headers: str) -> Callable[[Answer], None]:
     """Answer with other bytes."""
     return lambda handler: handler.answer(data, **headers)
 
 
-def packed(handler: Handler) -> None:
+def packed(handler: Answer) -> None:
     """Answer with the file, packed, though nobody asked for that."""
     handler.answer(gzip.compress(handler.whole), Content_Encoding="gzip")
 
 
-def cut(times: int = 10**9) -> Callable[[Handler], None]:
+def cut(times: int = 10**9) -> Callable[[Answer], None]:
     """Answer with a part of the file, so many times, and end the connection."""
     left = [times]
 
-    def answer(handler: Handler) -> None:
+    def answer(handler: Answer) -> None:
         left[0] -= 1
         whole = handler.whole
         handler.answer(whole[: len(whole) // 2] if left[0] >= 0 else whole, length=len(whole))
@@ -121,10 +121,10 @@ def cut(times: int = 10**9) -> Callable[[Handler], None]:
     return answer
 
 
-def endless(length: int) -> Callable[[Handler], None]:
+def endless(length: int) -> Callable[[Answer], None]:
     """Answer with bytes until nobody takes more of them."""
 
-    def answer(handler: Handler) -> None:
+    def answer(handler: Answer) -> None:
         handler.answer(b"", length=length)
         handler.close_connection = True
         with suppress(OSError):
@@ -135,7 +135,7 @@ def endless(length: int) -> Callable[[Handler], None]:
     return answer
 
 
-def chunked(handler: Handler) -> None:
+def chunked(handler: Answer) -> None:
     """Answer without saying how long the answer is."""
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
@@ -143,7 +143,7 @@ def chunked(handler: Handler) -> None:
     handler.wfile.write(b"1\r\nx\r\n0\r\n\r\n")
 
 
-def stop(handler: Handler) -> None:
+def stop(handler: Answer) -> None:
     """End the whole server in the middle of an answer."""
     whole = handler.whole
     handler.server.socket.close()
@@ -151,16 +151,16 @@ def stop(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def stall(seconds: float) -> Callable[[Handler], None]:
+def stall(seconds: float) -> Callable[[Answer], None]:
     """Wait for a while, and end the connection."""
 
-    def answer(handler: Handler) -> None:
+    def answer(handler: Answer) -> None:
         time.sleep(seconds)
         handler.close_connection = True
 
     return answer
 
 
-def redirect(base: str) -> Callable[[Handler], None]:
+def redirect(base: str) -> Callable[[Answer], None]:
     """Send elsewhere."""
     return lambda handler: handler.answer(b"", 302, Location=base + handler.path)
