@@ -63,8 +63,14 @@ def test_a_bucket_is_asked_by_get_alone(case, web, monkeypatch):
         "AWS_REGION": "us-east-1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    assert case.audit(f"s3://{BUCKET}/log")["holds"]
+    url = f"s3://{BUCKET}/log"
+    assert case.audit(url)["holds"]
     assert {method for method, _ in web.asked} == {"GET"}
+    web.instead = {BUNDLE: lambda handler: handler.answer(b"<Error><Code>AccessDenied</Code></Error>", 403)}
+    assert case.found(url) == {"LOG_OBJECT": [0]}
+    # Our credentials have expired: that is nothing against the log.
+    web.instead = {BUNDLE: lambda handler: handler.answer(b"<Error><Code>ExpiredToken</Code></Error>", 400)}
+    hem("audit", url, "--trust", case.trust).refused(f"no answer for {BUNDLE}: 400 Bad Request", "credentials")
 
 
 def test_a_workspace_whose_log_is_in_a_bucket(case, bucket):

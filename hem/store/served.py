@@ -34,6 +34,10 @@ _RETRIES = 3
 _NOT_NOW = {408, 429}
 _WIDTH = re.compile(r"\.p/([0-9]+)$")
 _STATUS = re.compile(r"status code: ((\d{3})[A-Za-z -]*)")
+# What a bucket says of the reader's own credentials and clock, which is nothing about the log.
+_OURS = re.compile(
+    "<Code>(ExpiredToken|InvalidToken|TokenRefreshRequired|RequestTimeTooSkewed|InvalidAccessKeyId|SignatureDoesNotMatch)<"
+)
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*([A-Za-z]+)")
 _CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')
 
@@ -86,14 +90,18 @@ class Served:
         except FileNotFoundError:
             raise
         except (OSError, BaseError) as error:
-            told = _STATUS.search(str(error))
-            status = int(told[2]) if told else 0
-            if status == 403 and ".p/" in path:
-                # Where one may not list a bucket, this is what it says of a partial tile that has been deleted.
-                raise FileNotFoundError(path) from error
-            if told and 400 <= status < 500 and status not in _NOT_NOW:
-                raise self._useless(path, f"cannot be read: {told[1].strip()}; {self._try}") from error
-            raise OutageError(f"{self.name}: no answer for {path}: {_cause(str(error))}; {self._try}") from error
+            raise self._refused(path, str(error)) from error
+
+    def _refused(self, path: str, text: str) -> Exception:
+        """Return what an error is: nothing is there, it is of no use, or nothing is known."""
+        told = _STATUS.search(text)
+        status = int(told[2]) if told else 0
+        if not told or not 400 <= status < 500 or status in _NOT_NOW or _OURS.search(text):
+            return OutageError(f"{self.name}: no answer for {path}: {_cause(text)}; {self._try}")
+        if status == 403 and ".p/" in path:
+            # Where one may not list a bucket, this is what it says of a partial tile that has been deleted.
+            return FileNotFoundError(path)
+        return self._useless(path, f"cannot be read: {told[1].strip()}; {self._try}")
 
     def _body(self, found: "GetResult", path: str) -> bytes:
         most = most_bytes(path)
