@@ -1,7 +1,7 @@
-"""Edge: the log of somebody else, read from a directory from end to end, and what an audit finds in it.
+"""Edge: the log of somebody else, read from a directory or URL from end to end, and what an audit finds in it.
 
 Nothing is written there, no lock is taken, and nothing that stands in it is run. What cannot be read is a finding, as
-long as there is a checkpoint to begin with, and the rest is read on.
+long as there is a checkpoint to begin with, and the rest is read on; but a server that gives no answer ends an audit.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +17,9 @@ from hem.attendance import Attendee
 from hem.audit import Claimed, Clocks, Derivation, Findings, Roots, Sightings, Spine
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.silence import Silence, silence
-from hem.store.objects import Objects
-from hem.store.recovery import CHUNK, read_bundle, read_checkpoint, read_tile
+from hem.store.reading import ahead
+from hem.store.recovery import CHUNK, names_of, read_bundle, read_checkpoint, read_tile
+from hem.store.served import source
 from hem.verifier import Verifier
 
 Hashes = NDArray[np.uint8]
@@ -34,7 +35,7 @@ class Asked:
     start: int = 0  # the first entry that is checked: verdicts before it are believed
     stop: int | None = None  # and before which one it ends
     checkpoints: tuple[bytes, ...] = ()  # older ones that were kept
-    mirrors: tuple[Path, ...] = ()  # other copies of the same log
+    mirrors: tuple[Path | str, ...] = ()  # other copies of the same log
     results: tuple[Claimed, ...] = ()  # what results say is in it
     packs: Mapping[str, str] = field(default_factory=dict)  # digests of rule packs as they were published, by id
     threads: int = 0
@@ -57,15 +58,18 @@ class Inspected:
     newest: int  # verifier's time of the newest entry, milliseconds
 
 
-def inspect(directory: Path, asked: Asked, advance: Callable[[int], object] = int) -> Inspected:
+def inspect(place: Path | str, asked: Asked, advance: Callable[[int], object] = int) -> Inspected:
     """Return what an audit of a log finds. Memory is bounded by chips and challenges, not by the log.
+
+    Its place is a directory, or a URL as `hem.store.served.source` takes it.
 
     Raises:
         UsageError: the range is not inside the log, or a checkpoint that was given is of another log.
         WorkspaceError: there is no log, or its checkpoint cannot be read at all.
+        OutageError: a server gave no answer.
     """
     findings = Findings()
-    copy = _Copy(directory, asked.roots, findings)
+    copy = _Copy(place, asked.roots, findings)
     stop = _stop(asked, copy.size)
     witnesses = _witnesses(copy, asked.policy, findings)
     kept = [_kept(note, asked.roots, copy.tree.origin) for note in asked.checkpoints]
@@ -107,22 +111,23 @@ def _concluded(
 
 
 class _Copy:
-    """One copy of a log on a disk, under its checkpoint."""
+    """One copy of a log, under its checkpoint."""
 
-    def __init__(self, directory: Path, roots: Roots, findings: Findings, origin: str | None = None) -> None:
-        self.directory = directory
-        self.objects = Objects(directory)
+    def __init__(self, place: Path | str, roots: Roots, findings: Findings, origin: str | None = None) -> None:
+        self.objects = source(place)
+        self.name = self.objects.name
         self.note = read_checkpoint(self.objects)
         self._findings = findings
         self.tree = log.Checkpoint.parse(log.Note.parse(self.note).text)
         if origin not in (None, self.tree.origin):
-            raise UsageError(f"{directory}: a log of {self.tree.origin!a}, not a mirror of {origin!a}")
+            raise UsageError(f"{self.name}: a log of {self.tree.origin!a}, not a mirror of {origin!a}")
         keys = [key for key in roots.trusted.logs if key.name == self.tree.origin]
         self.signed = _signed(self.note, keys)
         if not self.signed:
-            told = f"{directory}: the checkpoint of {self.tree.origin[:80]!a} is not signed by a key of the trust file"
+            told = f"{self.name}: the checkpoint of {self.tree.origin[:80]!a} is not signed by a key of the trust file"
             findings.add(Reason.LOG_CHECKPOINT, -1, told)
         self.spine = Spine([])
+        self._near = self.objects  # with what is on its way
         self._tiles: Spine | None = None  # the tree of the leaf tiles, from where one differs from the entries
         self._differ = Findings()
 
@@ -139,11 +144,12 @@ class _Copy:
         """
         self.spine, self._tiles, self._differ = Spine(sizes), None, Findings()
         whole = True
-        for first in range(0, self.size, CHUNK):
-            rows, leaves, read = self._chunk(first, min(self.size, first + CHUNK))
-            self._compare_tiles(first, leaves)
-            yield first, rows if whole else rows.part(0, 0), leaves
-            whole = whole and read
+        with ahead(self.objects, names_of(self.size)) as self._near:
+            for first in range(0, self.size, CHUNK):
+                rows, leaves, read = self._chunk(first, min(self.size, first + CHUNK))
+                self._compare_tiles(first, leaves)
+                yield first, rows if whole else rows.part(0, 0), leaves
+                whole = whole and read
 
     def _chunk(self, first: int, stop: int) -> tuple[log.Rows, Hashes, bool]:
         parts: list[log.Rows] = []
@@ -152,7 +158,7 @@ class _Copy:
         for start in range(first, stop, log.TILE_WIDTH):
             index, width = start // log.TILE_WIDTH, min(log.TILE_WIDTH, stop - start)
             try:
-                rows = read_bundle(self.objects, index, width)
+                rows = read_bundle(self._near, index, width)
             except WorkspaceError as error:
                 self._findings.add(Reason.LOG_OBJECT, start, f"entries {start} to {start + width - 1}: {error}")
                 leaves.append(self._leaves_of(index, width))
@@ -164,7 +170,10 @@ class _Copy:
         return log.joined(parts), np.concatenate(leaves), read
 
     def _leaves_of(self, index: int, width: int) -> Hashes:
-        data = read_tile(self.objects, 0, index, width) or b""
+        try:
+            data = read_tile(self._near, 0, index, width) or b""
+        except WorkspaceError:  # which is told where tiles are compared
+            data = b""
         return log.as_hashes(data.ljust(width * log.HASH_BYTES, b"\0")[: width * log.HASH_BYTES])
 
     def _compare_tiles(self, first: int, leaves: Hashes) -> None:
@@ -184,13 +193,16 @@ class _Copy:
             self._tiles.grow(on_disk)
 
     def _other_leaves(self, tile: log.Tile) -> Hashes | None:
-        """Say where a tile on the disk differs from the one that the entries make; returns other leaves of it."""
-        data = read_tile(self.objects, tile.level, tile.index, tile.width)
+        """Say where a tile that is served differs from the one that the entries make; returns other leaves of it."""
+        try:
+            data = read_tile(self._near, tile.level, tile.index, tile.width)
+            what = f"{tile.path} is {'missing' if data is None else 'not what the entries make'}"
+        except WorkspaceError as error:
+            data, what = None, str(error).removeprefix(f"{self.name}: ")
         if data == tile.data:
             return None
         if tile.level or data is None or len(data) != len(tile.data):
-            what = "is missing" if data is None else "is not what the entries make"
-            self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}")
+            self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), what)
             return None
         found = log.as_hashes(data)
         for row in np.flatnonzero((found != log.as_hashes(tile.data)).any(axis=1)).tolist():
@@ -199,19 +211,19 @@ class _Copy:
         return found
 
     def _say(self, reason: Reason, entry: int, told: str) -> None:
-        self._differ.add(reason, entry, f"{self.directory}: {told}")
+        self._differ.add(reason, entry, f"{self.name}: {told}")
 
     def conclude(self, kept: Sequence[log.Checkpoint]) -> None:
         """Compare roots, and say of entries and tiles that differ which of them the signed root does not cover."""
         held = self.spine.root == self.tree.root
         tiles_hold = self._tiles is not None and self._tiles.root == self.tree.root
         if not held and not tiles_hold:
-            told = f"{self.directory}: the {self.size} entries do not give the root that was signed"
+            told = f"{self.name}: the {self.size} entries do not give the root that was signed"
             self._findings.add(Reason.LOG_ROOT, -1, told)
         self._findings.take(self._differ, {Reason.LOG_ENTRY: Reason.LOG_OBJECT} if held else {})
         for one in kept:
             if self.spine.roots.get(one.size) != one.root:
-                told = f"{self.directory}: a kept checkpoint of {one.size} entries has another root, or more entries"
+                told = f"{self.name}: a kept checkpoint of {one.size} entries has another root, or more entries"
                 self._findings.add(Reason.LOG_SPLIT_VIEW, -1, told)
 
 
@@ -297,4 +309,4 @@ def _compare(copy: _Copy, mirror: _Copy, findings: Findings) -> None:
     parts = ((one[0], (one[2][: len(two[2])] != two[2][: len(one[2])]).any(axis=1)) for one, two in pairs)
     entry = next((first + int(differ.argmax()) for first, differ in parts if differ.any()), common)
     both = "both are signed by the log" if copy.signed and mirror.signed else "not both are signed by the log"
-    findings.add(Reason.LOG_SPLIT_VIEW, entry, f"{copy.directory} and {mirror.directory} part here, and {both}")
+    findings.add(Reason.LOG_SPLIT_VIEW, entry, f"{copy.name} and {mirror.name} part here, and {both}")

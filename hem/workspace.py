@@ -346,6 +346,17 @@ def _quorum(directory: Path, config: Config, private: Keys) -> HttpQuorum | None
     return HttpQuorum(policy, key, lambda: time.time_ns() // 1_000_000)
 
 
+def place_of_log(directory: Path) -> Path | str:
+    """Return where the log of a workspace is, by its `hem.toml` alone: its keys are not read."""
+    path = directory / "hem.toml"
+    try:
+        return _place(directory, _config(tomllib.loads(path.read_text("utf-8")), str(path)))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise WorkspaceError(f"{path}: not TOML: {error}") from error
+
+
 def _place(directory: Path, config: Config) -> Path | str:
     """Return where the log is: a URL is one place from wherever it is read, a path one beside the file that has it."""
     place = config.log or "log"

@@ -3,6 +3,7 @@
 The Rust decoder has coverage-guided targets in `tests/fuzz`; these are the Python readers, on damaged vectors.
 """
 
+import gzip
 import json
 import pkgutil
 import re
@@ -36,6 +37,7 @@ from hem.log import (
 )
 from hem.rules import pack_from, products_from
 from hem.store import Objects
+from hem.store.served import gunzip
 from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.verifier import Verifier
 from hem.witness import AddCheckpoint, Witness
@@ -265,6 +267,15 @@ def test_what_a_policy_is_asked(data: st.DataObject) -> None:
     try:
         assert LogProof.parse(proof).verify(b"b", policy, None).checkpoint == Checkpoint.parse(whole.text)
     except UsageError as error:
+        assert str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.one_of(damaged([gzip.compress(b"entries" * 9), gzip.compress(bytes(300))]), st.binary(max_size=40)))
+def test_what_a_server_packed(data: bytes) -> None:
+    try:
+        assert len(gunzip(data, 100)) <= 100
+    except ValueError as error:
         assert str(error)
 
 

@@ -173,7 +173,7 @@ def check(
 
 @app.command()
 def verify(
-    place: Annotated[str, typer.Argument(help="The log in C2SP tlog-tiles: a directory, or s3://BUCKET/PREFIX.")],
+    place: Annotated[str, typer.Argument(help="The log in C2SP tlog-tiles: a directory, or a URL (https, s3).")],
     policy: PolicyOption,
     ask: Annotated[bool, typer.Option(help="Ask the witnesses of the policy what they have cosigned last.")] = False,
     as_json: JsonFlag = False,

@@ -8,7 +8,7 @@ from hem.core import Rows
 from hem.log.checkpoint import Checkpoint, open_checkpoint, read_number
 from hem.log.clocks import TOLERANCE_MS, Vouched, error_ms, span, vouched
 from hem.log.keys import Cosigner, CosignerKey, Signer, VerifierKey, cosigned_at, parse_log_key, sign_checkpoint
-from hem.log.note import LogError, Note, NoteKey, NoteSignature, signature_lines
+from hem.log.note import MAX_NOTE, LogError, Note, NoteKey, NoteSignature, signature_lines
 from hem.log.policy import Cosigned, Policy, Witness
 from hem.log.proof import (
     consistency_proof,
@@ -48,6 +48,7 @@ __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
     "MAX_ENTRY",
+    "MAX_NOTE",
     "TILE_WIDTH",
     "TOLERANCE_MS",
     "Checkpoint",
