@@ -27,5 +27,5 @@ def demand() -> None:
 
 def page(found: Inspected) -> bytes:
     """Return the page of an audit, UTF-8: the same bytes for the same log and the same versions of the packages."""
-    drawn: bytes = import_module("hem.report.page").page(found)
+    drawn: bytes = import_module("hem.report.layout").page(found)
     return drawn

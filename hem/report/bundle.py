@@ -1,6 +1,7 @@
 """The JavaScript that draws charts: Vega, Vega-Lite and Vega-Embed in one text, as in Altair's offline pages."""
 
 import re
+from functools import cache
 
 import altair as alt
 import vl_convert
@@ -9,6 +10,7 @@ import vl_convert
 _ENDS = re.compile(r"</script|<!--|<script", re.IGNORECASE)
 
 
+@cache
 def script(own: str) -> str:
     """Return a script that runs `own`, which finds the function `vegaEmbed`, with all that it needs; none is fetched.
 

@@ -38,7 +38,8 @@ def of(figures: Figures) -> dict[str, Spec]:
         "findings": _bars([(name, count, _RED) for name, count, _ in figures.findings], "findings"),
     }
     specs = {name: _finished(chart) for name, chart in made.items() if chart is not None}
-    specs["map"]["datasets"] |= worldmap.ground(figures)  # by itself: Altair would copy and check each corner of it
+    # By itself: Altair would copy and check each corner of it.
+    specs["map"].setdefault("datasets", {}).update(worldmap.ground(figures))
     return specs
 
 

@@ -21,7 +21,8 @@ def lasting(ms: int) -> str:
     """Return a duration in its largest unit, with one digit after the point where that says more."""
     for size, name in _UNITS:
         if ms >= size:
-            return many(round(ms / size, 1) if ms % size else ms // size, name)
+            units = round(ms / size, 1)
+            return many(int(units) if units == int(units) else units, name)
     return f"{ms} ms"
 
 

@@ -143,7 +143,7 @@ def _over_time(chart: Chart, what: str) -> list[str]:
 
 
 def _aside(chart: Chart, what: str) -> str:
-    return f" {chart.aside:,} {what} have times that no calendar has." if chart.aside else ""
+    return f" Not drawn, for no calendar has their times: {chart.aside:,} {what}." if chart.aside else ""
 
 
 def _verdicts(shown: Figures, drawn: set[str]) -> list[str]:
