@@ -1,5 +1,6 @@
 """`hem audit --html`: a page that a real browser draws, with the audit's figures in it, and that asks for nothing."""
 
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -12,12 +13,12 @@ from hem.check import Signatory, TrustedKeys
 from hem.cli import audit as command
 from hem.log import Signer
 from hem.report import words
+from hem.report.land import SURE
 from hem.store import Log
 from protocols import entries, keys
 from protocols.entries import Kind, Policy
 from protocols.terms import Site
 from tests.browser import NEEDS_CHROMIUM, browser
-from tests.mesh import licensed, ranged
 from tests.simulated import hem
 from tests.sited import FRANKFURT, SITES, ZURICH, Sited, moved, one_build
 from tests.small import START
@@ -105,6 +106,13 @@ class Cells(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def lands(page):
+    """Return the names of the territories that the map of a page has in color."""
+    (specs,) = re.findall(r'<script type="application/json" id="charts">(.*?)</script>', page)
+    found = json.loads(specs)["map"]["datasets"]["land"]
+    return {one["properties"]["name"] for one in found if one["properties"]["found"] == SURE}
+
+
 @NEEDS_CHROMIUM
 def test_a_browser_draws_the_figures_and_the_page_asks_for_nothing(browser, made):
     with browser.opened(made.page) as one:
@@ -123,7 +131,10 @@ def test_a_browser_draws_the_figures_and_the_page_asks_for_nothing(browser, made
     assert marks["verdicts"] == 3
     assert marks["terms"] == 33  # three places, eleven terms
     assert lands > 200
-    assert verdict.startswith("The log does not hold: there are 7 findings against it, and of 14 verdicts")
+    assert verdict == (
+        "The log does not hold: there are 7 findings against its entries, and all 14 verdicts that were derived again "
+        "from them came out as logged."
+    )
     assert (one.requests, one.proxied, one.complaints) == ([made.page.as_uri()], [], [])
 
 
@@ -208,12 +219,11 @@ def test_a_policy_forbids_everything_but_the_two_of_the_page(made):
 
 
 def test_chips_in_a_country_are_shown_by_its_land(tmp_path):
-    mesh = licensed(("CH", "DE"), count=2)
-    mesh.record([])
-    mesh.judge(ranged(mesh, {"zurich": 200_000, "frankfurt": 2_000_000}))
-    page = audited(mesh, tmp_path).page.read_text()
-    assert "no site known (holder: CH+DE)" in page
-    assert "in a region that chips were shown to be in" in page
+    world = Sited(2, sites=(), countries=("CH", "DE"))
+    world.range()
+    page = audited(world, tmp_path).page.read_text()
+    assert ["no site known (holder: CH+DE)", "inside", "2"] in [row[:3] for row in Cells(page).rows]
+    assert lands(page) == {"Germany", "Switzerland"}
 
 
 def test_what_stands_in_the_way_is_told_before_the_audit(made, tmp_path, monkeypatch):
@@ -273,6 +283,12 @@ def audited_alone(world, directory, code=0):
 )  # fmt: skip
 def test_durations(ms, said):
     assert words.lasting(ms) == said
+
+
+def test_counts_fit_into_cells():
+    assert [words.short(count) for count in (0, 9_999, 10_000, 1_234_567, 10_000_000)] == [
+        "0", "9,999", "10k", "1,234k", "10M",
+    ]  # fmt: skip
 
 
 def test_a_time_that_no_calendar_has_is_shown_as_a_number():

@@ -11,7 +11,7 @@ from hem.location.picture import LOOKS
 from hem.model import Term
 from hem.report import worldmap
 from hem.report.figures import Chart, Figures
-from hem.report.words import on_calendar, when
+from hem.report.words import on_calendar, short, when
 
 WIDTH = 860  # pixels of what is drawn, without the titles of axes
 _BLUE, _ORANGE, _RED, _TEAL = (LOOKS[one].color for one in ("inside", "outside", "contradiction", "claim_false"))
@@ -21,7 +21,7 @@ _KINDS = {
     "evidence": _BLUE, "challenges": _LIGHT, "ranging reports": _TEAL, "alerts": _RED, "documents": _ORANGE,
 }  # fmt: skip
 _VERDICTS = {Verdict.PASS: _BLUE, Verdict.NOT_CHECKED: _LIGHT, Verdict.CANNOT_TELL: _LIGHT, Verdict.FAIL: _RED}
-_FEW_DAYS_MS = 4 * 86_400_000  # above it the hour of a tick says nothing
+_FEW_DAYS_MS, _FEW_MINUTES_MS = 4 * 86_400_000, 8 * 60_000  # above them hours, or seconds, say nothing at a tick
 
 Spec = dict[str, Any]
 Drawn = alt.LayerChart | alt.FacetChart
@@ -72,8 +72,9 @@ def _over_time(chart: Chart, what: str, colors: Mapping[str, str], gap: tuple[in
          "below": one.below, "above": one.below + one.number, "begins": when(one.begin)}
         for one in chart.bars
     ]  # fmt: skip
-    days = chart.bars[-1].end - chart.bars[0].begin > _FEW_DAYS_MS
-    axis = alt.Axis(format="%Y-%m-%d" if days else "%d %b %H:%M", tickCount=8, labelOverlap=True)
+    span = chart.bars[-1].end - chart.bars[0].begin
+    ticks = "%Y-%m-%d" if span > _FEW_DAYS_MS else "%d %b %H:%M" if span > _FEW_MINUTES_MS else "%d %b %H:%M:%S"
+    axis = alt.Axis(format=ticks, tickCount=8, labelOverlap=True)
     scale = alt.Scale(domain=list(called.values()), range=[colors[one] for one in called])
     bars = (
         alt.Chart(_data(rows))
@@ -106,7 +107,8 @@ def _terms(figures: Figures) -> Drawn | None:
         return None
     rows = [
         {"place": one.place, "term": one.term, "failed": one.failed,
-         "said": f"{one.failed:,} failed" if one.failed else "", "left": f"{one.open:,} open" if one.open else ""}
+         "said": f"{short(one.failed)} failed" if one.failed else "",
+         "left": f"{short(one.open)} open" if one.open else ""}
         for one in figures.unmet
     ]  # fmt: skip
     places, terms = list(dict.fromkeys(one.place for one in figures.unmet)), [term.name.lower() for term in Term]
@@ -114,7 +116,7 @@ def _terms(figures: Figures) -> Drawn | None:
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("term:N", sort=terms, title=None,
                 axis=alt.Axis(orient="top", labelAngle=-30, domain=False, ticks=False)),
-        y=alt.Y("place:N", sort=places, title=None, axis=alt.Axis(labelLimit=250, domain=False, ticks=False)),
+        y=alt.Y("place:N", sort=places, title=None, axis=alt.Axis(labelLimit=240, domain=False, ticks=False)),
     )  # fmt: skip
     color = alt.Color("failed:Q", scale=alt.Scale(domain=[0, most], range=["#f6f6f4", _RED]), legend=None)
     dark = alt.condition(alt.datum.failed > most / 2, alt.value("#fff"), alt.value("#111"))
@@ -122,7 +124,7 @@ def _terms(figures: Figures) -> Drawn | None:
         base.mark_rect(stroke="#fff", strokeWidth=2).encode(color=color),
         base.mark_text(fontSize=11, dy=-6).encode(text="said:N", color=dark),
         base.mark_text(fontSize=11, dy=8).encode(text="left:N", color=dark),
-        width=alt.Step(62),
+        width=alt.Step(68),
         height=alt.Step(36),
         description="terms that failed or were left open, by place and term",
     )

@@ -111,15 +111,13 @@ def of(found: Inspected) -> Figures:
 
 def _sentence(found: Inspected) -> str:
     count, judged = len(found.findings), many(found.judged, "verdict")
-    if not count:
-        return (
-            f"The log holds: its entries are those that were signed, and all {judged} that were derived again from "
-            "them came out as logged."
-        )
-    return (
-        f"The log does not hold: there {'is' if count == 1 else 'are'} {many(count, 'finding')} against it, and of "
-        f"{judged} that were derived again {found.same:,} came out as logged."
+    came = (
+        f"{'all ' if found.judged == found.same else f'{found.same:,} of '}{judged} that were derived again from them"
     )
+    if not count:
+        return f"The log holds: its entries are those that were signed, and {came} came out as logged."
+    against = f"there {'is' if count == 1 else 'are'} {many(count, 'finding')} against its entries"
+    return f"The log does not hold: {against}, and {came} came out as logged."
 
 
 def _facts(found: Inspected) -> list[tuple[str, str]]:

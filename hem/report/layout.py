@@ -134,11 +134,11 @@ def _table(columns: Sequence[str], rows: Rows, folded: str = "") -> str:
     return f"<details><summary>{_text(folded)}</summary>{made}</details>" if folded else made
 
 
-def _over_time(chart: Chart, what: str) -> list[str]:
+def _over_time(chart: Chart, kind: str, what: str) -> list[str]:
     rows = [(when(one.begin), when(one.end), one.kind, one.number) for one in chart.bars]
     return [
-        _table(("kind", what), list(chart.totals.items())),
-        _table(("from", "to", "kind", what), rows, f"the same per {chart.width}"),
+        _table((kind, what), list(chart.totals.items())),
+        _table(("from", "to", kind, what), rows, f"the same per {chart.width}"),
     ]
 
 
@@ -153,7 +153,7 @@ def _verdicts(shown: Figures, drawn: set[str]) -> list[str]:
     )
     return _section(
         "verdicts", "Verdicts over time", caption + _aside(shown.verdicts, "verdicts"), drawn,
-        *_over_time(shown.verdicts, "verdicts"),
+        *_over_time(shown.verdicts, "tier", "verdicts"),
     )  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def _health(shown: Figures, drawn: set[str]) -> list[str]:
     return [
         *_section(
             "entries", "Health of the log", caption + _aside(shown.entries, "entries"), drawn, _facts(shown.health),
-            *_over_time(shown.entries, "entries"),
+            *_over_time(shown.entries, "kind", "entries"),
         ),
         *_section(
             "findings", "Findings against the log", found, drawn,

@@ -31,6 +31,14 @@ def many(count: float, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
+def short(count: int) -> str:
+    """Return a count in few characters, as it fits into a cell of a chart."""
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= 10 * size:
+            return f"{count // size:,}{letter}"
+    return f"{count:,}"
+
+
 def tame(text: str, longest: int = _LONGEST) -> str:
     """Return a name as one short line: those in a log are whatever its writer chose."""
     cut = text if len(text) <= longest else text[: longest - 3] + "..."
