@@ -18,7 +18,7 @@ from hem.verifier import Verifier
 from protocols import entries
 from protocols.entries import Kind
 from protocols.fields import SAFE
-from tests.sited import Sited, moved, one_build
+from tests.sited import NEAR_NS, Sited, moved, one_build
 
 __all__ = ["one_build"]  # fixture
 
@@ -106,8 +106,9 @@ def merged(parts):
 
 
 def test_histories_add_up_in_any_order(swept):
-    whole = told(*derived(swept))
-    for bounds in ([20, 30, 45], [1, 2, len(swept.log) - 1]):
+    (one,) = derived(swept)
+    whole = told(one)
+    for bounds in ([20, 30, one.gap.entry], [1, one.gap.entry, one.gap.entry + 1], [1, 2, len(swept.log) - 1]):
         for order in permutations(derived(swept, *bounds)):
             assert told(merged(order)) == whole
 
@@ -133,6 +134,15 @@ def test_the_last_place_of_a_chip_is_where_it_was_last_shown(swept):
     assert (found.chips["reason"] == Reason.MET).all()
     shown = {place.site for place in found.verdicts}
     assert shown == {*sites, 0}  # the late answers were not ranged
+
+
+def test_a_chip_in_contradiction_is_at_no_site():
+    world = Sited(1)
+    world.trip = lambda *_: NEAR_NS  # near to both sites
+    world.range()
+    (found,) = derived(world)
+    assert found.chips[["reason", "site"]].tolist() == [(Reason.LOCATION_CONTRADICTION, 0)]
+    assert {place.site for place in found.verdicts} == {0}
 
 
 def test_an_entry_that_cannot_be_read_has_no_time():
