@@ -71,7 +71,7 @@ class Opened:
 
 
 class Browser:
-    """A running Chromium with a profile of its own; every connection of it goes to the proxy."""
+    """A running Chromium with a profile of its own; every connection of its pages goes to the proxy."""
 
     def __init__(self, chromium, proxy):
         self._chromium = chromium
@@ -80,7 +80,11 @@ class Browser:
     @contextlib.contextmanager
     def opened(self, path: Path, *, scripts=True, drawn=True):
         """Open a file; gives it once its charts are drawn."""
-        made = self._chromium.new_context(java_script_enabled=scripts, viewport={"width": 1100, "height": 900})
+        # `<-loopback>`: what goes to this machine is asked of the proxy too.
+        through = {"server": self._proxy.url, "bypass": "<-loopback>"}
+        made = self._chromium.new_context(
+            java_script_enabled=scripts, viewport={"width": 1100, "height": 900}, proxy=through
+        )
         try:
             found = Opened(made.new_page(), self._proxy)
             found.page.goto(path.as_uri(), timeout=WAIT_MS)
@@ -98,10 +102,10 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with Proxy() as proxy, sync_playwright() as driver:
-        # `<-loopback>`: what goes to this machine is asked of the proxy too.
-        through = {"server": proxy.url, "bypass": "<-loopback>"}
+        # What the browser asks on its own account is no page's doing, and goes nowhere.
+        nowhere = {"server": "http://127.0.0.1:9"}
         chromium = driver.chromium.launch(
-            executable_path=shutil.which(CHROMIUM), args=list(FLAGS), proxy=through, timeout=WAIT_MS
+            executable_path=shutil.which(CHROMIUM), args=list(FLAGS), proxy=nowhere, timeout=WAIT_MS
         )
         try:
             yield Browser(chromium, proxy)

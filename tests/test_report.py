@@ -254,6 +254,12 @@ def test_a_disk_that_fills_up_leaves_the_old_page(made, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [old]
 
 
+def test_the_page_carries_the_notices_of_the_software_in_it(made):
+    page = made.page.read_text()
+    for holder in ("University of Washington", "Mike Bostock", "jQuery Foundation", "Cynthia Brewer"):
+        assert holder in page
+
+
 def test_an_empty_log_has_a_page(tmp_path):
     world = lived()
     world.log = world.log[:1]

@@ -1,5 +1,6 @@
 """The JavaScript that draws charts: Vega, Vega-Lite and Vega-Embed in one text, as in Altair's offline pages."""
 
+import pkgutil
 import re
 from functools import cache
 
@@ -24,6 +25,11 @@ def script(own: str) -> str:
     if found := _ENDS.search(text):
         raise ValueError(f"the bundle has {found.group()!r} at {found.start()}: this version cannot stand in a page")
     return text.replace("\r\n", "\n").replace("\r", "\n")  # as a reader of HTML does, before it takes the digest
+
+
+def notices() -> str:
+    """Return the notices of what is in the bundle, which its licenses ask every copy of it to have."""
+    return (pkgutil.get_data(__package__ or "", "notices.txt") or b"").decode()
 
 
 def versions() -> str:

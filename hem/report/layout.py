@@ -230,4 +230,5 @@ def _footer() -> str:
         f"Made by hem {version('hem')} with {bundle.versions()}; map {shipped().digest[:16]} ({shipped().source}). All "
         "times are those of the log's writer, in UTC. The page holds all that it shows, and asks for nothing."
     )
-    return f"<footer>{_text(said)}</footer>"
+    notices = f"<summary>Licenses of the software in this page</summary><pre>{_text(bundle.notices())}</pre>"
+    return f"<footer>{_text(said)}<details>{notices}</details></footer>"
