@@ -6,7 +6,7 @@ width of the buckets follows from the first and the last time alone, and of a ch
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,23 +139,24 @@ class _Rows(NamedTuple):
     @classmethod
     def of(cls, batches: list[_Judged]) -> "_Rows":
         """Return the rows of batches."""
-        sizes = np.array([len(one.terms) for one in batches])
-        begins = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        terms = np.concatenate([one.terms for one in batches])
-        refused = np.concatenate([one.refusal for one in batches]) != 0
-        new = np.concatenate([one.sites for one in batches])
+        firsts, nows, sizes = np.array([(one.first, one.now, len(one.terms)) for one in batches]).T
+        terms, new, shown = (_column(batches, name) for name in ("terms", "sites", "shown"))
         homes = np.concatenate([belongs(one.standing, one.before) for one in batches])
-        shown = np.concatenate([one.shown for one in batches])
+        refused = _column(batches, "refusal") != 0
         return cls(
-            np.repeat(np.array([one.first for one in batches]), sizes) + np.arange(len(terms)) - begins,
-            np.repeat(np.array([one.now for one in batches]), sizes),
+            np.repeat(firsts - np.cumsum(sizes) + sizes, sizes) + np.arange(len(terms)),
+            np.repeat(nows, sizes),
             terms,
             np.where(refused, np.uint8(Tier.CONTRAINDICATED), tiers(terms)),
-            np.concatenate([one.chips for one in batches]),
+            _column(batches, "chips"),
             np.concatenate([one.standing["license"] for one in batches]),
             np.select([shown != 0, new != 0], [shown, new], default=homes),
             shown,
         )
+
+
+def _column(batches: list[_Judged], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(one, name) for one in batches])
 
 
 class History:

@@ -101,19 +101,22 @@ def _tips(**titles: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{name}:N", title=title) for name, title in titles.items()]
 
 
-def _terms(figures: Figures) -> Drawn | None:
-    """Return a table of places and terms, colored by failures."""
-    if not any(one.failed or one.open for one in figures.unmet):
-        return None
-    rows = [
+def _cells(figures: Figures) -> alt.InlineData:
+    return _data([
         {"place": one.place, "term": one.term, "failed": one.failed,
          "said": f"{short(one.failed)} failed" if one.failed else "",
          "left": f"{short(one.open)} open" if one.open else ""}
         for one in figures.unmet
-    ]  # fmt: skip
+    ])  # fmt: skip
+
+
+def _terms(figures: Figures) -> Drawn | None:
+    """Return a table of places and terms, colored by failures."""
+    if not any(one.failed or one.open for one in figures.unmet):
+        return None
     places, terms = list(dict.fromkeys(one.place for one in figures.unmet)), [term.name.lower() for term in Term]
     most = max(one.failed for one in figures.unmet) or 1
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(_cells(figures)).encode(
         x=alt.X("term:N", sort=terms, title=None,
                 axis=alt.Axis(orient="top", labelAngle=-30, domain=False, ticks=False)),
         y=alt.Y("place:N", sort=places, title=None, axis=alt.Axis(labelLimit=240, domain=False, ticks=False)),

@@ -138,7 +138,6 @@ def _over_time(line: Timeline, order: Sequence[str], name: Callable[[int], str])
     counts: Counter[tuple[int, str]] = Counter()
     for begin, code, count in line.rows():
         counts[begin, name(code)] += count
-    totals = {one: sum(count for (_, kind), count in counts.items() if kind == one) for one in order}
     bars: list[Bar] = []
     below: Counter[int] = Counter()
     for begin, kind in sorted(counts, key=lambda one: (one[0], order.index(one[1]))):
@@ -147,7 +146,15 @@ def _over_time(line: Timeline, order: Sequence[str], name: Callable[[int], str])
         below[begin] += number
     drawn = [one for one in bars if on_calendar(one.end)]
     aside = sum(one.number for one in bars) - sum(one.number for one in drawn)
-    return Chart(drawn, {one: count for one, count in totals.items() if count}, lasting(line.width_ms), aside)
+    return Chart(drawn, _totals(counts, order), lasting(line.width_ms), aside)
+
+
+def _totals(counts: Counter[tuple[int, str]], order: Sequence[str]) -> dict[str, int]:
+    """Return how many there are of each kind of which there are any, in their order."""
+    totals: Counter[str] = Counter()
+    for (_, kind), count in counts.items():
+        totals[kind] += count
+    return {one: totals[one] for one in order if totals[one]}
 
 
 def _heard(found: Inspected) -> list[tuple[str, int, Verdict]]:

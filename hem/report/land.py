@@ -34,25 +34,26 @@ def land(atlas: Atlas, regions: Iterable[Region]) -> list[dict[str, Any]]:
     bounded = [one for one in regions if not one.anywhere]
     sure = frozenset[int]().union(*(one.sure for one in bounded))
     maybe = frozenset[int]().union(*(one.maybe for one in bounded))
-    rings: dict[int, list[Floats]] = defaultdict(list)
-    for bit, ring in territories(atlas, _THIN):
-        rings[bit].append(ring)
-    for bit in sorted((sure | maybe) - set(rings)):
-        rings[bit].append(_square(atlas, bit))
-    order = sorted(rings, key=lambda bit: -sum(_area(ring) for ring in rings[bit]))
-    return [
-        _feature(rings[bit], {
-            "name": atlas.territories[bit].name,
-            "found": SURE if bit in sure else MAYBE if bit in maybe else NONE,
-        })
-        for bit in order
-    ]  # fmt: skip
+    rings = _rings(atlas, sure | maybe)
+    order = sorted(rings, key=lambda bit: -sum(map(_area, rings[bit])))
+    found = {bit: SURE if bit in sure else MAYBE if bit in maybe else NONE for bit in order}
+    return [_feature(rings[bit], {"name": atlas.territories[bit].name, "found": found[bit]}) for bit in order]
 
 
 def at(latitude: float, longitude: float) -> tuple[int, int]:
     """Return where a place is in the drawing: to the east, and to the north."""
     east, north = np.rint(SCALE * equal_earth(np.array([[longitude, latitude]]))[0]).astype(int).tolist()
     return east, north
+
+
+def _rings(atlas: Atlas, wanted: frozenset[int]) -> dict[int, list[Floats]]:
+    """Return the rings of the territories that paper can show, and a square for each other that is wanted."""
+    rings: dict[int, list[Floats]] = defaultdict(list)
+    for bit, ring in territories(atlas, _THIN):
+        rings[bit].append(ring)
+    for bit in sorted(wanted - set(rings)):
+        rings[bit].append(_square(atlas, bit))
+    return rings
 
 
 def _feature(rings: Iterable[Floats], properties: dict[str, str]) -> dict[str, Any]:
