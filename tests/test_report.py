@@ -12,7 +12,7 @@ from hem import report
 from hem.check import Signatory, TrustedKeys
 from hem.cli import audit as command
 from hem.log import Signer
-from hem.report import words
+from hem.report import layout, words
 from hem.report.land import SURE
 from hem.store import Log
 from protocols import entries, keys
@@ -258,6 +258,13 @@ def test_the_page_carries_the_notices_of_the_software_in_it(made):
     page = made.page.read_text()
     for holder in ("University of Washington", "Mike Bostock", "jQuery Foundation", "Cynthia Brewer"):
         assert holder in page
+
+
+def test_a_page_lists_a_bounded_number_of_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "_MOST_STAYS", 1)
+    rows = Cells(audited(lived(), tmp_path).page.read_text()).rows
+    assert ["1 more row", "", "1", "", ""] in rows
+    assert "frankfurt, DE" not in {row[0] for row in rows if row[1:2] == ["inside"]}
 
 
 def test_an_empty_log_has_a_page(tmp_path):

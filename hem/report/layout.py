@@ -46,6 +46,8 @@ Promise.all(drawn).then(
   (error) => { document.documentElement.dataset.charts = "failed: " + error; });
 """
 
+_MOST_STAYS = 200  # rows of places that are listed
+
 Rows = Sequence[Sequence[object]]
 
 
@@ -164,7 +166,9 @@ def _places(shown: Figures, drawn: set[str]) -> list[str]:
         f"be in, at no site of them. Drawn nowhere: {many(shown.undecided, 'chip')} of which no verdict says it, and "
         "those that were shown to be elsewhere than allowed. Areas are true (Equal Earth projection)."
     )
-    rows = [(one.place, one.found, one.chips, when(one.since), when(one.until)) for one in shown.stays]
+    rows = [(one.place, one.found, one.chips, when(one.since), when(one.until)) for one in shown.stays[:_MOST_STAYS]]
+    if rest := shown.stays[_MOST_STAYS:]:
+        rows.append((f"{many(len(rest), 'more row')}", "", sum(one.chips for one in rest), "", ""))
     rows += [("open: no verdict says where", "not shown", shown.undecided, "", "")] if shown.undecided else []
     return _section(
         "map", "Where the chips were last shown to be", caption, drawn,
