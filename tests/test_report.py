@@ -22,6 +22,7 @@ from tests.browser import NEEDS_CHROMIUM, browser
 from tests.simulated import hem
 from tests.sited import FRANKFURT, SITES, ZURICH, Sited, moved, one_build
 from tests.small import START
+from tests.test_attendance import PROBES, Windows
 
 __all__ = ["browser", "one_build"]  # fixtures
 
@@ -265,6 +266,16 @@ def test_a_page_lists_a_bounded_number_of_places(tmp_path, monkeypatch):
     rows = Cells(audited(lived(), tmp_path).page.read_text()).rows
     assert ["1 more row", "", "1", "", ""] in rows
     assert "frankfurt, DE" not in {row[0] for row in rows if row[1:2] == ["inside"]}
+
+
+def test_landmarks_that_were_not_heard_are_listed(tmp_path):
+    world = Windows()
+    for heard in (range(4), ()):
+        world.window(zurich=(heard, PROBES))
+    world.window(close=False)
+    rows = Cells(audited(world, tmp_path).page.read_text()).rows
+    assert ["zurich", "2", "1", "0"] in rows
+    assert ["london", "2", "0", "0"] in rows
 
 
 def test_an_empty_log_has_a_page(tmp_path):

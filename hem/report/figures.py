@@ -75,6 +75,7 @@ class Figures:
     entries: Chart
     gap: tuple[int, int] | None  # the longest time without an entry, milliseconds: from, until
     health: Sequence[tuple[str, str]]
+    attended: Sequence[tuple[str, int, int, int]]  # landmarks: name, windows due, without its report, with a thin one
     findings: Sequence[tuple[str, int, str]]  # reason, how many, what was expected
     told: Sequence[tuple[str, str, str]]  # the first of them: reason, entry, in words
     sightings: Sequence[tuple[str, int, str, str]]  # of chips: name, how many, reasons, the first entries
@@ -102,6 +103,7 @@ def of(found: Inspected) -> Figures:
         entries=_over_time(history.kinds, [*_EVERYDAY.values(), DOCUMENTS], lambda one: _EVERYDAY.get(one, DOCUMENTS)),
         gap=(history.gap.until - history.gap.ms, history.gap.until) if history.gap.ms else None,
         health=_health(found),
+        attended=[(tame(one.name), one.found.windows, one.found.missing, one.found.thin) for one in found.landmarks],
         findings=[(one.name, count, REASONS[one].expected) for one, count in sorted(found.findings.counts.items())],
         told=[(one.reason.name, f"{one.entry:,}" if one.entry >= 0 else "none", tame(one.told, 200))
               for one in found.findings.shown],

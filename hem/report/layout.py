@@ -215,6 +215,7 @@ def _health(shown: Figures, drawn: set[str]) -> list[str]:
         *_section(
             "entries", "Health of the log", caption + _aside(shown.entries, "entries"), drawn, _facts(shown.health),
             *_over_time(shown.entries, "kind", "entries"),
+            _table(("landmark", "windows due of it", "without its report", "with a thin one"), shown.attended),
         ),
         *_section(
             "findings", "Findings against the log", found, drawn,
