@@ -67,9 +67,7 @@ def audit(
         Path | None, typer.Option(help="What if these were the terms of all licenses? TOML, or a signed license.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
-    html: Annotated[
-        Path | None, typer.Option(help="Also write a page with charts, which needs no network; - for standard output.")
-    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts too; - for standard output.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Check a log from end to end: its tree, all signatures, and every verdict, derived again from entry 0.
@@ -79,9 +77,7 @@ def audit(
     with credentials in the environment. Exit code 0: the log is what an honest writer had made; 1: it is not, with what
     differs; 2: it cannot be told, for a server gives no answer.
     """
-    if html is not None:
-        demand_outputs(html, as_json=as_json)
-        report.demand()
+    _demand_page(html, as_json=as_json)
     roots, place = _roots(trust), place_of(log)
     question = question_of(as_if_license, rule_pack, as_of)
     asked = Asked(
@@ -100,14 +96,25 @@ def audit(
         task = bar.add_task("entries", total=size)
         found = inspect(place, asked, lambda count: bar.advance(task, count))
     answer = None if question is None else answer_to(question, place, found, threads=jobs, quiet=as_json)
-    if html is not None:
-        write_pieces(html, [report.page(found)])
+    _write_page(html, found)
     if as_json:
         say_json({**_object(found), **answer_object(answer)})
     elif html != STREAM:
         _say(found, roots)
         say_answer(answer)
     return 1 if len(found.findings) else 0
+
+
+def _demand_page(html: Path | None, *, as_json: bool) -> None:
+    """Return if a page that is asked for can be drawn and written: before the audit, which may take hours."""
+    if html is not None:
+        demand_outputs(html, as_json=as_json)
+        report.demand()
+
+
+def _write_page(html: Path | None, found: Inspected) -> None:
+    if html is not None:
+        write_pieces(html, [report.page(found)])
 
 
 A = TypeVar("A")
