@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from hem import log
 from hem.attendance import Attendee
-from hem.audit import Claimed, Clocks, Derivation, Findings, Roots, Sightings, Spine
+from hem.audit import Claimed, Clocks, Derivation, Findings, History, Roots, Sightings, Spine
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.silence import Silence, silence
 from hem.store.reading import ahead
 from hem.store.recovery import CHUNK, names_of, read_bundle, read_checkpoint, read_tile
 from hem.store.served import source
+from hem.trust import Trust
 from hem.verifier import Verifier
 
 Hashes = NDArray[np.uint8]
@@ -56,6 +57,8 @@ class Inspected:
     derived: tuple[int, int]  # the entries that were checked
     anchors: int  # class roots of the log
     newest: int  # verifier's time of the newest entry, milliseconds
+    history: History  # of the entries that were derived
+    trust: Trust  # as the log has it at its end: who the chips, sites and licenses are
 
 
 def inspect(place: Path | str, asked: Asked, advance: Callable[[int], object] = int) -> Inspected:
@@ -107,6 +110,7 @@ def _concluded(
         copy.tree, witnesses, findings, derivation.sightings, silent, derivation.attendance.attendees(trust),
         derivation.judged, derivation.same,
         (start, max(derivation.end, start)), len(trust.anchors), state.time,
+        derivation.history, trust,
     )  # fmt: skip
 
 

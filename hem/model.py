@@ -324,6 +324,9 @@ class Whereabouts(Protocol):
     def discs(self, row: int) -> tuple[Within, ...]:
         """Return what each timing that counts says, the smallest radius first."""
 
+    def sites(self) -> NDArray[np.uint64]:
+        """Return (N,) the key of the licensed site where each row was shown to be, 0 where it was shown at none."""
+
 
 class RefusedError(HemError):
     """Raised by `AttestationResults.require`: not every row is affirming."""

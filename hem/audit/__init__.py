@@ -6,24 +6,30 @@ have made of it is another, and only the second is a finding.
 """
 
 from hem.audit.clocks import Clocks
-from hem.audit.derivation import Derivation
+from hem.audit.derivation import Derivation, name_of
 from hem.audit.entries import Read, read
 from hem.audit.findings import SHOWN, Finding, Findings, Sightings
+from hem.audit.history import SHOWN_INSIDE, History, Place, Timeline
 from hem.audit.results import Claimed, claims_of
 from hem.audit.roots import Roots
 from hem.audit.spine import Spine
 
 __all__ = [
     "SHOWN",
+    "SHOWN_INSIDE",
     "Claimed",
     "Clocks",
     "Derivation",
     "Finding",
     "Findings",
+    "History",
+    "Place",
     "Read",
     "Roots",
     "Sightings",
     "Spine",
+    "Timeline",
     "claims_of",
+    "name_of",
     "read",
 ]

@@ -11,6 +11,7 @@ from hem.audit import documents
 from hem.audit.clocks import Clocks
 from hem.audit.entries import Read, read
 from hem.audit.findings import Findings, Sightings
+from hem.audit.history import History
 from hem.audit.roots import Roots
 from hem.core import Rows
 from hem.errors import Reason
@@ -69,6 +70,7 @@ class Derivation:
         self.clocks = Clocks((), findings) if clocks is None else clocks
         self.attendance = Attendance()
         self.sightings = Sightings()
+        self.history = History()
         self.judged = self.same = 0
         self.stopped: int | None = None  # the entry that could not be taken in: nothing is derived after it
         self.end = 0  # entries before this one were taken in
@@ -84,12 +86,14 @@ class Derivation:
         if self.stopped is not None or not len(rows):
             return
         found = read(rows)
+        self.history.take_entries(first, found)
         self._look_at_times(first, found)
         skip = min(max(self._first - first, 0), len(found))
         if skip:
             self._take_as_logged(first, rows.part(0, skip))
             self.attendance = Attendance(len(self.verifier.state.challenges))  # of those before, no report is looked at
         self._derive(first, found, skip)
+        self.history.settle()
         self.end = first + len(found) if self.stopped is None else self.stopped
 
     def _take_as_logged(self, first: int, rows: Rows) -> None:
@@ -158,6 +162,7 @@ class Derivation:
         numbers = first + np.arange(count)
         self.judged += count
         self.sightings.add(results.terms, results.claims.chip, numbers, self.verifier.trust.ueids)
+        self.history.take_verdicts(first, results)
         if results.basis not in (self.verifier.logged, self._told):
             self._told = results.basis
             self._findings.add(Reason.BASIS_NOT_DERIVED, first, _differing(self.verifier.logged, results.basis))

@@ -19,11 +19,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hem import rules
+from hem import report, rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
 from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
-from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
+from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
 from hem.cli.landmark_missed import missed_by, said_of
 from hem.cli.places_of_logs import place_of
 from hem.errors import REASONS, Reason, Verdict
@@ -67,6 +67,7 @@ def audit(
         Path | None, typer.Option(help="What if these were the terms of all licenses? TOML, or a signed license.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts too; - for standard output.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Check a log from end to end: its tree, all signatures, and every verdict, derived again from entry 0.
@@ -76,6 +77,7 @@ def audit(
     with credentials in the environment. Exit code 0: the log is what an honest writer had made; 1: it is not, with what
     differs; 2: it cannot be told, for a server gives no answer.
     """
+    _demand_page(html, as_json=as_json)
     roots, place = _roots(trust), place_of(log)
     question = question_of(as_if_license, rule_pack, as_of)
     asked = Asked(
@@ -94,12 +96,25 @@ def audit(
         task = bar.add_task("entries", total=size)
         found = inspect(place, asked, lambda count: bar.advance(task, count))
     answer = None if question is None else answer_to(question, place, found, threads=jobs, quiet=as_json)
+    _write_page(html, found)
     if as_json:
         say_json({**_object(found), **answer_object(answer)})
-    else:
+    elif html != STREAM:
         _say(found, roots)
         say_answer(answer)
     return 1 if len(found.findings) else 0
+
+
+def _demand_page(html: Path | None, *, as_json: bool) -> None:
+    """Return if a page that is asked for can be drawn and written: before the audit, which may take hours."""
+    if html is not None:
+        demand_outputs(html, as_json=as_json)
+        report.demand()
+
+
+def _write_page(html: Path | None, found: Inspected) -> None:
+    if html is not None:
+        write_pieces(html, [report.page(found)])
 
 
 A = TypeVar("A")

@@ -145,6 +145,20 @@ class Located:
             return ()
         return within(self.places.tables, self.ranging, int(at[0]), self.rule)
 
+    def sites(self) -> NDArray[np.uint64]:
+        """Return the keys of the licensed sites where rows were shown to be, 0 where a row was shown at none."""
+        keys = np.zeros(len(self.reasons), dtype=np.uint64)
+        if self.places is None or self.rows is None or self.regions is None or self.verdicts is None:
+            return keys
+        told = self.places.moves
+        if len(told.sites):
+            judged = self.places.regions, self.regions, self.verdicts
+            at = moves.sites_of(told, self.places.tables, judged, keys[self.rows])
+            # A row in contradiction has no place left, so each site would do for it.
+            inside = (at >= 0) & (self.verdicts.land == Place.INSIDE)
+            keys[self.rows] = np.where(inside, told.keys[at], np.uint64(0))
+        return keys
+
 
 def within(tables: Tables, ranging: Ranging, row: int, rule: Rule) -> tuple[Within, ...]:
     """Return the disc of each timing of a row, the smallest first; a radius that excludes nothing is left out."""
@@ -291,6 +305,9 @@ class _Told:
 
     def discs(self, row: int) -> tuple[Within, ...]:
         return self.located.discs(row)
+
+    def sites(self) -> NDArray[np.uint64]:
+        return self.located.sites()
 
     def told(self, row: int) -> str:
         weighed = self.located.weighed.told(row) if self.located.weighed is not None else ""
