@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hem.core import U64, Columns
 from hem.errors import Reason
 from hem.exact import MOST, exceeds, less, reach, total
-from hem.model import METERS
+from hem.model import METERS, filled
 from hem.trust.limits import Limits
 from protocols.entries import Policy
 
@@ -106,7 +106,7 @@ class Spending:
             policy: its slack and the life of a challenge say how sharp times are.
             times: (N,) the verifier's time of each row, milliseconds.
         """
-        reasons = np.full(len(chips), _NOT_LIMITED, dtype=np.uint16)
+        reasons = filled(len(chips), _NOT_LIMITED)
         if "compute" not in limits.sets:
             return Charge(reasons, {}, {}, chips[:0], chips[:0])
         of = limits.rows[standing["license"]]

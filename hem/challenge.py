@@ -99,7 +99,7 @@ def recent(
     most = standing["max_age_ms"]
     age = np.maximum(now - state.asked_ms(challenge), 0).astype(np.uint64)
     return select(
-        [accepted & (most > 0) & (age > most), accepted & (standing["nonce_bits"] > NONCE_BITS)],
+        [accepted & most.astype(np.bool_) & (age > most), accepted & (standing["nonce_bits"] > NONCE_BITS)],
         [Reason.EVIDENCE_TOO_OLD, Reason.NONCE_TOO_SHORT],
         default=Reason.MET,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import MET, VERDICTS, Claims, select, some
+from hem.model import MET, VERDICTS, Claims, met, select, some
 from protocols.messages import ReferenceValues
 from protocols.terms import Firmware
 
@@ -42,18 +42,19 @@ def firmware(
     columns = claims.columns
     strings = columns.strings
     # Chips of one firmware set stand side by side, more or less: each run is looked up, and each set measured once.
-    begins = np.ones(len(claims), dtype=np.bool_)
+    begins = np.empty(len(claims), dtype=np.bool_)
+    begins[:1] = True
     begins[1:] = columns.hwmodel[1:] != columns.hwmodel[:-1]
     begins[1:] |= columns.components[1:] != columns.components[:-1]
     pairs = list(zip(columns.hwmodel[begins].tolist(), columns.components[begins].tolist(), strict=True))
     known = {pair: _measure(strings[pair[0]], strings[pair[1]], references, models) for pair in set(pairs)}
     outcomes = np.array([known[pair] for pair in pairs], dtype=_OUTCOME).take(begins.cumsum() - 1)
     reasons, lowest, numbers = outcomes["reason"], outcomes["lowest"], outcomes["model"]
-    below = (reasons == MET) & (lowest < standing["svn_floor"])
+    below = met(reasons) & (lowest < standing["svn_floor"])
     if some(standing["asks_firmware"]):
         reasons = _worse(reasons, _demanded(claims, standing, demands))
     return select(
-        [columns.tamper != 0, numbers != standing["hwmodel"], below],
+        [columns.tamper.astype(np.bool_), numbers != standing["hwmodel"], below],
         [Reason.TAMPERED, Reason.HARDWARE_MODEL, Reason.SVN_BELOW_FLOOR],
         default=reasons,
     )
@@ -135,4 +136,4 @@ def _worse(reasons: NDArray[np.uint16], more: NDArray[np.uint16]) -> NDArray[np.
 def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
     """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
     enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
-    return np.where(enabled, np.uint16(Reason.DEBUG_ENABLED), np.uint16(Reason.MET))
+    return select([enabled], [Reason.DEBUG_ENABLED], default=Reason.MET)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hem.core import Columns
 from hem.errors import Reason
-from hem.model import elapsed_ms
+from hem.model import elapsed_ms, filled
 from hem.trust import Trust
 from hem.trust.limits import NO_POD, Limits
 from protocols.entries import Policy
@@ -242,7 +242,7 @@ def judge(
         now: verifier's time, milliseconds.
         policy: its slack is added to the elapsed time.
     """
-    reasons = np.full(len(columns), _NOT_LIMITED, dtype=np.uint16)
+    reasons = filled(len(columns), _NOT_LIMITED)
     if not pieces:
         return reasons
     rows = np.flatnonzero(accepted)

@@ -185,12 +185,13 @@ def judge(
     """
     keys: list[bytes] = []
     cases: list[_Case] = []
-    for row in (accepted & (columns.ranging > 0)).nonzero()[0].tolist():
+    for row in (accepted & columns.ranging.astype(np.bool_)).nonzero()[0].tolist():
         key, signed = _opened(columns, row)
         cases += _cases(columns, row, (len(keys), key), signed, reports, trust)
         keys.append(key)
     if not cases:
-        nothing = np.full((len(columns), len(trust.landmarks.rows)), np.nan)
+        nothing = np.empty((len(columns), len(trust.landmarks.rows)))
+        nothing.fill(np.nan)
         return Ranged(nothing, nothing, nothing, ())
     return _proven((len(columns), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
 

@@ -36,9 +36,11 @@ class Step(NamedTuple):
 
     def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
         """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
-        for row in sites.nonzero()[0]:
-            record = np.searchsorted(self.chips, chip[row])
-            self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
+        rows = sites.nonzero()[0]
+        if len(rows):
+            order = self.chips.argsort()  # they stand as they came
+            records = order[self.chips.searchsorted(chip[rows], sorter=order)]
+            self.after["site"][records], self.after["site_ms"][records] = sites[rows], times[rows]
 
 
 class State:
@@ -80,7 +82,8 @@ class State:
         """Return the row of the challenge that drew each nonce, -1 unknown."""
         # Who answers one challenge stands side by side: each run is looked up once.
         whole = np.ascontiguousarray(nonces).view("V32")[:, 0]
-        begins = np.ones(len(nonces), dtype=np.bool_)
+        begins = np.empty(len(nonces), dtype=np.bool_)
+        begins[:1] = True
         begins[1:] = whole[1:] != whole[:-1]
         found = [self._rows.get(nonce.tobytes(), -1) for nonce in nonces[begins]]
         return np.asarray(np.array([-1, *found], dtype=np.int64)[begins.cumsum()])

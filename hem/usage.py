@@ -13,6 +13,7 @@ from protocols.entries import Policy
 from protocols.messages import ReferenceValues
 
 _MEGA, _MILLI, _FEMTO = 1e6, 1e-3, 1e-15
+_NEXT = np.array(1, dtype=np.uint64)
 _SECOND = 1000  # uptime comes in whole seconds, so it may be off by one
 
 
@@ -24,17 +25,17 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
     """
     columns = claims.columns
     first = ~before["time"].astype(np.bool_)
-    following = columns.sequence == before["sequence"] + np.uint64(1)
+    following = columns.sequence == before["sequence"] + _NEXT
     linked = same_bytes(columns.previous, before["digest"])
     fork = (columns.sequence <= before["sequence"]) | (following & ~linked)
     rebooted = columns.bootcount != before["bootcount"]
-    reseeded = ~same_bytes(columns.bootseed, before["bootseed"])
+    same_seed = same_bytes(columns.bootseed, before["bootseed"])
     return select(
         [
             first,
             fork,
             columns.bootcount < before["bootcount"],
-            rebooted != reseeded,
+            rebooted == same_seed,
             ~_uptime_agrees(columns, before, now, policy),
             ~following,
         ],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, links, location, ranging, scope, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, Columns, rows_of, scan
 from hem.errors import Reason
-from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term, some
+from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term, met, some
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
@@ -103,7 +103,7 @@ class Verifier:
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
-        accepted = claims.authentic & (fresh == MET)
+        accepted = claims.authentic & met(fresh)
         times = np.empty(len(claims), dtype=np.uint64)
         times.fill(now)
         step = self._step(claims.columns, claims.chip, asked, accepted, standing, times)

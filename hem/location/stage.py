@@ -197,7 +197,7 @@ def locate(
     )
     if places is None:
         return Located(reasons)
-    rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
+    rows = np.nonzero(np.isfinite(timed.rtt_ns).any(axis=1))[0]
     if not (len(rows) or some(limited)):
         return Located(reasons, places)
     which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
