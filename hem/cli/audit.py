@@ -22,6 +22,7 @@ from rich.text import Text
 from hem import report, rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
+from hem.cli.audit_answers import answers_of, kept_from, said_of_answers
 from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
 from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
 from hem.cli.landmark_missed import missed_by, said_of
@@ -57,6 +58,9 @@ def audit(
     result: Annotated[
         list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
     ] = None,
+    kept: Annotated[
+        list[Path] | None, typer.Option("--answer", help="Challenges, answers and ranging reports that others kept.")
+    ] = None,
     rule_pack: Annotated[
         list[Path] | None, typer.Option(help="A rule pack as it was published; with --as-of, one to judge by.")
     ] = None,
@@ -88,6 +92,7 @@ def audit(
         _each(checkpoint, lambda path: [read(path, "checkpoint")]),
         _each(mirror, lambda one: [place_of(one)]),
         _each(result, lambda path: _claims(path, roots)),
+        kept_from(kept),
         dict(_each(None if as_of else rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
@@ -196,6 +201,7 @@ def _object(found: Inspected) -> dict[str, Any]:
             }
             for name, shown in found.sightings.shown.items()
         },
+        "answers": answers_of(found.heard, silent),
         "silent": {"count": len(silent), "shown": silent[:SHOWN]},
         "landmarks": [missed_by(one) for one in found.landmarks],
         "terms": {
@@ -235,6 +241,8 @@ def _say(found: Inspected, roots: Roots) -> None:
     _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
     if found.landmarks:
         say("", *said_of(found.landmarks))
+    if found.heard is not None:
+        say("", *said_of_answers(found.heard))
     _say_findings(found)
 
 
