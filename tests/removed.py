@@ -66,3 +66,18 @@ def without(module: ModuleType, reason: Reason) -> ModuleType:
     copy.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     exec(compile(ast.fix_missing_locations(tree), f"{module.__file__} without {reason.name}", "exec"), copy.__dict__)  # noqa: S102
     return copy
+
+
+def reworded(module: ModuleType, old: str, new: str) -> ModuleType:
+    """Return a copy of a module with other text in place of one piece of its source.
+
+    Raises:
+        LookupError: the piece is not there once, so the test that asks is out of date.
+    """
+    source = inspect.getsource(module)
+    if source.count(old) != 1:
+        raise LookupError(f"{module.__name__} has {source.count(old)} times {old!r}")
+    copy = ModuleType(module.__name__)
+    copy.__dict__.update(__file__=module.__file__, __package__=module.__package__)
+    exec(compile(source.replace(old, new), f"{module.__file__} with {new!r}", "exec"), copy.__dict__)  # noqa: S102
+    return copy
