@@ -70,7 +70,7 @@ def attack_silence(papers: Papers, size: Size, seed: str) -> list[Outcome]:
     names = {DROPPED: UNDATED, MADE_UP: DATED, ELSEWHERE: UNLOGGED}
     found = {name: Outcome(name, reason, size.repetitions) for name, reason in names.items()}
     alarms = 0
-    for _ in range(size.repetitions):
+    for turn in range(size.repetitions):
         one, other = chance.sample(sorted(papers.timed), 2)
         said = papers.audit(papers.without({papers.last[one], papers.timed[other], papers.last[other]}), papers.kept)
         found[DROPPED].told.update([1] * ((UNDATED, one.hex()) in _disputes(said)))
@@ -79,7 +79,7 @@ def attack_silence(papers: Papers, size: Size, seed: str) -> list[Outcome]:
         elsewhere = papers.audit(papers.entries, [*papers.kept, _elsewhere(papers, chance)])
         found[ELSEWHERE].told.update([1] * (UNLOGGED in elsewhere["findings"]["counts"]))
         alarms += bool(_disputes(elsewhere))
-        alarms += chance.choice(_HONEST)(papers, one, chance)
+        alarms += _HONEST[turn % len(_HONEST)](papers, one, chance)
     return beside(found.values(), 3 * size.repetitions, alarms)
 
 
@@ -109,11 +109,20 @@ def _never_answered(papers: Papers, chip: bytes, _: random.Random) -> bool:
     return not said["holds"] or bool(_disputes(said))
 
 
-def _copied_early(papers: Papers, _: bytes, chance: random.Random) -> bool:
-    """Let the log be copied before the last answers were there, or the challenge before them."""
+def _copied_early(papers: Papers, _: bytes, chance: random.Random) -> bool:  # noqa: ARG001 - what the others need
+    """Let the log be copied when the last challenge was not in it."""
+    return _cut(papers, 0)
+
+
+def _copied_unanswered(papers: Papers, _: bytes, chance: random.Random) -> bool:  # noqa: ARG001
+    """Let the log be copied when the last challenge was in it and no answer to it."""
+    return _cut(papers, 1)
+
+
+def _cut(papers: Papers, more: int) -> bool:
     kinds = [decode(one).kind for one in papers.entries]
     at = max(place for place, kind in enumerate(kinds[:-1]) if kind is Kind.CHALLENGE)
-    said = papers.audit(papers.entries[: at + chance.randint(0, 1)], papers.kept)
+    said = papers.audit(papers.entries[: at + more], papers.kept)
     return not said["holds"] or bool(_disputes(said))
 
 
@@ -129,7 +138,7 @@ def _strangers(papers: Papers, chip: bytes, chance: random.Random) -> bool:
 
 
 _HONEST: tuple[Callable[[Papers, bytes, random.Random], bool], ...] = (
-    _withheld, _never_answered, _copied_early, _strangers,
+    _withheld, _never_answered, _copied_early, _copied_unanswered, _strangers,
 )  # fmt: skip
 
 

@@ -59,9 +59,9 @@ def attack_shelf(shelf: Shelf, size: Size, seed: str) -> list[Outcome]:
     chance = random.Random(f"{seed}/tampering")
     found = {name: Outcome(name, AUDIT, size.repetitions) for name in WAYS}
     alarms = 0
-    for _ in range(size.repetitions):
+    for turn in range(size.repetitions):
         for name, way in WAYS.items():
-            found[name].told.update([1] * way(shelf, chance))
+            found[name].told.update([1] * way(shelf, turn, chance))
         kept = [part for path in shelf.results.values() for part in ("--result", path)]
         older = shelf.checkpoint(chance.randint(1, len(shelf.entries)))
         said = shelf.books.report(shelf.entries, *kept, "--checkpoint", older, "--rule-pack", shelf.published)
@@ -69,7 +69,7 @@ def attack_shelf(shelf: Shelf, size: Size, seed: str) -> list[Outcome]:
     return beside(found.values(), size.repetitions, alarms)
 
 
-def _byte(shelf: Shelf, chance: random.Random) -> bool:
+def _byte(shelf: Shelf, _: int, chance: random.Random) -> bool:
     """Change one bit of one byte, anywhere in the files of the log."""
 
     def change(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -81,39 +81,46 @@ def _byte(shelf: Shelf, chance: random.Random) -> bool:
     return not shelf.changed_on_disk(change)["holds"]
 
 
-def _removed(shelf: Shelf, chance: random.Random) -> bool:
+def _removed(shelf: Shelf, turn: int, chance: random.Random) -> bool:
     """Remove an entry: from its bundle, or from a log that is signed anew."""
     at = chance.randrange(len(shelf.entries))
-    return _shown(shelf, [*shelf.entries[:at], *shelf.entries[at + 1 :]], at, chance, {"LOG_OBJECT"})
+    return _shown(
+        shelf, [*shelf.entries[:at], *shelf.entries[at + 1 :]], _kept(shelf, at, turn, chance), {"LOG_OBJECT"}
+    )
 
 
-def _swapped(shelf: Shelf, chance: random.Random) -> bool:
+def _swapped(shelf: Shelf, turn: int, chance: random.Random) -> bool:
     """Let two entries change places, likewise."""
     one, other = sorted(chance.sample(range(len(shelf.entries)), 2))
     entries = [*shelf.entries]
     entries[one], entries[other] = entries[other], entries[one]
-    return _shown(shelf, entries, one, chance, {"LOG_ENTRY"})
+    return _shown(shelf, entries, _kept(shelf, one, turn, chance), {"LOG_ENTRY"})
 
 
-def _shown(shelf: Shelf, entries: list[bytes], at: int, chance: random.Random, on_disk: set[str]) -> bool:
-    """Return whether an auditor says how a log was changed at an entry: signed anew, or in its bundle alone."""
-    if chance.random() < 0.5:
-        kept = shelf.checkpoint(chance.randint(at + 1, len(shelf.entries)))
-        return "LOG_SPLIT_VIEW" in shelf.books.report(entries, "--checkpoint", kept)["findings"]["counts"]
+def _kept(shelf: Shelf, at: int, turn: int, chance: random.Random) -> int | None:
+    """Return every other time the size of a checkpoint that was kept and is over the entry `at`."""
+    return chance.randint(at + 1, len(shelf.entries)) if turn % 2 == 0 else None
+
+
+def _shown(shelf: Shelf, entries: list[bytes], kept: int | None, on_disk: set[str]) -> bool:
+    """Return whether an auditor says how a log was changed: in its bundle, or signed anew where a size was kept."""
+    if kept is not None:
+        flags = "--checkpoint", shelf.checkpoint(kept)
+        return "LOG_SPLIT_VIEW" in shelf.books.report(entries, *flags)["findings"]["counts"]
     bundles = (path for path in files_of(shelf.books.key, entries) if path.startswith("tile/entries/"))
     (new,) = (files_of(shelf.books.key, entries)[path] for path in bundles)
     said = shelf.changed_on_disk(lambda files: {path: new for path in files if path.startswith("tile/entries/")})
     return not said["holds"] and on_disk <= set(said["findings"]["counts"])
 
 
-def _left_out(shelf: Shelf, chance: random.Random) -> bool:
+def _left_out(shelf: Shelf, _: int, chance: random.Random) -> bool:
     """Leave out evidence that the verifier has accepted; the chip's holder has a result with its receipt."""
     at = chance.choice(sorted(shelf.results))
     said = shelf.books.report([*shelf.entries[:at], *shelf.entries[at + 1 :]], "--result", shelf.results[at])
     return ("RESULT_NOT_LOGGED", at) in _named(said)
 
 
-def _pack(shelf: Shelf, chance: random.Random) -> bool:
+def _pack(shelf: Shelf, _: int, chance: random.Random) -> bool:
     """Change a number of the rule pack that is on record."""
     entry = decode(shelf.entries[shelf.pack])
     text = entry.fields[0]
