@@ -83,21 +83,19 @@ def inspect(place: Path | str, asked: Asked, advance: Callable[[int], object] = 
     verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
     clocks = Clocks(_vouched(copy, witnesses, asked), findings)
     derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs, clocks=clocks)
-    answers = None if asked.kept is None else Answers(asked.kept)
-    if answers is not None:
-        derivation.taken = answers.taken
+    answers = Answers(asked.kept)
+    derivation.taken = answers.taken
     wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
     for first, rows, leaves in copy.walk([one.size for one in (*kept, *(other.tree for other in others))]):
         derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
         _look_for(wanted, first, leaves, findings)
-        if answers is not None:
-            answers.look(first, rows)
+        answers.look(first, rows)
         advance(len(leaves))
     _unlogged(asked.results, copy, findings)
     copy.conclude(kept)
     for other in others:
         _compare(copy, other, findings)
-    heard = None if answers is None else answers.conclude(verifier, asked.roots, findings)
+    heard = answers.conclude(verifier, asked.roots, findings)
     return _concluded(copy, witnesses, derivation, findings, heard, asked.start)
 
 

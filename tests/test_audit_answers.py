@@ -41,6 +41,7 @@ class Held:
             derivation.feed(at, part)
             answers.look(at, part)
         self.heard = answers.conclude(verifier, roots, self.findings)
+        assert self.heard is not None
 
     @property
     def against(self):

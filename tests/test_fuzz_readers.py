@@ -152,6 +152,7 @@ def _kept(data: bytes) -> None:
     answers = Answers(Kept.of([("kept", data)]))
     answers.look(0, rows_of(RANGED.log))
     heard = answers.conclude(RANGED.verifier, Roots(TRUSTED, None), Findings())
+    assert heard is not None
     assert heard.rows >= heard.logged + heard.waiting + len(heard.disputes) + len(heard.aside)
 
 

@@ -131,8 +131,10 @@ class Answers:
     Memory is bounded by what was kept, and by the challenges that it is of.
     """
 
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
+    def __init__(self, kept: Kept | None) -> None:
+        """Look for these rows; None: nobody has given any, and `conclude` has nothing to say."""
+        self._given = kept is not None
+        self._kept = kept = kept or Kept.of([])
         self._columns = scan(messages([one.message for one in kept.evidence]).rows)
         self._nonces = {one.tobytes() for one in self._columns.nonce[self._columns.reason == MET]}
         self._digests = {one.tobytes(): _NONE for one in self._columns.digest[self._columns.reason == MET]}
@@ -146,6 +148,8 @@ class Answers:
 
     def look(self, first: int, rows: Rows) -> None:
         """Look through entries `first` and on for what was kept, believed or not."""
+        if not self._given:
+            return
         found = read(rows)
         self._newest = max(self._newest, int(found.times.max(initial=0)))
         places = np.flatnonzero(found.evidence)
@@ -183,9 +187,11 @@ class Answers:
         licenses = verifier.trust.standing(chips)["license"]
         return verifier.state.asks(verifier.state.challenge_rows(self._columns.nonce), chips, licenses)
 
-    def conclude(self, verifier: Verifier, roots: Roots, findings: Findings) -> Heard:
+    def conclude(self, verifier: Verifier, roots: Roots, findings: Findings) -> Heard | None:
         """Return what is not in the log that should be. Challenges that are not are findings, too."""
         kept = self._kept
+        if not self._given:
+            return None
         rows = sum(map(len, (kept.evidence, kept.challenges, kept.reports, kept.damaged)))
         heard = Heard(rows, aside=list(kept.damaged))
         self._challenge(verifier, roots, findings, heard)
@@ -201,8 +207,7 @@ class Answers:
             except WireError as error:
                 heard.aside.append(Aside(where, error.reason))
                 continue
-            keys = [one.key for one in roots.trusted.verifiers if one.name == asked.verifier]
-            if asked.verifier != verifier.trust.verifier or not any(sign1.verified_by(key) for key in keys):
+            if asked.verifier != verifier.trust.verifier or not _signed(sign1, asked, roots):
                 heard.aside.append(Aside(where, "not signed by the verifier of this log"))
             elif sign1.digest in self._challenges:
                 heard.logged += 1
@@ -214,31 +219,38 @@ class Answers:
 
     def _dispute(self, verifier: Verifier, heard: Heard) -> None:
         """Sort the answers: what strangers could have made comes first, and what is open still is no dispute yet."""
+        found = self._judged(verifier)
+        seen = self._seen(found.claims, found.disputed, verifier, heard)
+        heard.waiting += int(found.waiting.sum())
+        for row, (where, _) in enumerate(self._kept.evidence):
+            if not found.known[row]:
+                heard.aside.append(Aside(where, _why(found, row)))
+            elif found.disputed[row] and (found.logged[row] == _NONE or row in seen):
+                one = self._of(row, found, tuple(seen.get(row, ())), where)
+                heard.disputes.append(one)
+            elif not found.waiting[row]:
+                heard.logged += 1
+
+    def _judged(self, verifier: Verifier) -> "_Judged":
         claims = verifier.claims(messages([one.message for one in self._kept.evidence]))
         state = verifier.state
         challenge = np.where(claims.authentic, state.challenge_rows(self._columns.nonce), _NONE)
-        now = self._asks(verifier)
-        nonces = [one.tobytes() for one in self._columns.nonce]
+        now, nonces = self._asks(verifier), [one.tobytes() for one in self._columns.nonce]
         asked = np.array([self._then.get(nonce, now)[row] for row, nonce in enumerate(nonces)], dtype=np.bool_)
         logged = np.array([self._digests.get(one.tobytes(), _NONE) for one in self._columns.digest], dtype=np.int64)
         known = self._first(claims.authentic & (challenge >= 0) & asked)
         unanswered = known & ~state.answered(challenge, claims.chip)
         over = state.time > state.expires_ms(challenge)
-        open_ = known & ~over & (logged == _NONE)
-        disputed = known & over & (unanswered | (logged == _NONE))
-        seen = self._seen(claims, disputed, verifier, heard)
-        heard.waiting += int(open_.sum())
-        for row, (where, _) in enumerate(self._kept.evidence):
-            if not known[row]:
-                heard.aside.append(Aside(where, _why(claims, challenge, asked, row)))
-            elif disputed[row] and (logged[row] == _NONE or row in seen):
-                reason = Reason.SILENCE_REFUTED if unanswered[row] and row in seen else Reason.ANSWER_NOT_LOGGED
-                ueid, entry = self._columns.ueid[row].tobytes(), self._asked.get(nonces[row], _NONE)
-                sights = tuple(seen.get(row, ()))
-                one = Dispute(reason, ueid, entry, int(logged[row]), bool(unanswered[row]), sights, where)
-                heard.disputes.append(one)
-            elif not open_[row]:
-                heard.logged += 1
+        waiting, disputed = known & ~over & (logged == _NONE), known & over & (unanswered | (logged == _NONE))
+        return _Judged(claims, challenge, asked, logged, known, unanswered, waiting, disputed)
+
+    def _of(self, row: int, found: "_Judged", seen: tuple[Sight, ...], where: str) -> Dispute:
+        unanswered = bool(found.unanswered[row])
+        reason = Reason.SILENCE_REFUTED if unanswered and seen else Reason.ANSWER_NOT_LOGGED
+        entry = self._asked.get(self._columns.nonce[row].tobytes(), _NONE)
+        return Dispute(
+            reason, self._columns.ueid[row].tobytes(), entry, int(found.logged[row]), unanswered, seen, where
+        )
 
     def _first(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return where an answer that is known stands for the first time: the same one in two files is one."""
@@ -269,6 +281,24 @@ class Answers:
         return found
 
 
+class _Judged(NamedTuple):
+    """N answers: what they claim, row of challenge and entry of each (-1: none), and what may be said of it."""
+
+    claims: Claims
+    challenge: NDArray[np.int64]
+    asked: NDArray[np.bool_]
+    logged: NDArray[np.int64]
+    known: NDArray[np.bool_]  # authentic, to a challenge of the log that asked its chip, for the first time
+    unanswered: NDArray[np.bool_]
+    waiting: NDArray[np.bool_]
+    disputed: NDArray[np.bool_]  # where it is not in the log, and where it is and does not count
+
+
+def _signed(sign1: cose.Sign1, asked: Challenge, roots: Roots) -> bool:
+    keys = [one.key for one in roots.trusted.verifiers if one.name == asked.verifier]
+    return any(sign1.verified_by(key) for key in keys)
+
+
 def _admitted(message: bytes, reports: ranging.Reports, verifier: Verifier) -> Reason:
     """Return MET for a report that the verifier could have taken in while its challenge was open, and take it in."""
     try:
@@ -282,12 +312,12 @@ def _admitted(message: bytes, reports: ranging.Reports, verifier: Verifier) -> R
     return reason
 
 
-def _why(claims: Claims, challenge: NDArray[np.int64], asked: NDArray[np.bool_], row: int) -> str:
-    if not claims.authentic[row]:
-        return Reason(claims.refusal[row]).name
-    if challenge[row] < 0:
+def _why(found: _Judged, row: int) -> str:
+    if not found.claims.authentic[row]:
+        return Reason(found.claims.refusal[row]).name
+    if found.challenge[row] < 0:
         return Reason.CHALLENGE_UNKNOWN.name
-    return "there twice" if asked[row] else Reason.CHALLENGE_AUDIENCE.name
+    return "there twice" if found.asked[row] else Reason.CHALLENGE_AUDIENCE.name
 
 
 def _short(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -241,8 +241,7 @@ def _say(found: Inspected, roots: Roots) -> None:
     _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
     if found.landmarks:
         say("", *said_of(found.landmarks))
-    if found.heard is not None:
-        say("", *said_of_answers(found.heard))
+    say(*said_of_answers(found.heard))
     _say_findings(found)
 
 

@@ -61,8 +61,11 @@ def _object(one: Dispute, counted: str | None) -> dict[str, Any]:
     }
 
 
-def said_of_answers(heard: Heard) -> Iterator[str]:
-    """Yield it for people."""
+def said_of_answers(heard: Heard | None) -> Iterator[str]:
+    """Yield it for people; nothing where nothing was given."""
+    if heard is None:
+        return
+    yield ""
     yield f"of {heard.rows:,} rows that others kept: {heard.logged:,} in the log, {heard.waiting:,} may still come"
     if heard.aside:
         first = heard.aside[0]
