@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from hem.audit import SHOWN, Heard, Kept
 from hem.audit.answers import Dispute, Sight
@@ -10,6 +12,9 @@ from hem.cli.common import read, reading
 from hem.errors import REASONS, Reason
 from hem.results import utc
 
+KeptOption = Annotated[
+    list[Path] | None, typer.Option("--answer", help="Challenges, answers and ranging reports that others kept.")
+]
 _EXPECTED = "challenges, evidence or ranging reports, each a byte string of a CBOR sequence"
 _FEW = 5
 _YEAR_10000_MS = 253_402_300_800_000
