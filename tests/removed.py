@@ -24,8 +24,11 @@ class _Remove(ast.NodeTransformer):
         if called == "select" and len(lists) == 2:
             conditions, reasons = lists
             for place in [n for n, one in enumerate(reasons.elts) if self._gives(one)][::-1]:
-                del conditions.elts[place], reasons.elts[place]
                 self.removed += 1
+                if len(conditions.elts) == 1:  # `select` takes its shape from the first: it stays, and never holds
+                    conditions.elts[0] = ast.BinOp(conditions.elts[0], ast.BitAnd(), ast.Constant(value=False))
+                else:
+                    del conditions.elts[place], reasons.elts[place]
         return node
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
