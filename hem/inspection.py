@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hem import log
 from hem.attendance import Attendee
-from hem.audit import Claimed, Clocks, Derivation, Findings, History, Roots, Sightings, Spine
+from hem.audit import Answers, Claimed, Clocks, Derivation, Findings, Heard, History, Kept, Roots, Sightings, Spine
 from hem.errors import Reason, UsageError, WorkspaceError
 from hem.silence import Silence, silence
 from hem.store.reading import ahead
@@ -38,6 +38,7 @@ class Asked:
     checkpoints: tuple[bytes, ...] = ()  # older ones that were kept
     mirrors: tuple[Path | str, ...] = ()  # other copies of the same log
     results: tuple[Claimed, ...] = ()  # what results say is in it
+    kept: Kept | None = None  # challenges, answers and reports that others have kept
     packs: Mapping[str, str] = field(default_factory=dict)  # digests of rule packs as they were published, by id
     threads: int = 0
 
@@ -50,6 +51,7 @@ class Inspected:
     witnesses: Mapping[str, int]  # who cosigned, and when (POSIX seconds)
     findings: Findings
     sightings: Sightings
+    heard: Heard | None  # of what others have kept; None: nothing was given
     silence: Silence | None  # at the time of the newest entry; None: nothing was derived
     landmarks: Sequence[Attendee]  # and whose reports came, of windows that were over by then
     judged: int  # pieces of evidence whose verdicts were derived again
@@ -81,16 +83,20 @@ def inspect(place: Path | str, asked: Asked, advance: Callable[[int], object] = 
     verifier.trust.use_table(None, table_bytes=TABLE_BYTES)
     clocks = Clocks(_vouched(copy, witnesses, asked), findings)
     derivation = Derivation(verifier, asked.roots, findings, first=asked.start, published=asked.packs, clocks=clocks)
+    answers = Answers(asked.kept)
+    derivation.taken = answers.taken
     wanted = {one.number: one for one in asked.results if one.log == copy.tree.origin}
     for first, rows, leaves in copy.walk([one.size for one in (*kept, *(other.tree for other in others))]):
         derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
         _look_for(wanted, first, leaves, findings)
+        answers.look(first, rows)
         advance(len(leaves))
     _unlogged(asked.results, copy, findings)
     copy.conclude(kept)
     for other in others:
         _compare(copy, other, findings)
-    return _concluded(copy, witnesses, derivation, findings, asked.start)
+    heard = answers.conclude(verifier, asked.roots, findings)
+    return _concluded(copy, witnesses, derivation, findings, heard, asked.start)
 
 
 def _stop(asked: Asked, size: int) -> int:
@@ -101,13 +107,18 @@ def _stop(asked: Asked, size: int) -> int:
 
 
 def _concluded(
-    copy: "_Copy", witnesses: Mapping[str, int], derivation: Derivation, findings: Findings, start: int
+    copy: "_Copy",
+    witnesses: Mapping[str, int],
+    derivation: Derivation,
+    findings: Findings,
+    heard: Heard | None,
+    start: int,
 ) -> Inspected:
     trust, state = derivation.verifier.trust, derivation.verifier.state
     silent = silence(trust, state, state.time) if trust.verifier else None
     derivation.attendance.close(trust, state, state.time)
     return Inspected(
-        copy.tree, witnesses, findings, derivation.sightings, silent, derivation.attendance.attendees(trust),
+        copy.tree, witnesses, findings, derivation.sightings, heard, silent, derivation.attendance.attendees(trust),
         derivation.judged, derivation.same,
         (start, max(derivation.end, start)), len(trust.anchors), state.time,
         derivation.history, trust,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import protocols
 from firmware_sim.attackers.logs import proof_file
-from hem.audit import Derivation, Findings, Roots, claims_of
+from hem.audit import Answers, Derivation, Findings, Kept, Roots, claims_of
 from hem.check import Signatory, TrustedKeys, check, grown, join, rows
 from hem.core import rows_of
 from hem.errors import Reason, UsageError, WorkspaceError
@@ -50,6 +50,7 @@ from protocols.messages import Challenge, Evidence, Grant, License, ReferenceVal
 from protocols.service import ServiceOrder
 from protocols.vectors import results
 from tests.fleets import csv, numbering
+from tests.mesh import Mesh, sweep
 from tests.witnesses import ED, KNOWN, LOG, ML, SIGNER, request
 
 VECTORS = Path(protocols.__file__).parent / "vectors"
@@ -146,6 +147,15 @@ def _audited(data: bytes) -> None:
     assert derivation.same <= derivation.judged
 
 
+def _kept(data: bytes) -> None:
+    """Hold any rows against a log that has a challenge, its answers and what landmarks timed: each is told once."""
+    answers = Answers(Kept.of([("kept", data)]))
+    answers.look(0, rows_of(RANGED.log))
+    heard = answers.conclude(RANGED.verifier, Roots(TRUSTED, None), Findings())
+    assert heard is not None
+    assert heard.rows >= heard.logged + heard.waiting + len(heard.disputes) + len(heard.aside)
+
+
 def _grown(data: bytes) -> object:
     return grown(SAMPLES["receipt"][1], data, TRUSTED)
 
@@ -170,6 +180,7 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "results": _results,
     "audit": _audited,
     "audit-roots": lambda data: Roots.parse(data.decode(errors="replace")),
+    "audit-kept": _kept,
     "audit-results": lambda data: claims_of(data, TRUSTED),
     "grown": _grown,
     "jws": jws.decode,
@@ -201,6 +212,11 @@ REQUEST = request(3, [b"%d" % number for number in range(7)])
 PROOF = proof_file(
     LOG, [b"a", b"b", b"c"], 1, ED.cosign(Note.parse(LOG.checkpoint([b"a", b"b", b"c"])).text, 5).line.encode()
 )
+RANGED = Mesh(2)
+_, ANSWERS, REPORTS = sweep(RANGED)
+RANGED.judge(ANSWERS[:1])
+RANGED.pass_time(700)
+RANGED.ask()
 FULL_TEXT = re.sub(rb"(?m)^# (?=[a-z_]+ = |\[)", b"", pkgutil.get_data("hem.cli", "license.toml") or b"")
 PRODUCT = b'[products.a]\ntpp = 5\nsource = "a"\nverified = true\n'
 OWNER = b'as_of = 2026-01-01\nentities = [{id = "a"}]\nstakes = [{owner = "a", owned = "a", percent = 50.5}]\n'
@@ -229,6 +245,7 @@ SEEDS = [
     b'{"iat": 1, "a": [{"b": "c"}]}',
     *SAMPLES["endorsement"],
     *SAMPLES["log-entry"],
+    join([*ANSWERS, *REPORTS, *SAMPLES["challenge"][:2]]),
 ]
 
 

@@ -32,7 +32,9 @@ from firmware_sim.attacks.papers import (
 from firmware_sim.attacks.purchases import attack_orders
 from firmware_sim.attacks.rewriting import BOOKS, CHIPS, attack_books, books_of
 from firmware_sim.attacks.shell import Hem
+from firmware_sim.attacks.silences import SILENCES, SILENT_CHIPS, attack_silence, papers_of
 from firmware_sim.attacks.sites import attack_sites, desk_of
+from firmware_sim.attacks.tampering import TAMPERED, attack_shelf, shelf_of
 from firmware_sim.files import write_whole
 from firmware_sim.store import SimulatorError
 
@@ -70,7 +72,9 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         clock, dated = Desk(fourth, fleet, CLOCKS, CLOCK_CHIPS), Desk(fourth, fleet, "dates", CHIPS)
         floods = desks_of(fourth, fleet, size)
         papers = beside.submit(_attack_papers, desks, size)
-        moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
+        kept = Desk(third, fleet, SILENCES, SILENT_CHIPS), Desk(third, fleet, TAMPERED, CHIPS)
+        moving = Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S)
+        moves = beside.submit(_attack_moves, moving, kept, size, seed)
         others = beside.submit(_attack_signers, (clock, dated), floods, size, seed)
         say("attack with evidence")
         found = attack_claims(fleet, size)
@@ -104,6 +108,13 @@ def _attack_signers(desks: tuple[Desk, Desk], floods: Sequence[Desk], size: Size
     """Return attacks on the clock of a verifier, and on the landmarks that sign beside it."""
     clock, dated = desks
     return attack_clock(clock, size) + attack_dates(books_of(dated), size, seed) + attack_landmarks(floods, size)
+
+
+def _attack_moves(moving: Desk, kept: tuple[Desk, Desk], size: Size, seed: str) -> list[Outcome]:
+    """Return attacks by moves, and on logs of which others have kept something."""
+    silences, tampered = kept
+    found = attack_moves(moving, size)
+    return found + attack_silence(papers_of(silences), size, seed) + attack_shelf(shelf_of(tampered), size, seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

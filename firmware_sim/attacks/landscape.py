@@ -84,10 +84,10 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("log-equivocation", ("two-logs",), (
         ("witnesses-collude", "whoever shows each reader another log needs a quorum of witnesses that sign both"),
     )),
-    Row("log-truncation", ("log-cut-short",)),
-    Row("verifier-compromise", ("verdict-rewritten",)),
-    Row("fabricated-breach", (), (), (
-        ("breach-made-up", "chips keep no receipts of challenges, so a verifier can make up that one was silent"),
+    Row("log-truncation", ("log-cut-short", "byte-changed", "entry-removed", "entries-swapped")),
+    Row("verifier-compromise", ("verdict-rewritten", "evidence-left-out", "rule-pack-changed", "asked-elsewhere")),
+    Row("fabricated-breach", ("answer-dropped", "silence-made-up"), (
+        ("answer-withheld", "whoever hands no answer in has later the same papers as one whose answer was dropped"),
     )),
     Row("offline", ("chip-in-transit",), (
         ("lost-on-the-way", "until an announced transit is over, a chip that answers nobody is where nobody knows"),

@@ -5,6 +5,7 @@ this room. What is found of the chips, as the line judges it, is one thing; that
 have made of it is another, and only the second is a finding.
 """
 
+from hem.audit.answers import Answers, Heard, Kept
 from hem.audit.clocks import Clocks
 from hem.audit.derivation import Derivation, name_of
 from hem.audit.entries import Read, read
@@ -17,12 +18,15 @@ from hem.audit.spine import Spine
 __all__ = [
     "SHOWN",
     "SHOWN_INSIDE",
+    "Answers",
     "Claimed",
     "Clocks",
     "Derivation",
     "Finding",
     "Findings",
+    "Heard",
     "History",
+    "Kept",
     "Place",
     "Read",
     "Roots",

@@ -1,6 +1,6 @@
 """Every verdict of a log, judged again from the entries before it and compared with what the log says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,7 @@ class Derivation:
         self.verifier = verifier
         self.clocks = Clocks((), findings) if clocks is None else clocks
         self.attendance = Attendance()
+        self.taken: Callable[[Entry, Verifier], object] = lambda *_: None  # hears of entries that are not evidence
         self.sightings = Sightings()
         self.history = History()
         self.judged = self.same = 0
@@ -208,6 +209,7 @@ class Derivation:
             return
         self._look_at_roots(number, entry)
         self._hear(number, entry)
+        self.taken(entry, self.verifier)
 
     def _hear(self, number: int, entry: Entry) -> None:
         """Let landmarks speak of the time, and count whose reports came."""

@@ -6,6 +6,9 @@ Exit codes: 0 affirming or done, 1 contraindicated or refused, 2 wrong use, file
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import typer
 
@@ -92,10 +95,16 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+@cache
+def _commands() -> Callable[..., Any]:
+    """Return the table of commands: made once, since that takes longer than most commands do."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Return the exit code of one command."""
     try:
-        code = int(app(arguments, prog_name="hem", standalone_mode=False) or 0)
+        code = int(_commands()(arguments, prog_name="hem", standalone_mode=False) or 0)
         sys.stdout.flush()
     except typer.Exit as stop:
         return stop.exit_code

@@ -22,6 +22,7 @@ from rich.text import Text
 from hem import report, rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
+from hem.cli.audit_answers import KeptOption, answers_of, kept_from, said_of_answers
 from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
 from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
 from hem.cli.landmark_missed import missed_by, said_of
@@ -35,6 +36,7 @@ from hem.store.served import source
 from protocols.cbor import WireError
 
 _EXPECTED = "keys of a verifier and of a log, as `hem results keys` writes them"
+ResultOption = Annotated[list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")]
 _YEAR_10000_MS = 253_402_300_800_000
 _FEW = 5  # findings of a kind that people are shown
 
@@ -54,9 +56,8 @@ def audit(
     policy: Annotated[Path | None, typer.Option(help="C2SP tlog-policy: whose cosignatures it needs.")] = None,
     checkpoint: Annotated[list[Path] | None, typer.Option(help="An older checkpoint that was kept.")] = None,
     mirror: Annotated[list[str] | None, typer.Option(help="Another copy of the same log, to compare.")] = None,
-    result: Annotated[
-        list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
-    ] = None,
+    result: ResultOption = None,
+    kept: KeptOption = None,
     rule_pack: Annotated[
         list[Path] | None, typer.Option(help="A rule pack as it was published; with --as-of, one to judge by.")
     ] = None,
@@ -88,6 +89,7 @@ def audit(
         _each(checkpoint, lambda path: [read(path, "checkpoint")]),
         _each(mirror, lambda one: [place_of(one)]),
         _each(result, lambda path: _claims(path, roots)),
+        kept_from(kept),
         dict(_each(None if as_of else rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
@@ -196,6 +198,7 @@ def _object(found: Inspected) -> dict[str, Any]:
             }
             for name, shown in found.sightings.shown.items()
         },
+        "answers": answers_of(found.heard, silent),
         "silent": {"count": len(silent), "shown": silent[:SHOWN]},
         "landmarks": [missed_by(one) for one in found.landmarks],
         "terms": {
@@ -235,6 +238,7 @@ def _say(found: Inspected, roots: Roots) -> None:
     _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
     if found.landmarks:
         say("", *said_of(found.landmarks))
+    say(*said_of_answers(found.heard))
     _say_findings(found)
 
 

@@ -17,7 +17,7 @@ from hem.log.proof import (
     verify_consistency,
     verify_inclusion,
 )
-from hem.log.proofs import LogProof, read_hashes
+from hem.log.proofs import LogProof, read_hashes, read_head
 from hem.log.tree import (
     EMPTY_EDGE,
     EMPTY_ROOT,
@@ -87,6 +87,7 @@ __all__ = [
     "parse_log_key",
     "partial_tiles",
     "read_hashes",
+    "read_head",
     "read_number",
     "sign_checkpoint",
     "signature_lines",
