@@ -3,6 +3,7 @@
 hem.toml           who this verifier is
 keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
 log/               C2SP tlog-tiles; all else is derived from it. Elsewhere with `log = "s3://bucket/prefix"` in hem.toml
+state.snapshot     what the verifier knew after so many entries; it saves time at the next start, and may be deleted
 enrolled.keys      what checking the chips' keys has found; it saves time at the next start, and may be deleted
 """
 
@@ -32,6 +33,7 @@ from hem.errors import UsageError, WorkspaceError
 from hem.log import Cosigned, Signer, VerifierKey
 from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
+from hem.snapshot import SnapshotError, SnapshotFile
 from hem.store import Log
 from hem.store.files import sync_folders, write_durably
 from hem.trust import Trust
@@ -84,7 +86,8 @@ class Workspace:
         self.config = config
         self.keys = private
         self.log = log
-        self.verifier = _know(log.entries(0, log.size), directory, config, private)
+        self.snapshot = SnapshotFile(directory, log, _signer(config, private))
+        self.verifier = _know(log, log.size, self.snapshot, directory, config, private)
         # From here on by what the owner has chosen, whatever earlier verdicts rest on.
         self.verifier.rules = Rules(config.signatures, config.f)
         self._keep_keys()
@@ -162,6 +165,7 @@ class Workspace:
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
+            workspace.keep_state()
 
     def record(self, new: Sequence[bytes]) -> None:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
@@ -178,6 +182,14 @@ class Workspace:
             except OSError as error:
                 _warn(f"{path}: {error.strerror}: the next start will check all keys again")
 
+    def keep_state(self) -> None:
+        """Write a snapshot of what the verifier knows, if it is worth it: the next start then folds what follows."""
+        if self.snapshot.worth(self.verifier):
+            try:
+                self.snapshot.keep(self.verifier)
+            except (OSError, SnapshotError, WorkspaceError) as error:
+                _warn(f"{self.snapshot.path}: {error}: it was not written, the next start will read all entries")
+
     def appraise(self, evidence: Iterable[Evidence], *, now: int) -> Iterator[AttestationResults]:
         """Judge evidence and log it, chunk by chunk as results are asked for (see `Verifier.run`)."""
         return self.verifier.run(evidence, self.log, now=now)
@@ -187,7 +199,8 @@ def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
     """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
     config, private = _read(directory)
     log = _log_of(directory, config, private)
-    return _know(log.entries(0, stop), directory, config, private), log
+    snapshot = SnapshotFile(directory, log, _signer(config, private))
+    return _know(log, log.size if stop is None else stop, snapshot, directory, config, private), log
 
 
 def read_entries(directory: Path) -> list[bytes]:
@@ -267,10 +280,12 @@ def _begin(directory: Path, config: Config, trust: Trust | None = None) -> Verif
     return verifier
 
 
-def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
-    """Return the verifier that the entries make, which must be the one whose keys are here."""
-    verifier = _begin(directory, config)
-    take_in(verifier, known, directory)
+def _know(log: Log, stop: int, snapshot: SnapshotFile, directory: Path, config: Config, private: Keys) -> Verifier:
+    """Return the verifier that the first `stop` entries make, which must be the one whose keys are here."""
+    verifier = snapshot.resume(lambda: _begin(directory, config), stop)
+    if snapshot.fault:
+        _warn(f"{snapshot.path}: {snapshot.fault}: it is not used, all entries are read again")
+    take_in(verifier, log.entries(verifier.known, stop), directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
     for name, key in logged.items():
