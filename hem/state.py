@@ -227,6 +227,7 @@ class State:
             ColumnsError: that is of other challenges, or of more chips.
         """
         firsts, answered = table["answered.first"], rows_in(table, "answered")
+        demand(len(table["time"]) == 1 and table["time"][0] >= 0, "time")
         demand(len(answered) == len(firsts) == len(self.challenges), "answered")
         demand(((firsts >= 0) & (firsts <= chips)).all() and len(table["last"]) <= chips, "last")
         self._answered = [_unpacked(first, bits) for first, bits in zip(firsts.tolist(), answered, strict=True)]

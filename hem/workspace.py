@@ -33,7 +33,7 @@ from hem.errors import UsageError, WorkspaceError
 from hem.log import Cosigned, Signer, VerifierKey
 from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
-from hem.snapshot import SnapshotError, SnapshotFile
+from hem.snapshot import SnapshotFile
 from hem.store import Log
 from hem.store.files import sync_folders, write_durably
 from hem.trust import Trust
@@ -165,7 +165,9 @@ class Workspace:
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
-            workspace.keep_state()
+            # What was asked for is done: that the next start takes longer is no failure.
+            if fault := workspace.snapshot.keep_if_worth(workspace.verifier):
+                _warn(f"{fault}: the next start will read more entries")
 
     def record(self, new: Sequence[bytes]) -> None:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
@@ -181,14 +183,6 @@ class Workspace:
                 table.save(str(path))
             except OSError as error:
                 _warn(f"{path}: {error.strerror}: the next start will check all keys again")
-
-    def keep_state(self) -> None:
-        """Write a snapshot of what the verifier knows, if it is worth it: the next start then folds what follows."""
-        if self.snapshot.worth(self.verifier):
-            try:
-                self.snapshot.keep(self.verifier)
-            except (OSError, SnapshotError, WorkspaceError) as error:
-                _warn(f"{self.snapshot.path}: {error}: it was not written, the next start will read all entries")
 
     def appraise(self, evidence: Iterable[Evidence], *, now: int) -> Iterator[AttestationResults]:
         """Judge evidence and log it, chunk by chunk as results are asked for (see `Verifier.run`)."""

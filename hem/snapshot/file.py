@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from hem.errors import WorkspaceError
 from hem.jagged import Table
 from hem.log import Signer
 from hem.snapshot.form import MOST_HEAD, Head, SnapshotError, columns_of, read_head, seal
@@ -75,19 +76,30 @@ class SnapshotFile:
             return verifier
         return begin()
 
-    def worth(self, verifier: Verifier) -> bool:
-        """Return whether a verifier, which knows the whole log, knows so much more that it is worth a new file."""
+    def keep_if_worth(self, verifier: Verifier) -> str:
+        """Do as `keep` does, if a verifier that knows the whole log knows so much more; returns why that failed."""
         more = self._log.size - self.size
-        return verifier.known == self._log.size and (more >= WORTH or bool(self.fault and more))
+        if verifier.known == self._log.size and (more >= WORTH or (self.fault and more)):
+            try:
+                self.keep(verifier)
+            except WorkspaceError as error:
+                return str(error)
+        return ""
 
     def keep(self, verifier: Verifier) -> int:
         """Put all that a verifier knows of the whole log in place of the file; returns its bytes.
 
         Raises:
-            OSError: the disk does not take it.
-            SnapshotError: nothing can be kept here, or the verifier does not know the whole log.
-            WorkspaceError: the log was changed meanwhile.
+            WorkspaceError: the disk does not take it, this hem cannot keep any, or the log was changed meanwhile.
+                Whatever was in the file is still there, and nothing else is lost.
         """
+        try:
+            return self._keep(verifier)
+        except (OSError, SnapshotError) as error:
+            told = error.strerror if isinstance(error, OSError) else error
+            raise WorkspaceError(f"{self.path}: {told}: it was not written") from error
+
+    def _keep(self, verifier: Verifier) -> int:
         tree, start, before = self._log.tree, 0, None
         if verifier.known != tree.size:
             raise SnapshotError(f"{verifier.known} entries are known, of {tree.size}")
