@@ -4,7 +4,7 @@ A snapshot saves time and is never needed. Whatever is wrong with one, the log i
 (`protocols/decisions/0029-state-snapshots.md`).
 """
 
-from hem.snapshot.file import NAME, WORTH, SnapshotFile
+from hem.snapshot.file import NAME, WORTH, SnapshotFile, code
 from hem.snapshot.form import Head, SnapshotError, columns_of, read_head, seal
 from hem.snapshot.told import Told, freeze, thaw
 
@@ -15,6 +15,7 @@ __all__ = [
     "SnapshotError",
     "SnapshotFile",
     "Told",
+    "code",
     "columns_of",
     "freeze",
     "read_head",
