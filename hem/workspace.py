@@ -86,8 +86,7 @@ class Workspace:
         self.config = config
         self.keys = private
         self.log = log
-        self.snapshot = SnapshotFile(directory, log, _signer(config, private))
-        self.verifier = _know(log, log.size, self.snapshot, directory, config, private)
+        self.verifier, self.snapshot = _know(log, log.size, directory, config, private)
         # From here on by what the owner has chosen, whatever earlier verdicts rest on.
         self.verifier.rules = Rules(config.signatures, config.f)
         self._keep_keys()
@@ -165,9 +164,7 @@ class Workspace:
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
-            # What was asked for is done: that the next start takes longer is no failure.
-            if fault := workspace.snapshot.keep_if_worth(workspace.verifier):
-                _warn(f"{fault}: the next start will read more entries")
+            workspace.snapshot.keep_if_worth(workspace.verifier, _warn)
 
     def record(self, new: Sequence[bytes]) -> None:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
@@ -193,8 +190,7 @@ def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
     """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
     config, private = _read(directory)
     log = _log_of(directory, config, private)
-    snapshot = SnapshotFile(directory, log, _signer(config, private))
-    return _know(log, log.size if stop is None else stop, snapshot, directory, config, private), log
+    return _know(log, log.size if stop is None else stop, directory, config, private)[0], log
 
 
 def read_entries(directory: Path) -> list[bytes]:
@@ -274,11 +270,10 @@ def _begin(directory: Path, config: Config, trust: Trust | None = None) -> Verif
     return verifier
 
 
-def _know(log: Log, stop: int, snapshot: SnapshotFile, directory: Path, config: Config, private: Keys) -> Verifier:
+def _know(log: Log, stop: int, directory: Path, config: Config, private: Keys) -> tuple[Verifier, SnapshotFile]:
     """Return the verifier that the first `stop` entries make, which must be the one whose keys are here."""
-    verifier = snapshot.resume(lambda: _begin(directory, config), stop)
-    if snapshot.fault:
-        _warn(f"{snapshot.path}: {snapshot.fault}: it is not used, all entries are read again")
+    snapshot = SnapshotFile(directory, log, _signer(config, private))
+    verifier = snapshot.resume(lambda: _begin(directory, config), stop, _warn)
     take_in(verifier, log.entries(verifier.known, stop), directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
@@ -286,7 +281,7 @@ def _know(log: Log, stop: int, snapshot: SnapshotFile, directory: Path, config: 
         if key != getattr(private, name).public_key():
             path = directory / "keys" / f"{name}.pem"
             raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
-    return verifier
+    return verifier, snapshot
 
 
 def take_in(verifier: Folds, known: Iterable[bytes], directory: Path) -> None:

@@ -152,20 +152,33 @@ SPARE = {"_under": -1, "challenge": -1, "peers": -1}
 
 def different(one: object, other: object, where: str) -> list[str]:
     """Return where two verifiers, or parts of them, do not know the same: every attribute, however deep."""
-    if isinstance(one, KeyTable):
-        return [] if len(one) == len(other) else [where]
     if isinstance(one, np.ndarray):
         return [] if np.array_equal(*trimmed(one, other, SPARE.get(where.rpartition(".")[2], 0))) else [where]
-    if isinstance(one, dict):
-        found = [] if list(one) == list(other) else [f"{where}: keys"]
-        return found + [line for key in one if key in other for line in different(one[key], other[key], where)]
-    if isinstance(one, list | tuple) and len(one) == len(other):
-        return [line for a, b in zip(one, other, strict=True) for line in different(a, b, where)]
-    if type(one).__module__.startswith("hem.") and hasattr(one, "__dict__"):
-        assert vars(one).keys() == vars(other).keys()
-        parts = [(name, vars(one)[name]) for name in attributes(one) if not callable(vars(one)[name])]
-        return [line for name, value in parts for line in different(value, vars(other)[name], f"{where}.{name}")]
-    return [] if one == other else [where]
+    parts = parts_of(one)
+    if parts is None:
+        return [] if one == other else [where]
+    others = parts_of(other) or {}
+    if list(parts) != list(others):
+        return [f"{where}: {list(parts)} and {list(others)}"]
+    return [line for key, part in parts.items() for line in different(part, others[key], inside(one, where, key))]
+
+
+def inside(thing: object, where: str, key: object) -> str:
+    """Return the name of a part: of an attribute its own, of an item that of its container."""
+    return f"{where}.{key}" if hasattr(thing, "__dict__") else where
+
+
+def parts_of(thing: object) -> dict | None:
+    """Return the items of a container, or the attributes of an object of hem; None for all else, which has an ==."""
+    if isinstance(thing, KeyTable):
+        return {"keys": len(thing)}  # more is not shown of it: the next batch's results say that they are the same
+    if isinstance(thing, dict):
+        return thing
+    if isinstance(thing, list | tuple):
+        return dict(enumerate(thing))
+    if type(thing).__module__.startswith("hem.") and hasattr(thing, "__dict__"):
+        return {name: vars(thing)[name] for name in sorted(attributes(thing)) if not callable(vars(thing)[name])}
+    return None
 
 
 def attributes(thing: object) -> set[str]:

@@ -53,10 +53,10 @@ class SnapshotFile:
         self._log = log
         self._signer = signer
 
-    def resume(self, begin: Callable[[], Verifier], stop: int) -> Verifier:
+    def resume(self, begin: Callable[[], Verifier], stop: int, warn: Callable[[str], object] = str) -> Verifier:
         """Return a verifier of `begin` that knows what the snapshot says, if it fits and is of `stop` entries or fewer.
 
-        Its `known` says which entry it needs next. Nothing that is wrong with the file is an error.
+        Its `known` says which entry it needs next. What is wrong with the file is no error; `warn` is told of it.
         """
         verifier = begin()
         try:
@@ -74,17 +74,18 @@ class SnapshotFile:
         else:
             self.size = verifier.known = head.tree.size
             return verifier
+        warn(f"{self.path}: {self.fault}: it is not used, all entries are read again")
         return begin()
 
-    def keep_if_worth(self, verifier: Verifier) -> str:
-        """Do as `keep` does, if a verifier that knows the whole log knows so much more; returns why that failed."""
+    def keep_if_worth(self, verifier: Verifier, warn: Callable[[str], object]) -> None:
+        """Do as `keep` does, if a verifier that knows the whole log knows so much more; `warn` is told what fails."""
         more = self._log.size - self.size
         if verifier.known == self._log.size and (more >= WORTH or (self.fault and more)):
             try:
                 self.keep(verifier)
             except WorkspaceError as error:
-                return str(error)
-        return ""
+                # The run itself is done: that the next start takes longer is no failure.
+                warn(f"{error}: the next start will read more entries")
 
     def keep(self, verifier: Verifier) -> int:
         """Put all that a verifier knows of the whole log in place of the file; returns its bytes.

@@ -21,7 +21,6 @@ from protocols.fields import UEID_BYTES
 
 TITLE = "hem state snapshot 1"  # no log has such a name: this note cannot pass for a checkpoint
 MOST_HEAD = 1 << 14  # bytes
-_MOST_SIZE = 1 << 62
 _COLUMN = re.compile(r"([a-z.]{1,32})((?: (?:0|[1-9][0-9]{0,15})){1,3})")
 _I8, _U1 = np.dtype("<i8"), np.dtype("u1")
 
