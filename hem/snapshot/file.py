@@ -20,7 +20,7 @@ from hem.store.files import replace_durably
 from hem.verifier import Verifier
 
 NAME = "state.snapshot"
-# So many entries since the last snapshot make another worth its write. To take them in takes about a second.
+# So many entries since the last snapshot make another worth its write. To take them in takes about half a second.
 WORTH = 1 << 16
 
 
