@@ -4,13 +4,14 @@ The same `advance` runs for evidence that was just judged and for evidence read 
 verifier knows exactly what the stopped one knew.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.budget import UNCHARGED, Charge, Spending
 from hem.core import Columns
+from hem.jagged import Table, demand, jagged, rows_in
 from hem.links import Said, Words
 from hem.model import BLOCKS, LAST, same_bytes, some
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
@@ -206,6 +207,36 @@ class State:
         self._last[chip] = record
         self.time = max(self.time, time)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return what evidence has left here; what challenges have left follows from their entries."""
+        answered = [_packed(seen) for seen in self._answered]
+        return {
+            "time": np.array([self.time], dtype=np.int64),
+            "last": self._last[: int(self._last["time"].nonzero()[0].max(initial=-1)) + 1],
+            "answered.first": np.array([first for first, _ in answered], dtype=np.int64),
+            **jagged("answered", [bits for _, bits in answered]),
+            "stale": np.frombuffer(b"".join(sorted(self._stale)), np.uint8).reshape(-1, 32),
+            **self.spending.columns(),
+            **self.words.columns(),
+        }
+
+    def recall(self, table: Table, chips: int) -> None:
+        """Know what `columns` has returned, once all challenges of before then are taken in, of so many chips.
+
+        Raises:
+            ColumnsError: that is of other challenges, or of more chips.
+        """
+        firsts, answered = table["answered.first"], rows_in(table, "answered")
+        demand(len(table["time"]) == 1 and table["time"][0] >= 0, "time")
+        demand(len(answered) == len(firsts) == len(self.challenges), "answered")
+        demand(((firsts >= 0) & (firsts <= chips)).all() and len(table["last"]) <= chips, "last")
+        self._answered = [_unpacked(first, bits) for first, bits in zip(firsts.tolist(), answered, strict=True)]
+        demand(all(len(seen) < chips + 8 for seen in self._answered), "answered")
+        self.time, self._last = int(table["time"][0]), table["last"].copy()
+        self._stale = {digest.tobytes() for digest in table["stale"]}
+        self.spending.recall(table, chips)
+        self.words.recall(table, len(self.challenges))
+
     def _grow(self, size: int) -> None:
         if size > len(self._last):
             spare = np.zeros(max(size, 2 * len(self._last)) - len(self._last), dtype=LAST)
@@ -214,6 +245,21 @@ class State:
 
 def _nothing_stale(count: int) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
     return frozenset(), np.zeros(count, dtype=np.bool_)
+
+
+def _packed(seen: NDArray[np.bool_]) -> tuple[int, bytes]:
+    """Return the bits of a column from the byte with its first one to that with its last, and which byte that is."""
+    rows = seen.nonzero()[0]
+    if not len(rows):
+        return 0, b""
+    first = int(rows[0]) // 8
+    return first, np.packbits(seen[8 * first : int(rows[-1]) + 1]).tobytes()
+
+
+def _unpacked(first: int, bits: bytes) -> NDArray[np.bool_]:
+    seen = np.zeros(8 * (first + len(bits)), dtype=np.bool_)
+    seen[8 * first :] = np.unpackbits(np.frombuffer(bits, np.uint8))
+    return seen
 
 
 def distinct(numbers: NDArray[np.int64]) -> bool:

@@ -62,6 +62,7 @@ class Verifier:
         self.state = State()
         self.reports = ranging.Reports()
         self.rules = Rules()
+        self.known = 0  # entries of the log that were taken in
         self._logged: Basis | None = None
         self._places: location.Places | None = None
         self._placed = (0, 0)  # landmarks and licenses that `_places` is of
@@ -195,8 +196,10 @@ class Verifier:
             for start in range(0, len(items), CHUNK):
                 judged, step = self.appraise(items.part(start, start + CHUNK), now=now)
                 self.trace("log")
-                log.append(self._entries_of(judged))
+                new = self._entries_of(judged)
+                log.append(new)
                 self.state.commit(step, now)
+                self.known += len(new)
                 self.trace("done")
                 yield judged
                 del judged, step  # or two chunks would be in memory at once
@@ -212,6 +215,10 @@ class Verifier:
         return found
 
     def _fold_entry(self, entry: Entry) -> None:
+        self._fold_one(entry)
+        self.known += 1
+
+    def _fold_one(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)
         if entry.kind is Kind.BASIS:
             self._logged = entry.fields[0]
@@ -237,12 +244,14 @@ class Verifier:
         chip = self.trust.chip(terms.ueid)
         (known,) = self.state.last(np.array([chip]))
         record = self.trust.rebase(entry.time, message, certificate, known)
-        self.state.rebase(chip, record, entry.time)
+        if record is not None:
+            self.state.rebase(chip, record, entry.time)
 
     def _fold_chips(self, entries: Iterator[Entry]) -> None:
         while part := list(islice(entries, CHUNK)):
             self.state.time = max(self.state.time, *(entry.time for entry in part))
             self.trust.admit_chips([entry.fields for entry in part])
+            self.known += len(part)
 
     def _audience_row(self, issued: Challenge) -> int:
         kind, name = issued.audience
@@ -268,6 +277,7 @@ class Verifier:
             step = self._step(columns, chips, answered, accepted, standing, times)
             step.place(chips, sites, times)
             self.state.commit(step, int(times.max()))
+            self.known += len(part)
 
 
 # Terms that compare a row with what was said before.

@@ -3,6 +3,7 @@
 hem.toml           who this verifier is
 keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
 log/               C2SP tlog-tiles; all else is derived from it. Elsewhere with `log = "s3://bucket/prefix"` in hem.toml
+state.snapshot     what the verifier knew after so many entries; it saves time at the next start, and may be deleted
 enrolled.keys      what checking the chips' keys has found; it saves time at the next start, and may be deleted
 """
 
@@ -32,6 +33,7 @@ from hem.errors import UsageError, WorkspaceError
 from hem.log import Cosigned, Signer, VerifierKey
 from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
+from hem.snapshot import SnapshotFile
 from hem.store import Log
 from hem.store.files import sync_folders, write_durably
 from hem.trust import Trust
@@ -84,7 +86,7 @@ class Workspace:
         self.config = config
         self.keys = private
         self.log = log
-        self.verifier = _know(log.entries(0, log.size), directory, config, private)
+        self.verifier, self.snapshot = _know(log, log.size, directory, config, private)
         # From here on by what the owner has chosen, whatever earlier verdicts rest on.
         self.verifier.rules = Rules(config.signatures, config.f)
         self._keep_keys()
@@ -162,6 +164,7 @@ class Workspace:
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
+            workspace.snapshot.keep_if_worth(workspace.verifier, _warn)
 
     def record(self, new: Sequence[bytes]) -> None:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
@@ -187,7 +190,7 @@ def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
     """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
     config, private = _read(directory)
     log = _log_of(directory, config, private)
-    return _know(log.entries(0, stop), directory, config, private), log
+    return _know(log, log.size if stop is None else stop, directory, config, private)[0], log
 
 
 def read_entries(directory: Path) -> list[bytes]:
@@ -267,17 +270,18 @@ def _begin(directory: Path, config: Config, trust: Trust | None = None) -> Verif
     return verifier
 
 
-def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
-    """Return the verifier that the entries make, which must be the one whose keys are here."""
-    verifier = _begin(directory, config)
-    take_in(verifier, known, directory)
+def _know(log: Log, stop: int, directory: Path, config: Config, private: Keys) -> tuple[Verifier, SnapshotFile]:
+    """Return the verifier that the first `stop` entries make, which must be the one whose keys are here."""
+    snapshot = SnapshotFile(directory, log, _signer(config, private))
+    verifier = snapshot.resume(lambda: _begin(directory, config), stop, _warn)
+    take_in(verifier, log.entries(verifier.known, stop), directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
     for name, key in logged.items():
         if key != getattr(private, name).public_key():
             path = directory / "keys" / f"{name}.pem"
             raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
-    return verifier
+    return verifier, snapshot
 
 
 def take_in(verifier: Folds, known: Iterable[bytes], directory: Path) -> None:

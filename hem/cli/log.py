@@ -1,4 +1,4 @@
-"""Commands on the log: checkpoint, key, show, prove, receipt, check, verify, witness."""
+"""Commands on the log: checkpoint, key, show, prove, receipt, check, verify, witness, snapshot."""
 
 import base64
 from pathlib import Path
@@ -12,6 +12,7 @@ from hem.cli.common import (
     JsonFlag,
     WorkspaceOption,
     demand_outputs,
+    now_ms,
     read,
     reading,
     say,
@@ -24,7 +25,7 @@ from hem.log import Checkpoint, Cosigned, LogError, LogProof, Policy, Witness, s
 from hem.results import utc
 from hem.store import Log
 from hem.witness import latest
-from hem.workspace import ask_witnesses, entry_at, log_key, open_log, read_entries
+from hem.workspace import Workspace, ask_witnesses, entry_at, log_key, open_log, read_entries
 from protocols.receipts import decode
 
 app = typer.Typer(help="Look into the log, and prove what is in it.")
@@ -91,6 +92,20 @@ def _clock(ahead_ms: int | None) -> str:
     if ahead_ms is None:
         return ""
     return f"   the clock here is {span(ahead_ms)} {'behind' if ahead_ms < 0 else 'ahead'}"
+
+
+@app.command()
+def snapshot(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
+    """Write what follows from the log so far to `state.snapshot`: the next start reads only the entries after it.
+
+    It is written by itself after many new entries. It may be deleted at any time, and then all entries are read.
+    """
+    with Workspace.open(workspace, now=now_ms()) as opened:
+        size, written = opened.log.size, opened.snapshot.keep(opened.verifier)
+    if as_json:
+        say_json({"size": size, "bytes": written})
+    else:
+        say(f"{size} entries, {written} bytes")
 
 
 @app.command()
