@@ -91,6 +91,7 @@ class Beacon:
     key: keys.PrivateKey
     claimed: Spot | None = None
     error_m: float = 100.0
+    drowned: float = 0.0  # share of replies that are lost in front of it, whoever sent them: it is flooded
 
     @cached_property
     def kid(self) -> bytes:
@@ -177,7 +178,7 @@ class Globe:
         probe = ranging.Probe(asked.id, beacon.kid, number, secrets.token_bytes(16))
         answered = answerer.answer(beacon, ranging.encode(probe))
         took = self.link.round_trip_ms(beacon.spot.km(answered.spot), self.chance)
-        if answered.datagram is None or took is None:
+        if answered.datagram is None or took is None or (beacon.drowned and self.chance.random() < beacon.drowned):
             return None
         reply = ranging.decode(answered.datagram)
         if not isinstance(reply, ranging.Reply) or reply.nonce != probe.nonce:

@@ -5,7 +5,7 @@ sums: what a chip must have done in it, as its peak rates leave no other time, a
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hem.core import U64, Columns
 from hem.errors import Reason
 from hem.exact import MOST, exceeds, less, reach, total
-from hem.model import METERS
+from hem.jagged import Table, demand
+from hem.model import METERS, filled
 from hem.trust.limits import Limits
 from protocols.entries import Policy
 
@@ -106,7 +107,7 @@ class Spending:
             policy: its slack and the life of a challenge say how sharp times are.
             times: (N,) the verifier's time of each row, milliseconds.
         """
-        reasons = np.full(len(chips), _NOT_LIMITED, dtype=np.uint16)
+        reasons = filled(len(chips), _NOT_LIMITED)
         if "compute" not in limits.sets:
             return Charge(reasons, {}, {}, chips[:0], chips[:0])
         of = limits.rows[standing["license"]]
@@ -173,6 +174,28 @@ class Spending:
         if len(charge.chips):
             self._grow(int(charge.chips.max()) + 1)
             self._under[charge.chips] = charge.under
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return all that is known as columns; sums, for which a u64 may be too little, in two, the high half first."""
+        halves = [[divmod(one, 1 << 64) for one in (*sums.certain, *sums.possible)] for sums in self._sums.values()]
+        grids = [(number, *grid) for number, grid in self._grids.items()]
+        return {
+            "spent.key": np.array([*self._sums], dtype=np.int64).reshape(-1, 2),
+            "spent": np.array(halves, dtype=np.uint64).reshape(-1, 2 * len(METERS), 2),
+            "grids": np.array(grids, dtype=np.int64).reshape(-1, 3),
+            "under": self._under[: int((self._under != IN_ALL).nonzero()[0].max(initial=-1)) + 1],
+        }
+
+    def recall(self, table: Table, chips: int) -> None:
+        """Know what `columns` has returned, of so many chips; raises ColumnsError for what it cannot have."""
+        demand(len(table["spent.key"]) == len(table["spent"]), "spent")
+        demand((table["grids"][:, 1] >= 0).all() and len(table["under"]) <= chips, "under")
+        self._sums, each = {}, len(METERS)
+        for (number, period), halves in zip(table["spent.key"].tolist(), table["spent"].tolist(), strict=True):
+            whole = [(high << 64) + low for high, low in halves]
+            self._sums[number, period] = Sums(tuple(whole[:each]), tuple(whole[each:]))
+        self._grids = {number: Grid(period, phase) for number, period, phase in table["grids"].tolist()}
+        self._under = table["under"].copy()
 
     def _known_under(self, chips: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the license that each chip last gave evidence under, by number; IN_ALL for none that has a budget."""

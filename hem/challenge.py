@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import MET, Claims, select
+from hem.model import MET, Claims, filled, select, some
 from hem.state import State, distinct
 from protocols.messages import Audience, Challenge
 
@@ -64,12 +64,14 @@ def fresh(
         license_ids: (N,) row of the license that each row's chip runs under, -1 none.
         now: verifier's time in milliseconds.
     """
-    challenge = np.where(claims.authentic, state.challenge_rows(claims.columns.nonce), -1)
+    challenge = state.challenge_rows(claims.columns.nonce)
+    challenge[claims.refusal.astype(np.bool_)] = -1
     known = challenge >= 0
     asked = state.asks(challenge, claims.chip, license_ids)
     open_ = now <= state.expires_ms(challenge)
     unused = known & asked & open_ & ~state.answered(challenge, claims.chip)
-    unused[unused] = _first_of_each(challenge[unused], claims.chip[unused])
+    if not distinct(claims.chip):
+        unused[unused] = _first_of_each(challenge[unused], claims.chip[unused])
     reasons = select(
         [~known, ~asked, ~open_, ~unused],
         [Reason.CHALLENGE_UNKNOWN, Reason.CHALLENGE_AUDIENCE, Reason.CHALLENGE_EXPIRED, Reason.NONCE_USED],
@@ -92,12 +94,12 @@ def recent(
         state: the challenges so far.
         now: verifier's time, milliseconds.
     """
-    if not (standing["max_age_ms"].any() or standing["nonce_bits"].any()):
-        return np.full(len(standing), MET, dtype=np.uint16)
+    if not (some(standing["max_age_ms"]) or some(standing["nonce_bits"])):
+        return filled(len(standing), MET)
     most = standing["max_age_ms"]
     age = np.maximum(now - state.asked_ms(challenge), 0).astype(np.uint64)
     return select(
-        [accepted & (most > 0) & (age > most), accepted & (standing["nonce_bits"] > NONCE_BITS)],
+        [accepted & most.astype(np.bool_) & (age > most), accepted & (standing["nonce_bits"] > NONCE_BITS)],
         [Reason.EVIDENCE_TOO_OLD, Reason.NONCE_TOO_SHORT],
         default=Reason.MET,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import MET, VERDICTS, Claims, select
+from hem.model import MET, VERDICTS, Claims, met, select, some
 from protocols.messages import ReferenceValues
 from protocols.terms import Firmware
 
@@ -42,18 +42,19 @@ def firmware(
     columns = claims.columns
     strings = columns.strings
     # Chips of one firmware set stand side by side, more or less: each run is looked up, and each set measured once.
-    begins = np.ones(len(claims), dtype=np.bool_)
+    begins = np.empty(len(claims), dtype=np.bool_)
+    begins[:1] = True
     begins[1:] = columns.hwmodel[1:] != columns.hwmodel[:-1]
     begins[1:] |= columns.components[1:] != columns.components[:-1]
     pairs = list(zip(columns.hwmodel[begins].tolist(), columns.components[begins].tolist(), strict=True))
     known = {pair: _measure(strings[pair[0]], strings[pair[1]], references, models) for pair in set(pairs)}
     outcomes = np.array([known[pair] for pair in pairs], dtype=_OUTCOME).take(begins.cumsum() - 1)
     reasons, lowest, numbers = outcomes["reason"], outcomes["lowest"], outcomes["model"]
-    below = (reasons == MET) & (lowest < standing["svn_floor"])
-    if standing["asks_firmware"].any():
+    below = met(reasons) & (lowest < standing["svn_floor"])
+    if some(standing["asks_firmware"]):
         reasons = _worse(reasons, _demanded(claims, standing, demands))
     return select(
-        [columns.tamper != 0, numbers != standing["hwmodel"], below],
+        [columns.tamper.astype(np.bool_), numbers != standing["hwmodel"], below],
         [Reason.TAMPERED, Reason.HARDWARE_MODEL, Reason.SVN_BELOW_FLOOR],
         default=reasons,
     )
@@ -66,19 +67,19 @@ def _measure(
     reference, number = references.get(model), models.get(model, -1)
     if not parts or reference is None:
         return int(Reason.NO_REFERENCE_VALUES), 0, number
-    measured = _parts(parts)
-    lowest = min(svn for _, _, svn in measured)
-    if not measured <= set(reference.components):
+    measured, names, lowest = _parts(parts)
+    if not measured.issubset(reference.components):
         return int(Reason.MEASUREMENT_UNKNOWN), lowest, number
-    if {name for name, _, _ in measured} != {component.name for component in reference.components}:
+    if not names.issuperset([component.name for component in reference.components]):
         return int(Reason.COMPONENT_MISSING), lowest, number
     return MET, lowest, number
 
 
 @lru_cache(maxsize=1_024)
-def _parts(encoded: bytes) -> frozenset[tuple[str, bytes, int]]:
-    """Return the components of a measured boot: few sets, and each of them in every batch."""
-    return frozenset((name, digest, svn) for name, digest, svn in cbor2.loads(encoded))
+def _parts(encoded: bytes) -> tuple[frozenset[tuple[str, bytes, int]], frozenset[str], int]:
+    """Return the components of a measured boot, their names and lowest svn: few sets, each of them in every batch."""
+    parts = frozenset((name, digest, svn) for name, digest, svn in cbor2.loads(encoded))
+    return parts, frozenset(name for name, _, _ in parts), min(svn for _, _, svn in parts)
 
 
 def _demanded(claims: Claims, standing: NDArray[np.void], demands: Mapping[int, Firmware]) -> NDArray[np.uint16]:
@@ -135,4 +136,4 @@ def _worse(reasons: NDArray[np.uint16], more: NDArray[np.uint16]) -> NDArray[np.
 def debug(claims: Claims, standing: NDArray[np.void]) -> NDArray[np.uint16]:
     """Return the reason of the term `debug`: enabled debug passes only where the license allows it."""
     enabled = (claims.columns.dbgstat == DEBUG_ENABLED) & ~standing["debug_allowed"]
-    return np.where(enabled, np.uint16(Reason.DEBUG_ENABLED), np.uint16(Reason.MET))
+    return select([enabled], [Reason.DEBUG_ENABLED], default=Reason.MET)

@@ -1,27 +1,24 @@
-"""Edge: the log of somebody else, read from a directory from end to end, and what an audit finds in it.
+"""Edge: the log of somebody else, read from a directory or URL from end to end, and what an audit finds in it.
 
 Nothing is written there, no lock is taken, and nothing that stands in it is run. What cannot be read is a finding, as
-long as there is a checkpoint to begin with, and the rest is read on.
+long as there is a checkpoint to begin with, and the rest is read on; but a server that gives no answer ends an audit.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hem import log
-from hem.audit import Claimed, Derivation, Findings, Roots, Sightings, Spine
-from hem.errors import Reason, UsageError, WorkspaceError
+from hem.attendance import Attendance, Attendee
+from hem.audit import Answers, Claimed, Clocks, Derivation, Findings, Heard, History, Kept, Roots, Sightings
+from hem.copies import Copy, Hashes, is_signed
+from hem.errors import Reason, UsageError
 from hem.silence import Silence, silence
-from hem.store.objects import Objects
-from hem.store.recovery import CHUNK, read_bundle, read_checkpoint, read_tile
+from hem.trust import Trust
 from hem.verifier import Verifier
 
-Hashes = NDArray[np.uint8]
 TABLE_BYTES = 256 << 20  # for multiples of keys: the most of the memory that an audit takes
 
 
@@ -34,8 +31,9 @@ class Asked:
     start: int = 0  # the first entry that is checked: verdicts before it are believed
     stop: int | None = None  # and before which one it ends
     checkpoints: tuple[bytes, ...] = ()  # older ones that were kept
-    mirrors: tuple[Path, ...] = ()  # other copies of the same log
+    mirrors: tuple[Path | str, ...] = ()  # other copies of the same log
     results: tuple[Claimed, ...] = ()  # what results say is in it
+    kept: Kept | None = None  # challenges, answers and reports that others have kept
     packs: Mapping[str, str] = field(default_factory=dict)  # digests of rule packs as they were published, by id
     threads: int = 0
 
@@ -52,19 +50,16 @@ class Inspected:
     witnesses: Mapping[str, int]  # who cosigned, and when (POSIX seconds)
     findings: Findings
     sightings: Sightings
+    heard: Heard | None  # of what others have kept; None: nothing was given
     silence: Silence | None  # at the time of the newest entry; None: nothing was derived
+    landmarks: Sequence[Attendee]  # and whose reports came, of windows that were over by then
     judged: int  # pieces of evidence whose verdicts were derived again
     same: int  # of these
     derived: tuple[int, int]  # the entries that were checked
     anchors: int  # class roots of the log
     newest: int  # verifier's time of the newest entry, milliseconds
-
-
-class Joined(NamedTuple):
-    """The leaf tiles of a whole chunk, each as the one hash that stands for it in the tree, (64, 32)."""
-
-    parents: Hashes  # as the entries make them
-    on_disk: Hashes | None  # as the tiles on the disk have them, where one differs
+    history: History  # of the entries that were derived
+    trust: Trust  # as the log has it at its end: who the chips, sites and licenses are
 
 
 class Derived(NamedTuple):
@@ -75,19 +70,30 @@ class Derived(NamedTuple):
     judged: int
     same: int
     end: int  # entries before this one were taken in
+    attendance: Attendance
+    history: History
 
 
-# Reads a copy with its checkpoint, derives the entries before a number, and notes the roots at some sizes of the log.
-Reading = Callable[["Copy", Asked, int, Sequence[int], Findings, Callable[[int], object]], Derived]
+class Plan(NamedTuple):
+    """What a reading is to do: derive the entries before `stop`, and note the roots at some sizes of the log."""
+
+    asked: Asked
+    stop: int
+    sizes: Sequence[int]
+    vouched: Sequence[log.Vouched]  # by whom the times of entries are vouched for
+    answers: Answers
+
+
+Reading = Callable[[Copy, Plan, Findings, Callable[[int], object]], Derived]
 
 
 def inspect(
-    directory: Path, asked: Asked, advance: Callable[[int], object] = int, reading: Reading | None = None
+    place: Path | str, asked: Asked, advance: Callable[[int], object] = int, reading: Reading | None = None
 ) -> Inspected:
     """Return what an audit of a log finds. Memory is bounded by chips and challenges, not by the log.
 
     Args:
-        directory: of the log.
+        place: a directory, or a URL as `hem.store.served.source` takes it.
         asked: what to look at.
         advance: told the number of entries that were read.
         reading: how the log is read and derived; None: here, from end to end.
@@ -95,20 +101,23 @@ def inspect(
     Raises:
         UsageError: the range is not inside the log, or a checkpoint that was given is of another log.
         WorkspaceError: there is no log, or its checkpoint cannot be read at all.
+        OutageError: a server gave no answer.
     """
     findings = Findings()
-    copy = Copy(directory, asked.roots, findings)
+    copy = Copy(place, asked.roots, findings)
     stop = _stop(asked, copy.size)
     witnesses = _witnesses(copy, asked.policy, findings)
     kept = [_kept(note, asked.roots, copy.tree.origin) for note in asked.checkpoints]
     others = [Copy(path, asked.roots, findings, copy.tree.origin) for path in asked.mirrors]
     sizes = [one.size for one in (*kept, *(other.tree for other in others))]
-    derived = (reading or _alone)(copy, asked, stop, sizes, findings, advance)
+    plan = Plan(asked, stop, sizes, _vouched(copy, witnesses, asked), Answers(asked.kept))
+    derived = (reading or _alone)(copy, plan, findings, advance)
     _unlogged(asked.results, copy, findings)
     copy.conclude(kept)
     for other in others:
         _compare(copy, other, findings)
-    return _concluded(copy, witnesses, derived, findings, asked.start)
+    heard = plan.answers.conclude(derived.verifier, asked.roots, findings)
+    return _concluded(copy, witnesses, derived, findings, heard, asked.start)
 
 
 def verifier_of(threads: int) -> Verifier:
@@ -118,16 +127,19 @@ def verifier_of(threads: int) -> Verifier:
     return verifier
 
 
-def _alone(
-    copy: "Copy", asked: Asked, stop: int, sizes: Sequence[int], findings: Findings, advance: Callable[[int], object]
-) -> Derived:
-    derivation = Derivation(verifier_of(asked.threads), asked.roots, findings, first=asked.start, published=asked.packs)
+def _alone(copy: Copy, plan: Plan, findings: Findings, advance: Callable[[int], object]) -> Derived:
+    asked, clocks = plan.asked, Clocks(plan.vouched, findings)
+    one = Derivation(
+        verifier_of(asked.threads), asked.roots, findings, first=asked.start, published=asked.packs, clocks=clocks
+    )
+    one.taken = plan.answers.taken
     wanted = asked.claimed(copy.tree.origin)
-    for first, rows, leaves in copy.walk(sizes):
-        derivation.feed(first, rows.part(0, max(min(stop - first, len(rows)), 0)))
+    for first, rows, leaves in copy.walk(plan.sizes):
+        one.feed(first, rows.part(0, max(min(plan.stop - first, len(rows)), 0)))
         look_for(wanted, first, leaves, findings)
+        plan.answers.look(first, rows)
         advance(len(leaves))
-    return Derived(derivation.verifier, derivation.sightings, derivation.judged, derivation.same, derivation.end)
+    return Derived(one.verifier, one.sightings, one.judged, one.same, one.end, one.attendance, one.history)
 
 
 def _stop(asked: Asked, size: int) -> int:
@@ -138,155 +150,22 @@ def _stop(asked: Asked, size: int) -> int:
 
 
 def _concluded(
-    copy: "Copy", witnesses: Mapping[str, int], derived: Derived, findings: Findings, start: int
+    copy: Copy,
+    witnesses: Mapping[str, int],
+    derived: Derived,
+    findings: Findings,
+    heard: Heard | None,
+    start: int,
 ) -> Inspected:
     trust, state = derived.verifier.trust, derived.verifier.state
     silent = silence(trust, state, state.time) if trust.verifier else None
+    derived.attendance.close(trust, state, state.time)
     return Inspected(
-        copy.tree, witnesses, findings, derived.sightings, silent, derived.judged, derived.same,
+        copy.tree, witnesses, findings, derived.sightings, heard, silent, derived.attendance.attendees(trust),
+        derived.judged, derived.same,
         (start, max(derived.end, start)), len(trust.anchors), state.time,
+        derived.history, trust,
     )  # fmt: skip
-
-
-class Reader:
-    """The objects of a log on a disk, under a checkpoint that is known."""
-
-    def __init__(self, directory: Path, findings: Findings, tree: log.Checkpoint | None = None) -> None:
-        """Read the checkpoint if none is given."""
-        self.directory = directory
-        self.objects = Objects(directory)
-        self.note = b"" if tree else read_checkpoint(self.objects)
-        self.tree = tree or log.Checkpoint.parse(log.Note.parse(self.note).text)
-        self._findings = findings
-        self.differ = Findings()
-
-    @property
-    def size(self) -> int:
-        """Return how many entries the checkpoint promises."""
-        return self.tree.size
-
-    def chunk(self, first: int, stop: int) -> tuple[log.Rows, Hashes, bool]:
-        """Return entries, leaf hashes, and whether all bundles could be read; no entries from one on that cannot."""
-        parts: list[log.Rows] = []
-        leaves: list[Hashes] = []
-        read = True
-        for start in range(first, stop, log.TILE_WIDTH):
-            index, width = start // log.TILE_WIDTH, min(log.TILE_WIDTH, stop - start)
-            try:
-                rows = read_bundle(self.objects, index, width)
-            except WorkspaceError as error:
-                self._findings.add(Reason.LOG_OBJECT, start, f"entries {start} to {start + width - 1}: {error}")
-                leaves.append(self._leaves_of(index, width))
-                read = False
-                continue
-            leaves.append(log.hash_rows(rows))
-            if read:
-                parts.append(rows)
-        return log.joined(parts), np.concatenate(leaves), read
-
-    def _leaves_of(self, index: int, width: int) -> Hashes:
-        data = read_tile(self.objects, 0, index, width) or b""
-        return log.as_hashes(data.ljust(width * log.HASH_BYTES, b"\0")[: width * log.HASH_BYTES])
-
-    def other_leaves(self, tile: log.Tile) -> Hashes | None:
-        """Say where a tile on the disk differs from the one that the entries make; returns other leaves of it."""
-        data = read_tile(self.objects, tile.level, tile.index, tile.width)
-        if data == tile.data:
-            return None
-        if tile.level or data is None or len(data) != len(tile.data):
-            what = "is missing" if data is None else "is not what the entries make"
-            self._say(Reason.LOG_OBJECT, tile.index << 8 * (tile.level + 1), f"{tile.path} {what}")
-            return None
-        found = log.as_hashes(data)
-        for row in np.flatnonzero((found != log.as_hashes(tile.data)).any(axis=1)).tolist():
-            number = tile.index * log.TILE_WIDTH + row
-            self._say(Reason.LOG_ENTRY, number, f"is not the one of its leaf in {tile.path}")
-        return found
-
-    def _say(self, reason: Reason, entry: int, told: str) -> None:
-        self.differ.add(reason, entry, f"{self.directory}: {told}")
-
-
-class Copy(Reader):
-    """One copy of a log on a disk, with the tree that its entries make."""
-
-    def __init__(self, directory: Path, roots: Roots, findings: Findings, origin: str | None = None) -> None:
-        super().__init__(directory, findings)
-        if origin not in (None, self.tree.origin):
-            raise UsageError(f"{directory}: a log of {self.tree.origin!a}, not a mirror of {origin!a}")
-        keys = [key for key in roots.trusted.logs if key.name == self.tree.origin]
-        self.signed = _signed(self.note, keys)
-        if not self.signed:
-            told = f"{directory}: the checkpoint of {self.tree.origin[:80]!a} is not signed by a key of the trust file"
-            findings.add(Reason.LOG_CHECKPOINT, -1, told)
-        self.spine = Spine([])
-        self._tiles: Spine | None = None  # the tree of the leaf tiles, from where one differs from the entries
-
-    def walk(self, sizes: Sequence[int]) -> Iterator[tuple[int, log.Rows, Hashes]]:
-        """Yield the number of the first entry, the entries and their leaf hashes, a bounded number at a time.
-
-        Tiles are compared with those that the entries make. A bundle that cannot be read ends the entries of its chunk,
-        and of all chunks after it, while the tree goes on with the leaves of its tile.
-        """
-        self.begin(sizes)
-        whole = True
-        for first in range(0, self.size, CHUNK):
-            rows, leaves, read = self.chunk(first, min(self.size, first + CHUNK))
-            self.compare_tiles(first, leaves)
-            yield first, rows if whole else rows.part(0, 0), leaves
-            whole = whole and read
-
-    def begin(self, sizes: Sequence[int]) -> None:
-        """Begin with an empty tree, which is to have its roots at some sizes."""
-        self.spine, self._tiles, self.differ = Spine(sizes), None, Findings()
-
-    def compare_tiles(self, first: int, leaves: Hashes) -> None:
-        """Let the tree grow by the leaves of a chunk, and compare its tiles."""
-        before = self.spine.fork()
-        partial, on_disk = log.partial_tiles(self.size), leaves
-        for tile in self.spine.grow(leaves):
-            if tile.width != log.TILE_WIDTH and tile.path not in partial:
-                continue
-            found = self.other_leaves(tile)
-            if found is not None:
-                on_disk = on_disk.copy() if on_disk is leaves else on_disk
-                at = tile.index * log.TILE_WIDTH - first
-                on_disk[at : at + tile.width] = found
-        if on_disk is not leaves and self._tiles is None:
-            self._tiles = before
-        if self._tiles is not None:
-            self._tiles.grow(on_disk)
-
-    def join(self, leaves: Joined) -> None:
-        """Do what `compare_tiles` does with a whole chunk, whose leaf tiles were compared elsewhere."""
-        before = self.spine.fork()
-        for tile in self.spine.join(leaves.parents):
-            if tile.width == log.TILE_WIDTH or tile.path in log.partial_tiles(self.size):
-                self.other_leaves(tile)
-        if leaves.on_disk is not None and self._tiles is None:
-            self._tiles = before
-        if self._tiles is not None:
-            self._tiles.join(leaves.parents if leaves.on_disk is None else leaves.on_disk)
-
-    def conclude(self, kept: Sequence[log.Checkpoint]) -> None:
-        """Compare roots, and say of entries and tiles that differ which of them the signed root does not cover."""
-        held = self.spine.root == self.tree.root
-        tiles_hold = self._tiles is not None and self._tiles.root == self.tree.root
-        if not held and not tiles_hold:
-            told = f"{self.directory}: the {self.size} entries do not give the root that was signed"
-            self._findings.add(Reason.LOG_ROOT, -1, told)
-        self._findings.take(self.differ, {Reason.LOG_ENTRY: Reason.LOG_OBJECT} if held else {})
-        for one in kept:
-            if self.spine.roots.get(one.size) != one.root:
-                told = f"{self.directory}: a kept checkpoint of {one.size} entries has another root, or more entries"
-                self._findings.add(Reason.LOG_SPLIT_VIEW, -1, told)
-
-
-def _signed(note: bytes, keys: Sequence[log.VerifierKey]) -> bool:
-    try:
-        return bool(keys and log.Note.parse(note).verified_by(keys))
-    except log.LogError:
-        return False
 
 
 def _witnesses(copy: Copy, policy: log.Policy | None, findings: Findings) -> Mapping[str, int]:
@@ -303,10 +182,25 @@ def _witnesses(copy: Copy, policy: log.Policy | None, findings: Findings) -> Map
     return times
 
 
+def _vouched(copy: Copy, witnesses: Mapping[str, int], asked: Asked) -> list[log.Vouched]:
+    """Return between what times a quorum of the policy vouches for sizes of the log: of its own, and of kept ones."""
+    if asked.policy is None:
+        return []
+    cosigned = [(copy.tree, witnesses)]
+    for kept in asked.checkpoints:
+        note = log.Note.parse(kept)
+        try:
+            cosigned.append((log.Checkpoint.parse(note.text), asked.policy.cosigners(note)))
+        except log.LogError as error:
+            raise UsageError(f"a kept checkpoint of {copy.tree.origin[:80]!a}: {error}") from error
+    found = (log.vouched(asked.policy, tree.size, times) for tree, times in cosigned)
+    return [one for one in found if one is not None]
+
+
 def _kept(note: bytes, roots: Roots, origin: str) -> log.Checkpoint:
     """Return a checkpoint that somebody kept; raises UsageError where it proves nothing of this log."""
     checkpoint = log.Checkpoint.parse(log.Note.parse(note).text)
-    if checkpoint.origin != origin or not _signed(note, [key for key in roots.trusted.logs if key.name == origin]):
+    if checkpoint.origin != origin or not is_signed(note, [key for key in roots.trusted.logs if key.name == origin]):
         raise UsageError(f"a kept checkpoint of {checkpoint.origin[:80]!a}: expected one that {origin!a} signed")
     return checkpoint
 
@@ -350,4 +244,4 @@ def _compare(copy: Copy, mirror: Copy, findings: Findings) -> None:
     parts = ((one[0], (one[2][: len(two[2])] != two[2][: len(one[2])]).any(axis=1)) for one, two in pairs)
     entry = next((first + int(differ.argmax()) for first, differ in parts if differ.any()), common)
     both = "both are signed by the log" if copy.signed and mirror.signed else "not both are signed by the log"
-    findings.add(Reason.LOG_SPLIT_VIEW, entry, f"{copy.directory} and {mirror.directory} part here, and {both}")
+    findings.add(Reason.LOG_SPLIT_VIEW, entry, f"{copy.name} and {mirror.name} part here, and {both}")

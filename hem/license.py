@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hem.core import Columns
 from hem.errors import Reason, Verdict
-from hem.model import VERDICTS, Claims, elapsed_ms, select
+from hem.model import VERDICTS, Claims, elapsed_ms, same_bytes, select, some
 from hem.trust import NO_GRANT
 from protocols.entries import Policy
 
@@ -24,7 +24,7 @@ def licensed(standing: NDArray[np.void], now: int, further: Sequence[NDArray[np.
         now: verifier's time, milliseconds.
         further: what other stages found of terms of the license, (N,) reasons each; what failed is named first.
     """
-    further = [found for found in further if found.any()]  # most batches have nothing to add
+    further = [found for found in further if some(found)]  # most batches have nothing to add
     failed = [VERDICTS[found] == Verdict.FAIL for found in further]
     return select(
         [
@@ -75,23 +75,24 @@ def granted(
     as_issued = _same(columns.grant_license, ledger["license_id"]) & (columns.grant_sequence == ledger["sequence"])
     spent, remaining, budget = columns.grant_spent, columns.grant_remaining, ledger["budget"]
     chip, most = ledger["chip"], standing["outstanding"]
-    same_grant = (columns.grant_digest == before["grant_digest"]).all(axis=1) & (before["time"] > 0)
+    older = (columns.grant_sequence <= before["grant_sequence"]) & before["grant_sequence"].astype(np.bool_)
+    same_grant = same_bytes(columns.grant_digest, before["grant_digest"]) & before["time"].astype(np.bool_)
     spent_more = same_grant & (spent > before["grant_spent"])
     return select(
         [
             standing["license"] < 0,
-            standing["budget"] == 0,
+            ~standing["budget"].astype(np.bool_),
             ~columns.has_grant,
             chip == NO_GRANT,
             chip != claims.chip,
             ~as_issued | ~_same(columns.grant_license, standing["license_id"]),
             spent > budget,
             remaining != budget - np.minimum(spent, budget),
-            ~same_grant & (columns.grant_sequence <= before["grant_sequence"]) & (before["grant_sequence"] > 0),
+            ~same_grant & older,
             same_grant & (spent < before["grant_spent"]),
-            spent_more & _ended(before, ledger, policy) if spent_more.any() else spent_more,
+            spent_more & _ended(before, ledger, policy) if some(spent_more) else spent_more,
             same_grant & _hidden(columns, standing, before, ledger, now, policy),
-            (most > 0) & (ledger["outstanding"] > most),
+            most.astype(np.bool_) & (ledger["outstanding"] > most),
         ],
         [
             Reason.NO_TERMS,
@@ -139,7 +140,7 @@ def _hidden(
     ran = np.maximum(columns.cycles, before_cycles) - before_cycles
     spent = np.maximum(columns.grant_spent, before_spent) - before_spent
     hidden: NDArray[np.bool_] = ran > spent
-    if not hidden.any():  # as of all that is honest and has something left
+    if not some(hidden):  # as of all that is honest and has something left
         return hidden
     elapsed = elapsed_ms(before, now)
     # Its clock may be ahead of ours by what is allowed: from then on it may have throttled.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from hem.core import Columns
 from hem.errors import Reason
-from hem.model import elapsed_ms
+from hem.jagged import Table, demand, jagged, rows_in
+from hem.model import elapsed_ms, filled
 from hem.trust import Trust
 from hem.trust.limits import NO_POD, Limits
 from protocols.entries import Policy
@@ -92,6 +93,28 @@ class Words:
         """Return the same words, to go on from without a change here."""
         named = {one: count.copy() for one, count in self.named.items()}
         return Words(self.challenge.copy(), self.peers.copy(), self.inside.copy(), named)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return all words as columns."""
+        return {
+            "words.challenge": self.challenge,
+            "words.peers": self.peers,
+            "words.inside": self.inside,
+            "named.challenge": np.array([*self.named], dtype=np.int64),
+            **jagged("named", [count.tobytes() for count in self.named.values()]),
+        }
+
+    def recall(self, table: Table, challenges: int) -> None:
+        """Know what `columns` has returned, of so many challenges; raises ColumnsError for what it cannot have."""
+        peers, spoke, over = table["words.peers"], table["words.challenge"], table["named.challenge"]
+        named = rows_in(table, "named")
+        demand(len(spoke) == len(peers) and peers.shape == table["words.inside"].shape, "words.peers")
+        demand(((peers >= STRANGER) & (peers < len(peers))).all(), "words.peers")
+        demand(((spoke >= UNTOLD) & (spoke < challenges)).all(), "words.challenge")
+        demand(((over >= 0) & (over < challenges)).all() and len(over) == len(named), "named.challenge")
+        demand(all(len(one) % 8 == 0 and len(one) <= 8 * len(peers) for one in named), "named")
+        self.challenge, self.peers, self.inside = (one.copy() for one in (spoke, peers, table["words.inside"]))
+        self.named = {one: np.frombuffer(raw, np.int64).copy() for one, raw in zip(over.tolist(), named, strict=True)}
 
     def take(self, said: Said, last: int) -> None:
         """Take in words of chips that are each there once; `last` is the highest chip row there is."""
@@ -247,7 +270,7 @@ def judge(
         now: verifier's time, milliseconds.
         policy: its slack is added to the elapsed time.
     """
-    reasons = np.full(len(columns), _NOT_LIMITED, dtype=np.uint16)
+    reasons = filled(len(columns), _NOT_LIMITED)
     if not pieces:
         return reasons
     rows = np.flatnonzero(accepted)

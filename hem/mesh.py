@@ -5,12 +5,16 @@ As in `hem.owner`, each function checks what it is given and makes it durable in
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hem import ranging
+from hem.audit import Clocks, Findings
 from hem.errors import Reason, UsageError
 from hem.trust import LandmarkRow, read_landmark
 from hem.workspace import Workspace
 from protocols import entries, keys
 from protocols.entries import Kind
+from protocols.landmarks import RangingReport
 
 
 def add_landmarks(workspace: Workspace, messages: Sequence[bytes], *, now: int) -> list[LandmarkRow]:
@@ -64,3 +68,19 @@ def take_reports(workspace: Workspace, reports: Sequence[bytes], *, now: int) ->
         reasons.append(reason)
     workspace.record(list(new.values()))
     return reasons
+
+
+def clock_faults(workspace: Workspace, reports: Sequence[bytes], reasons: Sequence[Reason], *, now: int) -> list[str]:
+    """Return in words where landmarks of more operators than may lie say that the clock here is wrong; each is a line.
+
+    Of reports and the reasons that `take_reports` gave, those that were refused for their window are heard.
+    """
+    known, findings = workspace.verifier, Findings()
+    clocks = Clocks((), findings)
+    for message, reason in zip(reports, reasons, strict=True):
+        if reason is Reason.REPORT_WINDOW:
+            sign1, report = RangingReport.open(message)
+            row = known.state.challenge_rows(np.frombuffer(report.nonce, np.uint8)[None])
+            clocks.asked(-1, report.nonce, int(known.state.asked_ms(row)[0]))
+            clocks.hear(-1, sign1, report, now, known.trust, known.rules.f)
+    return [one.told for one in findings.shown]

@@ -11,7 +11,7 @@ never make one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,6 +91,16 @@ class Reports:
     def knows(self, sign1: Sign1, nonce: bytes) -> bool:
         """Return whether this report is here already."""
         return sign1.digest in self._digests.get(nonce, ())
+
+    @property
+    def nonces(self) -> Collection[bytes]:
+        """Return the nonces of the challenges that there are reports of."""
+        return self._digests.keys()
+
+    def holds(self, message: bytes) -> bool:
+        """Return whether a logged report is here."""
+        sign1, report = RangingReport.open(message)
+        return self.knows(sign1, report.nonce)
 
     def admit(self, message: bytes, trust: Trust, state: State, time: int) -> None:
         """Take in a logged report; those of challenges that have expired by `time` (ms) are let go.
@@ -185,12 +195,13 @@ def judge(
     """
     keys: list[bytes] = []
     cases: list[_Case] = []
-    for row in (accepted & (columns.ranging > 0)).nonzero()[0].tolist():
+    for row in (accepted & columns.ranging.astype(np.bool_)).nonzero()[0].tolist():
         key, signed = _opened(columns, row)
         cases += _cases(columns, row, (len(keys), key), signed, reports, trust)
         keys.append(key)
     if not cases:
-        nothing = np.full((len(columns), len(trust.landmarks.rows)), np.nan)
+        nothing = np.empty((len(columns), len(trust.landmarks.rows)))
+        nothing.fill(np.nan)
         return Ranged(nothing, nothing, nothing, ())
     return _proven((len(columns), len(trust.landmarks.rows)), cases, _reasons(cases, keys, trust), trust, now)
 

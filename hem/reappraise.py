@@ -24,6 +24,7 @@ from protocols.entries import Entry, Kind, decode
 from protocols.messages import License
 from protocols.terms import LegalBasis
 
+_REASONS = np.array(sorted(Reason), dtype=np.uint16)
 _NEVER = 1 << 63  # milliseconds: no entry has such a time
 
 
@@ -116,7 +117,7 @@ def reappraise(
 
     Raises:
         UsageError: no license has the id that other terms are to stand for.
-        WorkspaceError: an entry contradicts those before it.
+        WorkspaceError: an entry contradicts those before it, or has reasons that are none.
         WireError: an entry cannot be read.
     """
     trust = as_if.trust()
@@ -167,8 +168,16 @@ def _judge(verifier: Verifier, part: Sequence[Entry], at: int, tally: "_Tally") 
     if len(stray):
         raise WorkspaceError(f"log index {at + int(stray[0])}: evidence that is by no chip of the log")
     verifier.state.commit(step, part[0].time)
-    logged = np.frombuffer(b"".join(entry.fields[1] for entry in part), ">u2").reshape(len(part), -1)
-    tally.add(logged.astype(np.uint16), results.terms, results.claims.chip, at, part[0].time)
+    tally.add(_logged(part, at), results.terms, results.claims.chip, at, part[0].time)
+
+
+def _logged(part: Sequence[Entry], at: int) -> NDArray[np.uint16]:
+    """Return the logged reasons, (N, terms); raises WorkspaceError for one that is none."""
+    found = np.frombuffer(b"".join(entry.fields[1] for entry in part), ">u2").reshape(len(part), -1)
+    strange = ~np.isin(found, _REASONS).all(axis=1)
+    if strange.any():
+        raise WorkspaceError(f"log index {at + int(strange.argmax())}: a reason that this version of hem does not know")
+    return found.astype(np.uint16)
 
 
 # What is known of each chip: entries begin at -1, so that none is 0.

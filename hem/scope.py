@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from hem.core import Columns
 from hem.errors import Reason
 from hem.exact import exceeds, total
-from hem.model import MET, Claims
+from hem.model import MET, Claims, filled
 from hem.state import State, turns
 from hem.trust import Trust
 from hem.trust.limits import Limits
@@ -18,7 +18,7 @@ Reasons = NDArray[np.uint16]
 
 
 def _met(count: int) -> Reasons:
-    return np.full(count, MET, dtype=np.uint16)
+    return filled(count, MET)
 
 
 def asked(
@@ -158,7 +158,7 @@ def declared(columns: Columns, standing: NDArray[np.void], limits: Limits) -> Re
 
     It is a statement of the chip's owner, signed by the chip, and proves nothing of what is computed.
     """
-    reasons = np.full(len(standing), _NOT_LIMITED, dtype=np.uint16)
+    reasons = filled(len(standing), _NOT_LIMITED)
     if "purpose" not in limits.sets:
         return reasons
     limited = np.flatnonzero(limits.rows["purpose"][standing["license"]])

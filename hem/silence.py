@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hem.errors import Reason
-from hem.model import MET, belongs, select
+from hem.model import MET, belongs, filled, select, some
 from hem.state import State
 from hem.trust import Trust
 
@@ -39,8 +39,8 @@ def punctual(
         state: the challenges so far.
         now: verifier's time, milliseconds.
     """
-    reasons = np.full(len(standing), MET, dtype=np.uint16)
-    if not standing["interval_ms"].any():
+    reasons = filled(len(standing), MET)
+    if not some(standing["interval_ms"]):
         return reasons
     since = _since(standing, before, now)
     late = accepted & (standing["interval_ms"] > 0) & (_elapsed(since, now) > standing["limit_ms"])
@@ -128,7 +128,7 @@ def _away(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArr
 def _since(standing: NDArray[np.void], before: NDArray[np.void], now: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return when the interval of each chip began: with its last evidence, with its license, or after its transit."""
     since = _heard(standing, before)
-    if not standing["transit_ms"].any():
+    if not some(standing["transit_ms"]):
         return since
     until = np.minimum(standing["transit_ms"], np.asarray(now, dtype=np.uint64))
     after: NDArray[np.uint64] = np.where(_away(standing, before, now), np.maximum(since, until), since)

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hem import log
-from hem.audit import Claimed, Findings, Roots, Sightings, read
-from hem.audit.findings import merged
+from hem.audit import Claimed, Clocks, Findings, History, Roots, Sightings, read
 from hem.audit.parts import (
     Bins,
     Checked,
@@ -29,9 +28,11 @@ from hem.audit.parts import (
 )
 from hem.audit.pool import Pool
 from hem.check import TrustedKeys
+from hem.copies import Copy, Hashes, Joined, Reader
 from hem.errors import Reason
-from hem.inspection import Asked, Copy, Derived, Hashes, Joined, Reader, look_for, verifier_of
-from hem.store.recovery import CHUNK
+from hem.inspection import Asked, Derived, Plan, look_for, verifier_of
+from hem.store.reading import ahead
+from hem.store.recovery import CHUNK, names_of
 from hem.verifier import Verifier
 
 SHARD = 8 * CHUNK  # entries: some 70 MB of log, which a task holds once
@@ -42,12 +43,13 @@ BINS_A_WORKER = 2  # so that a bin with more to do than others keeps fewer worke
 class Work(NamedTuple):
     """What all tasks of an audit are told."""
 
-    directory: Path
+    place: Path | str
     tree: log.Checkpoint
     start: int  # the first entry that is checked
     stop: int  # entries from this one on are not derived
     sizes: tuple[int, ...]  # at which the tree's root is asked for
     claimed: Mapping[int, Claimed]  # what results say of entries
+    vouched: tuple[log.Vouched, ...]  # what witnesses say of their times
     threads: int
     run: bytes  # drawn anew for each audit
 
@@ -68,19 +70,20 @@ class Shard(NamedTuple):
 def look(work: Work, first: int, stop: int) -> Shard:
     """Read the entries `first` to `stop`: hash them, and say what can be said of them without what is before."""
     findings = Findings()
-    reader = Reader(work.directory, findings, work.tree)
+    reader = Reader(work.place, findings, work.tree)
     shard = Shard([], [], findings, [], [], set(), 0, None)
-    for begin in range(first, stop, CHUNK):
-        end = min(stop, begin + CHUNK)
-        rows, leaves, whole = reader.chunk(begin, end)
-        reader.differ = Findings()
-        shard.chunks.append((begin, end - begin, _part_of_tree(work, reader, begin, leaves)))
-        shard.differ.append(reader.differ)
-        look_for(work.claimed, begin, leaves, findings)
-        if shard.unread is None:
-            shard = _read_into(shard, work, begin, rows.part(0, max(min(work.stop - begin, len(rows)), 0)))
-        if not whole and shard.unread is None:
-            shard = shard._replace(unread=begin + len(rows))
+    with ahead(reader.objects, names_of(first, stop)) as reader.near:
+        for begin in range(first, stop, CHUNK):
+            end = min(stop, begin + CHUNK)
+            rows, leaves, whole = reader.chunk(begin, end)
+            reader.differ = Findings()
+            shard.chunks.append((begin, end - begin, _part_of_tree(work, reader, begin, leaves)))
+            shard.differ.append(reader.differ)
+            look_for(work.claimed, begin, leaves, findings)
+            if shard.unread is None:
+                shard = _read_into(shard, work, begin, rows.part(0, max(min(work.stop - begin, len(rows)), 0)))
+            if not whole and shard.unread is None:
+                shard = shard._replace(unread=begin + len(rows))
     return shard
 
 
@@ -137,8 +140,10 @@ def sign(
         bounds: how far it can be taken in.
     """
     verifier = _informed(work, min(first, bounds.evidence), documents)
-    reader = Reader(work.directory, Findings(), work.tree)
-    part = Signing(verifier, NOBODY, Findings(), first=work.start, highest=highest)
+    reader = Reader(work.place, Findings(), work.tree)
+    findings = Findings()
+    clocks = Clocks(work.vouched, findings)
+    part = Signing(verifier, NOBODY, findings, first=work.start, highest=highest, clocks=clocks)
     parts: list[list[Checked]] = []
     for begin in range(first, min(stop, bounds.times), CHUNK):
         rows, _, _ = reader.chunk(begin, min(stop, begin + CHUNK))
@@ -147,7 +152,10 @@ def sign(
             parts.append(part.check(begin + np.arange(len(rows)), read(rows), bounds.documents, bins))
     if stop <= bounds.evidence:
         _KEPT[work.run] = stop, verifier
-    return *(Checked.joined(some) if some else None for some in _by_bins(parts, bins.count)), part.said()
+    return *(Checked.joined(some) if some else None for some in _by_bins(parts, bins.count)), (
+        part.said(),
+        part.history,
+    )
 
 
 # What a process knows from the shard that it checked last, by audit: it only changes how long the next one takes.
@@ -234,24 +242,34 @@ class _Known:
         return Bounds(stopped + 1, stopped, min(self._end, (stopped // CHUNK + 1) * CHUNK))
 
 
-def _together(verifier: Verifier, results: Sequence[Judged], end: int) -> Derived:
+def _together(documents: Documents, results: Sequence[Judged], histories: Sequence[History], end: int) -> Derived:
     """Return what bins came to, and have the verifier know what they know of their chips."""
+    verifier = documents.verifier
     for one in results:
         verifier.state.adopt(one.chips, one.last, one.time)
-    sightings = Sightings()
+    sightings, history = Sightings(), History()
     sightings.take([one.sightings for one in results])
-    return Derived(verifier, sightings, sum(one.judged for one in results), sum(one.same for one in results), end)
+    for more in (*histories, *(one.history for one in results)):
+        history.merge(more)
+    counts = sum(one.judged for one in results), sum(one.same for one in results)
+    return Derived(verifier, sightings, *counts, end, documents.attendance, history)
 
 
 def _concluded(
-    documents: Documents, results: Sequence[Judged], findings: list[Findings], refused: _Refused | None, end: int
+    documents: Documents,
+    results: Sequence[Judged],
+    said: Sequence[Findings],
+    signed: Sequence[tuple[Findings, History]],
+    refused: _Refused | None,
+    end: int,
 ) -> _Found:
     early = [one for one in results if one.stopped is not None]
     if early:
         first = min(early, key=lambda one: one.stopped or 0)
         return _Found(None, [], _Refused(first.stopped or 0, first.findings.only([Reason.ENTRY_REFUSED])))
-    said = [*findings, *(one.findings for one in results), *([refused.said] if refused else [])]
-    return _Found(_together(documents.verifier, results, end), said, None)
+    findings = [*said, *(one for one, _ in signed), *(one.findings for one in results)]
+    derived = _together(documents, results, [history for _, history in signed], end)
+    return _Found(derived, [*findings, *([refused.said] if refused else [])], None)
 
 
 class Spread:
@@ -265,28 +283,20 @@ class Spread:
     def __call__(
         self,
         copy: Copy,
-        asked: Asked,
-        stop: int,
-        sizes: Sequence[int],
+        plan: Plan,
         findings: Findings,
         advance: Callable[[int], object],
     ) -> Derived:
         """Return what the log comes to, and have its tree in `copy`."""
-        pool = self._pool
-        claimed = asked.claimed(copy.tree.origin)
+        pool, asked = self._pool, plan.asked
+        place = copy.place.absolute() if isinstance(copy.place, Path) else copy.place
         work = Work(
-            copy.directory.absolute(),
-            copy.tree,
-            asked.start,
-            stop,
-            tuple(sizes),
-            claimed,
-            asked.threads,
-            token_bytes(16),
-        )
+            place, copy.tree, asked.start, plan.stop, tuple(plan.sizes), asked.claimed(copy.tree.origin),
+            tuple(plan.vouched), asked.threads, token_bytes(16),
+        )  # fmt: skip
         given = pool.put(work)
-        shards = self._looked(copy, given, sizes, advance)
-        end = min([stop, *(one.unread for one in shards if one.unread is not None)])
+        shards = self._looked(copy, given, plan.sizes, advance)
+        end = min([plan.stop, *(one.unread for one in shards if one.unread is not None)])
         known = _Known(asked, given, copy.size, shards, end)
         found = self._derived(known, None)
         if found.derived is None:
@@ -294,9 +304,8 @@ class Spread:
             found = self._derived(known, found.refused)
         if found.derived is None:
             raise AssertionError("an entry before the one that was refused is refused the second time")
-        parts = [*(one.findings for one in shards), *found.findings]
-        taken = merged([findings, *parts], CHUNK)
-        findings.counts, findings.shown = taken.counts, taken.shown
+        for one in (*(one.findings for one in shards), *found.findings):
+            findings.take(one, {})
         return found.derived
 
     def _looked(self, copy: Copy, work: Any, sizes: Sequence[int], advance: Callable[[int], object]) -> list[Shard]:
@@ -336,9 +345,9 @@ class Spread:
         given = pool.put(known.all), pool.put(bins)
         signed = self._signed(known, given, bins, bounds)
         begun = [self._judged(known, given, signed, number, bounds) for number in range(bins.count)]
-        findings = [said, *(pool.get(parts[-1]) for parts in signed)]
+        ended = [pool.get(parts[-1]) for parts in signed]
         results: list[Judged] = [pool.get(one) for one in begun]
-        return _concluded(documents, results, findings, refused, bounds.evidence)
+        return _concluded(documents, results, [said], ended, refused, bounds.evidence)
 
     def _signed(self, known: _Known, given: tuple[Any, Any], bins: Bins, bounds: Bounds) -> list[list[Any]]:
         """Begin to check the signatures of all shards that are needed; returns what stands for their results."""

@@ -4,15 +4,16 @@ The same `advance` runs for evidence that was just judged and for evidence read 
 verifier knows exactly what the stopped one knew.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.budget import UNCHARGED, Charge, Spending
 from hem.core import Columns
+from hem.jagged import Table, demand, jagged, rows_in
 from hem.links import Said, Words
-from hem.model import LAST, METERS
+from hem.model import BLOCKS, LAST, same_bytes, some
 from protocols.messages import EVERY_CHIP, ONE_CHIP, Challenge
 
 # A challenge: whom it asks, and when it was logged and is over, in milliseconds.
@@ -36,9 +37,11 @@ class Step(NamedTuple):
 
     def place(self, chip: NDArray[np.int64], sites: NDArray[np.uint64], times: NDArray[np.uint64]) -> None:
         """Let chips belong to other sites from now on: (N,) keys in the order of the rows, 0 for no other, and ms."""
-        for row in np.flatnonzero(sites):
-            record = np.searchsorted(self.chips, chip[row])
-            self.after["site"][record], self.after["site_ms"][record] = sites[row], times[row]
+        rows = sites.nonzero()[0]
+        if len(rows):
+            order = self.chips.argsort()  # they stand as they came
+            records = order[self.chips.searchsorted(chip[rows], sorter=order)]
+            self.after["site"][records], self.after["site_ms"][records] = sites[rows], times[rows]
 
 
 class State:
@@ -58,7 +61,7 @@ class State:
 
     def last(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return the last accepted evidence of chips, LAST; zeros for -1 and for chips that never answered."""
-        self._grow(int(chips.max(initial=-1)) + 1)
+        self._grow(1 + (int(chips[0]) if len(chips) == 1 else int(chips.max(initial=-1))))
         # Whole records: an index would go through them field by field, at ten times the cost.
         records = self._last.take(chips, mode="clip") if len(self._last) else np.zeros(len(chips), dtype=LAST)
         strangers = (chips < 0).nonzero()[0]
@@ -80,10 +83,11 @@ class State:
         """Return the row of the challenge that drew each nonce, -1 unknown."""
         # Who answers one challenge stands side by side: each run is looked up once.
         whole = np.ascontiguousarray(nonces).view("V32")[:, 0]
-        begins = np.ones(len(nonces), dtype=np.bool_)
+        begins = np.empty(len(nonces), dtype=np.bool_)
+        begins[:1] = True
         begins[1:] = whole[1:] != whole[:-1]
         found = [self._rows.get(nonce.tobytes(), -1) for nonce in nonces[begins]]
-        return np.asarray(np.array([*found, -1], dtype=np.int64)[np.cumsum(begins) - 1])
+        return np.asarray(np.array([-1, *found], dtype=np.int64)[begins.cumsum()])
 
     def expires_ms(self, challenge: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each row's challenge expires, milliseconds; 0 for unknown ones."""
@@ -94,18 +98,20 @@ class State:
     ) -> NDArray[np.bool_]:
         """Return where the challenge asks the chip: by UEID, by license, or as one of all."""
         kinds, rows = self._issued["kind"][challenge], self._issued["audience"][challenge]
-        mine = np.where(kinds == ONE_CHIP, rows == chip, rows == licenses)
+        mine, one = rows == licenses, kinds == ONE_CHIP
+        mine[one] = (rows == chip)[one]
         asked: NDArray[np.bool_] = (kinds == EVERY_CHIP) | ((rows >= 0) & mine)
         return asked
 
     def answered(self, challenge: NDArray[np.int64], chip: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return where an answer of the chip to the challenge was accepted before."""
         result = np.zeros(len(chip), dtype=np.bool_)
+        unsigned = chip.view(np.uint64)  # where -1 is beyond all chips
         for row in _distinct(challenge):
             if row < 0:
                 continue
-            seen, here = self._answered[row], ((challenge == row) & (chip >= 0)).nonzero()[0]
-            here = here[chip[here] < len(seen)]
+            seen = self._answered[row]
+            here = ((challenge == row) & (unsigned < len(seen))).nonzero()[0]
             result[here] = seen[chip[here]]
         return result
 
@@ -143,6 +149,10 @@ class State:
         A chip that stands in several accepted rows is taken in rounds, one row of each chip at a time, so each row
         sees what the row before it left. Rounds are bounded: a chip is accepted once per challenge.
         """
+        if some(accepted) == len(chip) and distinct(chip):  # as almost always
+            known = self.last(chip)
+            answered = np.array([challenge, chip]).T
+            return Step(known, chip, _merge(known, _records(columns, time)), answered, *_nothing_stale(len(chip)))
         rows = accepted.nonzero()[0]
         chips, place = _numbered(chip.take(rows))
         known, values = self.last(chips), _records(columns, time).take(rows)
@@ -203,10 +213,59 @@ class State:
         self._last.put(chips, records)
         self.time = max(self.time, time)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return what evidence has left here; what challenges have left follows from their entries."""
+        answered = [_packed(seen) for seen in self._answered]
+        return {
+            "time": np.array([self.time], dtype=np.int64),
+            "last": self._last[: int(self._last["time"].nonzero()[0].max(initial=-1)) + 1],
+            "answered.first": np.array([first for first, _ in answered], dtype=np.int64),
+            **jagged("answered", [bits for _, bits in answered]),
+            "stale": np.frombuffer(b"".join(sorted(self._stale)), np.uint8).reshape(-1, 32),
+            **self.spending.columns(),
+            **self.words.columns(),
+        }
+
+    def recall(self, table: Table, chips: int) -> None:
+        """Know what `columns` has returned, once all challenges of before then are taken in, of so many chips.
+
+        Raises:
+            ColumnsError: that is of other challenges, or of more chips.
+        """
+        firsts, answered = table["answered.first"], rows_in(table, "answered")
+        demand(len(table["time"]) == 1 and table["time"][0] >= 0, "time")
+        demand(len(answered) == len(firsts) == len(self.challenges), "answered")
+        demand(((firsts >= 0) & (firsts <= chips)).all() and len(table["last"]) <= chips, "last")
+        self._answered = [_unpacked(first, bits) for first, bits in zip(firsts.tolist(), answered, strict=True)]
+        demand(all(len(seen) < chips + 8 for seen in self._answered), "answered")
+        self.time, self._last = int(table["time"][0]), table["last"].copy()
+        self._stale = {digest.tobytes() for digest in table["stale"]}
+        self.spending.recall(table, chips)
+        self.words.recall(table, len(self.challenges))
+
     def _grow(self, size: int) -> None:
         if size > len(self._last):
             spare = np.zeros(max(size, 2 * len(self._last)) - len(self._last), dtype=LAST)
             self._last = np.concatenate([self._last, spare])
+
+
+def _nothing_stale(count: int) -> tuple[frozenset[bytes], NDArray[np.bool_]]:
+    return frozenset(), np.zeros(count, dtype=np.bool_)
+
+
+def _packed(seen: NDArray[np.bool_]) -> tuple[int, bytes]:
+    """Return the bits of a column from the byte with its first one to that with its last, and which byte that is."""
+    rows = seen.nonzero()[0]
+    if not len(rows):
+        return 0, b""
+    first = int(rows[0]) // 8
+    return first, np.packbits(seen[8 * first : int(rows[-1]) + 1]).tobytes()
+
+
+def _unpacked(first: int, bits: bytes) -> NDArray[np.bool_]:
+    seen = np.zeros(8 * (first + len(bits)), dtype=np.bool_)
+    seen[8 * first :] = np.unpackbits(np.frombuffer(bits, np.uint8))
+    return seen
 
 
 def distinct(numbers: NDArray[np.int64]) -> bool:
@@ -247,8 +306,8 @@ def _merge(known: NDArray[np.void], values: NDArray[np.void]) -> NDArray[np.void
 
     A rolled-back chip stays below its mark at every later challenge, however often it answers.
     """
-    for name in (*METERS, "bootcount", "sequence"):
-        np.maximum(known[name], values[name], out=values[name])
+    rising = values.view(BLOCKS)["rising"]
+    np.maximum(known.view(BLOCKS)["rising"], rising, out=rising)
     _merge_grants(known, values)
     values["site"], values["site_ms"] = known["site"], known["site_ms"]
     return values
@@ -259,8 +318,8 @@ def _merge_grants(known: NDArray[np.void], values: NDArray[np.void]) -> None:
 
     Or a row without its grant would make a chip's spending forgotten, and a rolled-back one make it new.
     """
-    same = (known["grant_digest"] == values["grant_digest"]).all(axis=1)
-    if same.all():  # as almost always
+    same = same_bytes(known["grant_digest"], values["grant_digest"])
+    if some(same) == len(same):  # as almost always
         np.maximum(known["grant_spent"], values["grant_spent"], out=values["grant_spent"])
         values["grant_settled"] = known["grant_settled"]
         return

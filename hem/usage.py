@@ -1,17 +1,19 @@
 """Stage: does this evidence continue the chip's last one, and could the chip have done that much since?"""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hem.core import U64, Columns
 from hem.errors import Reason
-from hem.model import METERS, Claims, elapsed_ms, select
+from hem.model import BLOCKS, METERS, Claims, elapsed_ms, same_bytes, select, some
 from protocols.entries import Policy
 from protocols.messages import ReferenceValues
 
 _MEGA, _MILLI, _FEMTO = 1e6, 1e-3, 1e-15
+_NEXT = np.array(1, dtype=np.uint64)
 _SECOND = 1000  # uptime comes in whole seconds, so it may be off by one
 
 
@@ -22,18 +24,18 @@ def continuity(claims: Claims, before: NDArray[np.void], now: int, policy: Polic
     only leaves the question open.
     """
     columns = claims.columns
-    first = before["time"] == 0
-    following = columns.sequence == before["sequence"] + np.uint64(1)
-    linked = (columns.previous == before["digest"]).all(axis=1)
+    first = ~before["time"].astype(np.bool_)
+    following = columns.sequence == before["sequence"] + _NEXT
+    linked = same_bytes(columns.previous, before["digest"])
     fork = (columns.sequence <= before["sequence"]) | (following & ~linked)
     rebooted = columns.bootcount != before["bootcount"]
-    reseeded = (columns.bootseed != before["bootseed"]).any(axis=1)
+    same_seed = same_bytes(columns.bootseed, before["bootseed"])
     return select(
         [
             first,
             fork,
             columns.bootcount < before["bootcount"],
-            rebooted != reseeded,
+            rebooted == same_seed,
             ~_uptime_agrees(columns, before, now, policy),
             ~following,
         ],
@@ -54,8 +56,7 @@ def _uptime_agrees(columns: Columns, before: NDArray[np.void], now: int, policy:
     elapsed = elapsed_ms(before, now)
     error = elapsed * (policy.clock_ppm / 1e6) + (policy.slack_ms + _SECOND)
     same_boot = columns.bootcount == before["bootcount"]
-    began = np.where(same_boot, before["uptime"], 0)
-    ahead = (columns.uptime.astype(np.float64) - began.astype(np.float64)) * 1000 - elapsed
+    ahead = (columns.uptime.astype(np.float64) - before["uptime"].astype(np.float64) * same_boot) * 1000 - elapsed
     return np.asarray((ahead <= error) & ((ahead >= -error) | ~same_boot))
 
 
@@ -75,20 +76,20 @@ def meter(
         policy: its slack is added to the elapsed time.
     """
     allowed = elapsed_ms(before, now) * (1 + policy.clock_ppm / 1e6) + policy.slack_ms
-    counters, known = np.empty((2, len(METERS), len(claims)), dtype=np.uint64)
+    counters, known = np.empty((len(METERS), len(claims)), dtype=np.uint64), before.view(BLOCKS)["meters"].T
     for place, name in enumerate(METERS):
-        counters[place], known[place] = getattr(claims.columns, name), before[name]
-    back = (counters < known).any(axis=0)
+        counters[place] = getattr(claims.columns, name)
+    back = _any_of_four(counters < known)
     # A float keeps 53 bits: off by 1e-16 of the delta, while the slack is 1e-6 of it at the least.
-    delta = np.where(counters > known, counters - known, 0).astype(np.float64)
-    fast = (delta * 1000 > allowed * peaks.T.astype(np.float64)).any(axis=0)
-    unknown = ~peaks.any(axis=1)
+    delta = (np.maximum(counters, known) - known).astype(np.float64)
+    fast = _any_of_four(delta * 1000 > allowed * peaks.T.astype(np.float64))
+    unknown = ~_any_of_four(peaks.T).astype(np.bool_)
     # Readings are cut to whole units, so each counter may have moved by one unit less or more.
     moved = dict(zip(METERS, delta, strict=True))
     little, much = _energy_misfits(claims.columns, before, moved, peaks, energy, allowed, policy)
     return select(
         [
-            before["time"] == 0,
+            ~before["time"].astype(np.bool_),
             back,
             unknown,
             fast,
@@ -107,6 +108,12 @@ def meter(
         ],
         default=Reason.MET,
     )
+
+
+def _any_of_four(counters: NDArray[Any]) -> NDArray[Any]:
+    """Return (N,) the bits that are set for any of the counters, (4, N)."""
+    one, two, three, four = counters
+    return np.asarray(one | two | three | four)
 
 
 # What energy the work of a chip takes (`energy` of `hem.cddl`); known is false where its maker does not say.
@@ -146,7 +153,7 @@ def _energy_misfits(
     policy: Policy,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return where too little energy was used, and where too much."""
-    if not energy["known"].any():
+    if not some(energy["known"]):
         never = np.zeros(len(energy), dtype=np.bool_)
         return never, never
     little = _too_little_energy(columns, before, moved, energy, policy)

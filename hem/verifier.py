@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hem import challenge, evidence, firmware, license, links, location, ranging, scope, silence, usage  # noqa: A004 - a room here
 from hem.core import EXACT, Columns, rows_of, scan
 from hem.errors import Reason
-from hem.model import CHUNK, MET, AttestationResults, Claims, Evidence, Term
+from hem.model import CHUNK, AttestationResults, Claims, Evidence, Term, met, some
 from hem.results import entries_of
 from hem.state import State, Step
 from hem.trust import Trust
@@ -62,6 +62,7 @@ class Verifier:
         self.state = State()
         self.reports = ranging.Reports()
         self.rules = Rules()
+        self.known = 0  # entries of the log that were taken in
         self._logged: Basis | None = None
         self._places: location.Places | None = None
         self._placed = (0, 0)  # landmarks and licenses that `_places` is of
@@ -103,21 +104,22 @@ class Verifier:
         self.trace("fresh")
         standing = trust.standing(claims.chip)
         fresh, asked = challenge.fresh(claims, self.state, standing["license"], now)
-        accepted = claims.authentic & (fresh == MET)
-        times = np.full(len(claims), now, dtype=np.uint64)
+        accepted = claims.authentic & met(fresh)
+        times = np.empty(len(claims), dtype=np.uint64)
+        times.fill(now)
         step = self._step(claims.columns, claims.chip, asked, accepted, standing, times)
         before, limits, models = step.before, trust.limits(), trust.models()
         energy = usage.energy_of(standing, trust.references, models)
         self.trace("terms")
         law_at = now if self.law_at is None else self.law_at
         ledger = trust.claimed_grants(claims.columns.grant_digest, claims.chip)
-        if standing["outstanding"].any():
+        if some(standing["outstanding"]):
             ledger["outstanding"] = trust.outstanding(claims.chip, *_marks(claims, before), now)
         ranged = ranging.judge(claims.columns, accepted, self.reports, trust, now)
         timed, rule = location.Timed(ranged.rtt_ns, ranged.age_ms, ranged.probes), self._rule()
         located = location.locate(standing, claims, timed, self.places(), rule)
         located = location.demand(located, claims, standing, timed, trust, rule)
-        located, sites = location.follow(located, standing, before, np.where(accepted, claims.chip, -1), now)
+        located, sites = location.follow(located, standing, before, claims.chip, accepted, now)
         step.place(claims.chip, sites, times)
         further = [
             challenge.recent(standing, asked, accepted, self.state, now),
@@ -194,8 +196,10 @@ class Verifier:
             for start in range(0, len(items), CHUNK):
                 judged, step = self.appraise(items.part(start, start + CHUNK), now=now)
                 self.trace("log")
-                log.append(self._entries_of(judged))
+                new = self._entries_of(judged)
+                log.append(new)
                 self.state.commit(step, now)
+                self.known += len(new)
                 self.trace("done")
                 yield judged
                 del judged, step  # or two chunks would be in memory at once
@@ -211,6 +215,10 @@ class Verifier:
         return found
 
     def _fold_entry(self, entry: Entry) -> None:
+        self._fold_one(entry)
+        self.known += 1
+
+    def _fold_one(self, entry: Entry) -> None:
         self.state.time = max(self.state.time, entry.time)
         if entry.kind is Kind.BASIS:
             self._logged = entry.fields[0]
@@ -236,12 +244,14 @@ class Verifier:
         chip = self.trust.chip(terms.ueid)
         (known,) = self.state.last(np.array([chip]))
         record = self.trust.rebase(entry.time, message, certificate, known)
-        self.state.rebase(chip, record, entry.time)
+        if record is not None:
+            self.state.rebase(chip, record, entry.time)
 
     def _fold_chips(self, entries: Iterator[Entry]) -> None:
         while part := list(islice(entries, CHUNK)):
             self.state.time = max(self.state.time, *(entry.time for entry in part))
             self.trust.admit_chips([entry.fields for entry in part])
+            self.known += len(part)
 
     def _audience_row(self, issued: Challenge) -> int:
         kind, name = issued.audience
@@ -257,13 +267,16 @@ class Verifier:
             times = np.array([entry.time for entry in part], dtype=np.uint64)
             chips = self.trust.chips_of(columns.ueid)
             answered = self.state.challenge_rows(columns.nonce)
+            sites = np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64)
+            # Of a chip that is not enrolled nothing was accepted, whatever a log says, and nothing else says where a
+            # chip belongs. Taken in, it would go on record as another chip's.
+            accepted = (fresh == Reason.MET) & (chips >= 0) & (answered >= 0)
+            sites[~accepted] = 0
             standing = self.trust.standing(chips)
-            # Of a chip that is not enrolled nothing was accepted, whatever a log says: it has no record to change.
-            step = self._step(columns, chips, answered, (fresh == Reason.MET) & (chips >= 0), standing, times)
-            step.place(
-                chips, np.array([int.from_bytes(b"".join(entry.fields[2:])) for entry in part], np.uint64), times
-            )
+            step = self._step(columns, chips, answered, accepted, standing, times)
+            step.place(chips, sites, times)
             self.state.commit(step, int(times.max()))
+            self.known += len(part)
 
 
 # Terms that compare a row with what was said before.
@@ -291,8 +304,8 @@ def _table(claims: Claims, terms: dict[Term, NDArray[np.uint16]], accepted: NDAr
     not authentic says nothing at all.
     """
     table = np.empty((len(claims), len(Term)), dtype=np.uint16)
-    for term in Term:
-        table[:, term] = terms[term]
+    for term, reasons in terms.items():
+        table[:, term] = reasons
     stale = (~accepted).nonzero()[0]
     if len(stale):
         for term in _COMPARED:

@@ -3,6 +3,7 @@
 hem.toml           who this verifier is
 keys/*.pem         verifier (challenges), issuer (licenses, grants), log (checkpoints); Ed25519, PKCS 8, mode 0600
 log/               C2SP tlog-tiles; all else is derived from it. Elsewhere with `log = "s3://bucket/prefix"` in hem.toml
+state.snapshot     what the verifier knew after so many entries; it saves time at the next start, and may be deleted
 enrolled.keys      what checking the chips' keys has found; it saves time at the next start, and may be deleted
 """
 
@@ -10,6 +11,7 @@ import json
 import secrets
 import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from hem.errors import UsageError, WorkspaceError
 from hem.log import Cosigned, Signer, VerifierKey
 from hem.log import Policy as LogPolicy
 from hem.model import AttestationResults, Evidence
+from hem.snapshot import SnapshotFile
 from hem.store import Log
 from hem.store.files import sync_folders, write_durably
 from hem.trust import Trust
@@ -83,7 +86,7 @@ class Workspace:
         self.config = config
         self.keys = private
         self.log = log
-        self.verifier = _know(log.entries(0, log.size), directory, config, private)
+        self.verifier, self.snapshot = _know(log, log.size, directory, config, private)
         # From here on by what the owner has chosen, whatever earlier verdicts rest on.
         self.verifier.rules = Rules(config.signatures, config.f)
         self._keep_keys()
@@ -148,15 +151,20 @@ class Workspace:
         """Open the workspace for writing; while it is open no other process can.
 
         Raises:
-            WorkspaceError: it is missing, damaged or locked, the clock stands before its newest entry, or its log lacks
-                the cosignatures that its policy asks for.
+            WorkspaceError: it is missing, damaged or locked, the clock stands before its newest entry or is not that of
+                its witnesses, or its log lacks the cosignatures that its policy asks for.
         """
         config, private = _read(directory)
         quorum = _quorum(directory, config, private)
         with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
+            if quorum is not None:
+                # Before anything is written: entries of a clock that was ahead stay in the log, and once it is set
+                # right, the log would take none until their time has come.
+                quorum.ask_time(log.checkpoint, log.consistency)
             workspace = cls(directory, config, private, log)
             _demand_time(directory, workspace.verifier.state.time, now)
             yield workspace
+            workspace.snapshot.keep_if_worth(workspace.verifier, _warn)
 
     def record(self, new: Sequence[bytes]) -> None:
         """Make entries durable, then take them in. What the verifier could not take in must never get here."""
@@ -182,7 +190,7 @@ def look(directory: Path, *, stop: int | None = None) -> tuple[Verifier, Log]:
     """Return what a workspace knew after its first `stop` entries (None: all), without taking the lock, and its log."""
     config, private = _read(directory)
     log = _log_of(directory, config, private)
-    return _know(log.entries(0, stop), directory, config, private), log
+    return _know(log, log.size if stop is None else stop, directory, config, private)[0], log
 
 
 def read_entries(directory: Path) -> list[bytes]:
@@ -206,16 +214,21 @@ def log_key(directory: Path) -> VerifierKey:
     return _signer(*_read(directory)).verifier
 
 
-def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None]:
-    """Ask the witnesses of a workspace for what waits for them; return its log, and who cosigned, by its policy.
+def ask_witnesses(directory: Path) -> tuple[Log, Cosigned | None, dict[str, int]]:
+    """Ask the witnesses of a workspace for what waits for them, and for the time.
+
+    Returns its log, who cosigned it, by its policy, and by how many milliseconds the clock here is ahead of each (below
+    0: behind it).
 
     Raises:
-        WorkspaceError: the quorum is not reached, with what each witness said.
+        WorkspaceError: the quorum is not reached, with what each witness said; or it says that the clock is wrong.
     """
     config, private = _read(directory)
     quorum = _quorum(directory, config, private)
     with Log.open(_place(directory, config), _signer(config, private), quorum=quorum) as log:
-        return log, None if quorum is None else quorum.policy.open(log.checkpoint, quorum.key)
+        if quorum is None:
+            return log, None, {}
+        return log, quorum.policy.open(log.checkpoint, quorum.key), quorum.ask_time(log.checkpoint, log.consistency)
 
 
 def _demand_time(directory: Path, newest: int, now: int) -> None:
@@ -257,17 +270,18 @@ def _begin(directory: Path, config: Config, trust: Trust | None = None) -> Verif
     return verifier
 
 
-def _know(known: Iterable[bytes], directory: Path, config: Config, private: Keys) -> Verifier:
-    """Return the verifier that the entries make, which must be the one whose keys are here."""
-    verifier = _begin(directory, config)
-    take_in(verifier, known, directory)
+def _know(log: Log, stop: int, directory: Path, config: Config, private: Keys) -> tuple[Verifier, SnapshotFile]:
+    """Return the verifier that the first `stop` entries make, which must be the one whose keys are here."""
+    snapshot = SnapshotFile(directory, log, _signer(config, private))
+    verifier = snapshot.resume(lambda: _begin(directory, config), stop, _warn)
+    take_in(verifier, log.entries(verifier.known, stop), directory)
     # A flipped bit in a private key makes another private key: chips would refuse all that it signs.
     logged = {"verifier": verifier.trust.verifier_key, "issuer": verifier.trust.issuer_key}
     for name, key in logged.items():
         if key != getattr(private, name).public_key():
             path = directory / "keys" / f"{name}.pem"
             raise WorkspaceError(f"{path}: not the key that the log names: restore it from a backup of the workspace")
-    return verifier
+    return verifier, snapshot
 
 
 def take_in(verifier: Folds, known: Iterable[bytes], directory: Path) -> None:
@@ -333,7 +347,18 @@ def _quorum(directory: Path, config: Config, private: Keys) -> HttpQuorum | None
     key = _signer(config, private).verifier
     if policy.logs and key not in [one.key for one in policy.logs]:
         raise UsageError(f"{path}: lists other logs, not this one: add a line `log {key}`")
-    return HttpQuorum(policy, key)
+    return HttpQuorum(policy, key, lambda: time.time_ns() // 1_000_000)
+
+
+def place_of_log(directory: Path) -> Path | str:
+    """Return where the log of a workspace is, by its `hem.toml` alone: its keys are not read."""
+    path = directory / "hem.toml"
+    try:
+        return _place(directory, _config(tomllib.loads(path.read_text("utf-8")), str(path)))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise WorkspaceError(f"{path}: not TOML: {error}") from error
 
 
 def _place(directory: Path, config: Config) -> Path | str:

@@ -21,6 +21,7 @@ ED25519, ESP256, ESP384 = -19, -9, -51
 ML_DSA_44, ML_DSA_65, ML_DSA_87 = -48, -49, -50
 ALGORITHMS = (EDDSA, ED25519, ES256, ESP256, ES384, ESP384, ML_DSA_44, ML_DSA_65, ML_DSA_87)
 KID_BYTES = 16
+_ED25519_HEAD = bytes.fromhex("a301012006215820")  # of its COSE_Key, up to the 32 bytes of the key
 
 # RFC 9864 gives each polymorphic algorithm a fully-specified twin: the key decides, so both names mean one thing.
 _TWINS = {ED25519: EDDSA, ESP256: ES256, ESP384: ES384}
@@ -92,6 +93,17 @@ def from_cose_key(data: bytes) -> PublicKey:
     return key
 
 
+def parts(data: bytes) -> tuple[int, bytes, bytes]:
+    """Return of a `cose_key` its algorithm, the key as the Rust core takes it, and its id; raises as `from_cose_key`.
+
+    Of Ed25519, which most chips have, any 32 bytes are a key here: whether they are a point is the core's to say.
+    """
+    if len(data) == len(_ED25519_HEAD) + 32 and data.startswith(_ED25519_HEAD):
+        return EDDSA, data[len(_ED25519_HEAD) :], _kid_of(data)
+    key = from_cose_key(data)
+    return algorithm_of(key), raw_public(key), _kid_of(data)
+
+
 def _read_key(value: Mapping[int, bytes | int]) -> PublicKey:
     kind = value[1]
     if kind == 1:
@@ -114,7 +126,11 @@ def _octets(value: bytes | int) -> bytes:
 
 def kid(key: PublicKey) -> bytes:
     """Return the key id: the first 16 bytes of the COSE Key Thumbprint with SHA-256 (RFC 9679)."""
-    return hashlib.sha256(cose_key(key)).digest()[:KID_BYTES]
+    return _kid_of(cose_key(key))
+
+
+def _kid_of(cose: bytes) -> bytes:
+    return hashlib.sha256(cose).digest()[:KID_BYTES]
 
 
 def sign(key: PrivateKey, message: bytes) -> bytes:

@@ -24,8 +24,11 @@ class _Remove(ast.NodeTransformer):
         if called == "select" and len(lists) == 2:
             conditions, reasons = lists
             for place in [n for n, one in enumerate(reasons.elts) if self._gives(one)][::-1]:
-                del conditions.elts[place], reasons.elts[place]
                 self.removed += 1
+                if len(conditions.elts) == 1:  # `select` takes its shape from the first: it stays, and never holds
+                    conditions.elts[0] = ast.BinOp(conditions.elts[0], ast.BitAnd(), ast.Constant(value=False))
+                else:
+                    del conditions.elts[place], reasons.elts[place]
         return node
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
@@ -65,4 +68,19 @@ def without(module: ModuleType, reason: Reason) -> ModuleType:
     copy = ModuleType(module.__name__)
     copy.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     exec(compile(ast.fix_missing_locations(tree), f"{module.__file__} without {reason.name}", "exec"), copy.__dict__)  # noqa: S102
+    return copy
+
+
+def reworded(module: ModuleType, old: str, new: str) -> ModuleType:
+    """Return a copy of a module with other text in place of one piece of its source.
+
+    Raises:
+        LookupError: the piece is not there once, so the test that asks is out of date.
+    """
+    source = inspect.getsource(module)
+    if source.count(old) != 1:
+        raise LookupError(f"{module.__name__} has {source.count(old)} times {old!r}")
+    copy = ModuleType(module.__name__)
+    copy.__dict__.update(__file__=module.__file__, __package__=module.__package__)
+    exec(compile(source.replace(old, new), f"{module.__file__} with {new!r}", "exec"), copy.__dict__)  # noqa: S102
     return copy

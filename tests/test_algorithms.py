@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 
 from protocols import cose, keys
+from protocols.cbor import WireError
 from protocols.messages import Challenge
 from tests.small import Chip, World, reasons
 
@@ -43,6 +44,16 @@ def test_all_algorithms_in_one_batch() -> None:
     assert results.claims.authentic.all()
     assert sorted(set(results.claims.columns.algorithm.tolist())) == [-50, -49, -48, -35, -8, -7]
     assert results.claims.chip.tolist() == order
+
+
+def test_the_parts_of_a_key_are_those_that_reading_it_gives() -> None:
+    for chip in mixed_world().chips:
+        key = chip.key.public_key()
+        data = keys.cose_key(key)
+        assert keys.parts(data) == (keys.algorithm_of(key), keys.raw_public(key), keys.kid(key))
+        for wrong in (data[:-1], data + b"\0", b"\xa5" + data[1:], b""):
+            with pytest.raises(WireError):
+                keys.parts(wrong)
 
 
 def test_both_names_of_an_algorithm_are_one() -> None:

@@ -24,6 +24,8 @@ from firmware_sim.attackers.moves import MOVERS
 from firmware_sim.attackers.ranging import RANGING_ATTACKERS
 from firmware_sim.attackers.sites import SITE_ATTACKERS
 from firmware_sim.attacks.alerts import NAME, named
+from firmware_sim.attacks.clocks import AHEAD, DATED_AHEAD, DATED_BEHIND
+from firmware_sim.attacks.flooding import DROWNED, FLOODED
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.limits import PODS, SUMS
 from firmware_sim.attacks.limits import REASONS as SHARED
@@ -110,6 +112,7 @@ def test_all_that_can_be_told_is_told_and_nobody_else_is_accused(ran):
 def test_every_attacker_of_the_simulator_is_tried(ran):
     others = (*FORGERS, *REPORT_FORGERS, *LOG_FORGERS, *SITE_ATTACKERS, *MOVERS, *POD_ATTACKERS)
     named = {*EVERY, *RANGING_ATTACKERS, *(one.name for one in others), *SHARED, "split-order", VERDICT, CLOCK}
+    named |= {AHEAD, DATED_AHEAD, DATED_BEHIND, FLOODED, DROWNED}
     assert named <= {name for name, one in ran.told.items() if one["repetitions"]}
 
 

@@ -327,7 +327,7 @@ def test_a_part_of_a_log(case):
 
 def test_what_is_wrong_with_the_arguments_is_one_line(case):
     hem("audit", case.site.directory, "--trust", case.trust).refused("no log here")
-    hem("audit", "s3://bucket/log", "--trust", case.trust).refused("file://")
+    hem("audit", "gs://bucket/log", "--trust", case.trust).refused("gs://bucket/log", "file, s3, https or http")
     hem("audit", case.log, "--trust", case.log / "checkpoint").refused("line 1")
     hem("audit", case.log, "--trust", case.trust, "--result", case.trust).refused("expected results")
     hem("audit", case.log, "--trust", case.trust, "--checkpoint", case.trust).refused()

@@ -28,7 +28,9 @@ SCRIPTS = {
                  "landmarks", "landmarks_per_chip", "territories", "regions"},
     "appraise": {"holders", "findings", "fleet_check_1e6_s", "us_per_row_1e6", "us_per_row_1e4", "us_n1",
                  "us_n1_ranged", "us_per_row"},
-    "log": {"entry_bytes", "entries_per_s", "checkpoints", "p99_s", "paced", "open_s", "proof_s"},
+    "log": {
+        "entry_bytes", "entries_per_s", "checkpoints", "p99_s", "paced", "open_s", "fold_s", "workspace", "proof_s",
+    },
 }  # fmt: skip
 STAGES = {"decode", "verify", "fresh", "terms", "log", "fold", "verdict", "total"}
 
@@ -122,7 +124,9 @@ def test_log_figures():
     assert 0 < found["p99_s"] <= found["paced"]["max_s"] < 60
     assert found["p99_s"] > 0.9, "an entry that comes right after a checkpoint waits for the next"
     assert found["checkpoints"] == {"1": 1, "40": 1}
-    assert found["open_s"] is None, "that is of a million entries"
+    assert found["open_s"] is found["fold_s"] is None, "that is of a million entries"
+    assert found["workspace"]["tail"] == found["workspace"]["entries"] // 2 > 100
+    assert found["workspace"]["median"]["open"] > 0 < found["workspace"]["snapshot_bytes"]
     assert found["entry_bytes"] == 500
 
 

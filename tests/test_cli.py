@@ -295,6 +295,23 @@ def test_ctrl_c_ends_with_130_and_no_traceback(site: Site):
     site.must("status")
 
 
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("module", ["numpy", "typer", "hem.workspace"])
+def test_ctrl_c_while_it_starts_ends_with_130_and_no_traceback(module: str, tmp_path: Path):
+    stop = f"""
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+"""
+    (tmp_path / "sitecustomize.py").write_text(stop)
+    line = [sys.executable, "-m", "hem", "reasons"]
+    done = subprocess.run(line, capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("flags", [(), ("--json",)])
 def test_a_reader_that_goes_away_is_no_complaint(flags):
     line = [sys.executable, "-m", "hem", "reasons", *flags]

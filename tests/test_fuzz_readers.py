@@ -3,25 +3,28 @@
 The Rust decoder has coverage-guided targets in `tests/fuzz`; these are the Python readers, on damaged vectors.
 """
 
+import gzip
 import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import protocols
 from firmware_sim.attackers.logs import proof_file
-from hem.audit import Derivation, Findings, Roots, claims_of
+from hem.audit import Answers, Derivation, Findings, Kept, Roots, claims_of
 from hem.check import Signatory, TrustedKeys, check, grown, join, rows
 from hem.core import rows_of
 from hem.errors import Reason, UsageError, WorkspaceError
-from hem.evidence import decode
+from hem.evidence import decode, messages
 from hem.fleet import owners_from, read_inventory
 from hem.log import (
     Checkpoint,
@@ -35,7 +38,9 @@ from hem.log import (
     signature_lines,
 )
 from hem.rules import pack_from, products_from
+from hem.snapshot import SnapshotError, columns_of, freeze, read_head, seal, thaw
 from hem.store import Objects
+from hem.store.served import gunzip
 from hem.trust import Trust, anchor_certificate, endorse, license_from_text, reference_signer
 from hem.verifier import Verifier
 from hem.witness import AddCheckpoint, Witness
@@ -48,6 +53,8 @@ from protocols.messages import Challenge, Evidence, Grant, License, ReferenceVal
 from protocols.service import ServiceOrder
 from protocols.vectors import results
 from tests.fleets import csv, numbering
+from tests.mesh import Mesh, sweep
+from tests.small import World
 from tests.witnesses import ED, KNOWN, LOG, ML, SIGNER, request
 
 VECTORS = Path(protocols.__file__).parent / "vectors"
@@ -144,6 +151,15 @@ def _audited(data: bytes) -> None:
     assert derivation.same <= derivation.judged
 
 
+def _kept(data: bytes) -> None:
+    """Hold any rows against a log that has a challenge, its answers and what landmarks timed: each is told once."""
+    answers = Answers(Kept.of([("kept", data)]))
+    answers.look(0, rows_of(RANGED.log))
+    heard = answers.conclude(RANGED.verifier, Roots(TRUSTED, None), Findings())
+    assert heard is not None
+    assert heard.rows >= heard.logged + heard.waiting + len(heard.disputes) + len(heard.aside)
+
+
 def _grown(data: bytes) -> object:
     return grown(SAMPLES["receipt"][1], data, TRUSTED)
 
@@ -168,6 +184,7 @@ UNSIGNED: dict[str, Callable[[bytes], Any]] = {
     "results": _results,
     "audit": _audited,
     "audit-roots": lambda data: Roots.parse(data.decode(errors="replace")),
+    "audit-kept": _kept,
     "audit-results": lambda data: claims_of(data, TRUSTED),
     "grown": _grown,
     "jws": jws.decode,
@@ -199,6 +216,11 @@ REQUEST = request(3, [b"%d" % number for number in range(7)])
 PROOF = proof_file(
     LOG, [b"a", b"b", b"c"], 1, ED.cosign(Note.parse(LOG.checkpoint([b"a", b"b", b"c"])).text, 5).line.encode()
 )
+RANGED = Mesh(2)
+_, ANSWERS, REPORTS = sweep(RANGED)
+RANGED.judge(ANSWERS[:1])
+RANGED.pass_time(700)
+RANGED.ask()
 FULL_TEXT = re.sub(rb"(?m)^# (?=[a-z_]+ = |\[)", b"", pkgutil.get_data("hem.cli", "license.toml") or b"")
 PRODUCT = b'[products.a]\ntpp = 5\nsource = "a"\nverified = true\n'
 OWNER = b'as_of = 2026-01-01\nentities = [{id = "a"}]\nstakes = [{owner = "a", owned = "a", percent = 50.5}]\n'
@@ -227,6 +249,7 @@ SEEDS = [
     b'{"iat": 1, "a": [{"b": "c"}]}',
     *SAMPLES["endorsement"],
     *SAMPLES["log-entry"],
+    join([*ANSWERS, *REPORTS, *SAMPLES["challenge"][:2]]),
 ]
 
 
@@ -268,6 +291,15 @@ def test_what_a_policy_is_asked(data: st.DataObject) -> None:
         assert str(error)
 
 
+@settings(deadline=None, max_examples=300)
+@given(data=st.one_of(damaged([gzip.compress(b"entries" * 9), gzip.compress(bytes(300))]), st.binary(max_size=40)))
+def test_what_a_server_packed(data: bytes) -> None:
+    try:
+        assert len(gunzip(data, 100)) <= 100
+    except ValueError as error:
+        assert str(error)
+
+
 class Nowhere(Objects):
     """A disk that keeps things in memory."""
 
@@ -303,3 +335,63 @@ def test_what_a_witness_is_sent(data: st.DataObject) -> None:
     assert reply.status in {200, 400, 403, 404, 409, 422}
     again = one.add_checkpoint(REQUEST, 7)
     assert again.status == (409 if reply.status == 200 else 200)
+
+
+@cache
+def small() -> tuple[World, dict[str, Any]]:
+    """Return a world whose chips have answered, with what a snapshot has of it."""
+    world = World(3, budget=10**16)
+    for _ in range(3):
+        asked = world.ask()
+        world.pass_time(5)
+        world.judge([chip.answer(asked) for chip in world.chips] * 2)
+    return world, freeze(world.verifier, None, world.log)
+
+
+def next_of(world: World) -> bytes:
+    """Return what a chip would answer next."""
+    chip = world.chips[0]
+    return chip.evidence(world.verifier.state.challenges[-1]).signed(chip.key)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_a_snapshot_file(data: st.DataObject) -> None:
+    """Any file is refused, or is the one that was written."""
+    world, table = small()
+    whole = b"".join(seal(Checkpoint(SIGNER.name, len(world.log), bytes(32)), bytes(32), table, SIGNER))
+    file = data.draw(damaged([whole]))
+    try:
+        head, at = read_head(file, SIGNER.verifier)
+        columns_of(head, file[at:])
+    except SnapshotError as error:
+        assert str(error)
+    else:
+        assert file == whole
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_a_snapshot_that_is_signed(data: st.DataObject) -> None:
+    """Columns with bytes bent, or with rows taken out or doubled: a verifier takes them in or says no, as ever."""
+    world, table = small()
+    name = data.draw(st.sampled_from(sorted(name for name, column in table.items() if column.size)))
+    column = table[name]
+    if data.draw(st.booleans()):
+        raw = bytearray(column.tobytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]))
+        column = np.frombuffer(bytes(raw), column.dtype).reshape(column.shape)
+    else:
+        rows_of_it = data.draw(st.lists(st.integers(0, len(column) - 1), max_size=2 * len(column)))
+        column = column[rows_of_it]
+    verifier = Verifier(threads=1)
+    try:
+        thaw({**table, name: column}, verifier)
+    except SnapshotError as error:
+        assert str(error).startswith("damaged: ")
+    else:
+        world, _ = small()
+        verifier.appraise(
+            messages([world.chips[0].evidence(world.verifier.state.challenges[-1]).signed(world.issuer)]), now=world.now
+        )

@@ -9,7 +9,7 @@ from tests.tools import ROOT, script
 
 with (ROOT / "pyproject.toml").open("rb") as file:
     CONTRACTS = [contract["name"] for contract in tomllib.load(file)["tool"]["importlinter"]["contracts"]]
-ROOMS, PURE, EDGES, APART, WIRE = CONTRACTS
+ROOMS, PURE, EDGES, CHARTS, APART, WIRE = CONTRACTS
 
 BREAKS = {
     "a stage meets another": ("hem/license.py", "import hem.usage", ROOMS),
@@ -19,6 +19,7 @@ BREAKS = {
     "the heart reads a clock": ("hem/usage.py", "import time", PURE),
     "the heart opens a port": ("hem/trust/register.py", "import serial", PURE),
     "the command line enters Rust": ("hem/cli/show.py", "import hem.core", EDGES),
+    "a command draws a chart": ("hem/cli/audit.py", "import altair", CHARTS),
     "the demo knows the simulator": ("hem/demo.py", "import firmware_sim", APART),
     "the simulator knows the verifier": ("firmware_sim/chip.py", "import hem.errors", APART),
     "the wire knows the verifier": ("protocols/cbor.py", "import hem.errors", WIRE),

@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def quorum(*urls, how="all", keys=2, timeout=5.0):
-    return HttpQuorum(policy(*urls, quorum=how, keys=keys), SIGNER.verifier, timeout)
+    return HttpQuorum(policy(*urls, quorum=how, keys=keys), SIGNER.verifier, lambda: 1_000 * NOW, timeout)
 
 
 def refused(call, *arguments, **named):

@@ -11,7 +11,7 @@ import pytest
 from hem.log import LogProof
 from hem.store import Log
 from hem.witness import HttpQuorum
-from tests.witnesses import LOG, SIGNER, cosigners, entries, policy, served, witness
+from tests.witnesses import LOG, NOW, SIGNER, cosigners, entries, policy, served, witness
 
 SOURCE = Path(__file__).parent / "logreader"
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="no Go here, which the other reader is written in")
@@ -39,7 +39,7 @@ def logged(folder: Path, *sizes: int) -> list[str]:
     Log.create(folder / "log", SIGNER)
     keys = [str(one.verifier) for one in cosigners(0)]
     with served(witness(folder / "w")) as url:
-        quorum = HttpQuorum(policy(url), SIGNER.verifier)
+        quorum = HttpQuorum(policy(url), SIGNER.verifier, lambda: 1_000 * NOW)
         with Log.open(folder / "log", SIGNER, quorum=quorum) as opened:
             for size in sizes:
                 opened.append(entries(opened.size, size))

@@ -39,10 +39,10 @@ def told(results, term=Term.LOCATION):
 
 
 class Way(Mesh):
-    """One chip under a license for two sites, and one operator's word is enough."""
+    """One chip, or some, under a license for two sites, and one operator's word is enough."""
 
-    def __init__(self, transfer=None, sites=(A, B), **changes):
-        super().__init__(1)
+    def __init__(self, transfer=None, sites=(A, B), count=1, **changes):
+        super().__init__(count)
         self.verifier.rules = self.verifier.rules._replace(f=0)
         self.sequence = 1
         self.license(transfer, sites=sites, **changes)
@@ -218,6 +218,17 @@ def test_two_answers_of_a_chip_in_one_batch_are_two_steps():
     apart = [other.judge([one]) for one in found[1]]
     assert [Reason(code).name for code in both.terms[:, Term.LOCATION]] == [told(one) for one in apart]
     assert told(apart[1]) == "LOCATION_MOVE_UNDECLARED"
+    assert same_state(way.verifier, way.restarted())
+
+
+@pytest.mark.parametrize("order", [[2, 1, 0], [1, 2, 0]])
+def test_where_chips_belong_is_known_in_whatever_order_they_answer(order):
+    way = Way(Transfer(notice_days=60), count=3)
+    way.pass_time(60)
+    found = ranged(way, AT_A)
+    way.judge([found[row] for row in order])
+    assert len(set(way.verifier.state.last(np.arange(3))["site"].tolist()) - {0}) == 1
+    assert way.verifier.state.last(np.arange(3))["site"].all()
     assert same_state(way.verifier, way.restarted())
 
 

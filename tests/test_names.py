@@ -34,6 +34,8 @@ def test_public_names():
 
 
 def test_nothing_else_lies_about():
+    assert all(hasattr(hem, name) for name in NAMES)  # each is there once it is asked for
+    assert not hasattr(hem, "Verifiers")
     here = {name for name, value in vars(hem).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
     assert here == NAMES
 

@@ -105,7 +105,9 @@ def run(place: Place, paths: list[str], *, probes: int = 12) -> Ranged:
     windows = _range(place, paths, probes)
     files = [place.file(f"{name}.reports") for name, *_ in CITIES]
     twice = hem("landmark", "report", *files, files[0], "-w", place.file("w"), "--json").json
-    assert twice == {"logged": 3, "refused": [{"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}]}
+    assert twice == {
+        "logged": 3, "refused": [{"row": 3, "from": str(files[0]), "reason": "REPORT_TWICE"}], "clock": [],
+    }  # fmt: skip
     assert hem("landmark", "report", files[0], "-w", place.file("w")).code == 1
     known, _ = look(place.file("w"))
     (items,) = decode(place.file("evidence").read_bytes())

@@ -167,7 +167,8 @@ def test_status_is_never_better_than_the_worst_claim(reasons):
 
 
 def test_the_program_knows_the_verdicts_of_all_reasons_and_is_short():
-    known = {verdict: {int(one) for one in Reason if REASONS[one].verdict is verdict} for verdict in Verdict}
+    of_terms = [one for one in Reason if one < Reason.LANDMARK_UNKNOWN]  # further on are those of reports and logs
+    known = {verdict: {int(one) for one in of_terms if REASONS[one].verdict is verdict} for verdict in Verdict}
     assert program()["PASS"] == known[Verdict.PASS]
     assert program()["OPEN"] == known[Verdict.NOT_CHECKED] | known[Verdict.CANNOT_TELL]
     assert program()["TERMS"] == len(Term)

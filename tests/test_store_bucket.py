@@ -6,8 +6,10 @@ import pytest
 
 from hem import log
 from hem.errors import UsageError, WorkspaceError
+from hem.snapshot import SnapshotFile
 from hem.store import Bucket, Log
-from hem.workspace import look, read_entries, read_key
+from hem.verifier import Verifier
+from hem.workspace import look, open_log, read_entries, read_key, signers
 from protocols import entries as kinds
 from protocols.entries import Kind
 from tests.invariants import hold
@@ -218,3 +220,12 @@ def test_of_two_verifiers_on_one_log_one_wins_and_the_other_says_so_and_stops(de
     assert hem("challenge", "--out", desk / "ours", "-w", desk / "one").code == 0
     hold(reader(bucket), log_public(desk / "one"), acknowledged=read_entries(desk / "two"))
     assert same_state(look(desk / "one")[0], look(desk / "two")[0])
+
+
+def test_a_snapshot_of_the_state_stays_in_the_workspace(desk):
+    assert hem("challenge", "--out", desk / "c", "-w", desk / "one").code == 0
+    assert hem("log", "snapshot", "-w", desk / "one", "--json").json["size"] == 2
+    assert hem("challenge", "--out", desk / "c", "-w", desk / "one").code == 0
+    kept = SnapshotFile(desk / "one", open_log(desk / "one"), signers(desk / "one")[2])
+    assert kept.resume(Verifier, 3).known == 2
+    assert len(look(desk / "one")[0].state.challenges) == 2

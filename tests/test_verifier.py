@@ -308,3 +308,20 @@ def test_every_reason_can_be_explained() -> None:
         for one in explain(replace(results, terms=terms), 0, world.verifier.trust):
             assert one.reason == reason.name
             assert one.got
+
+
+def test_a_log_with_evidence_of_nobody_is_not_taken_in() -> None:
+    """Taken in, a row of no chip would go on record as another chip's: its counters, its chain, its site."""
+    world = World(2)
+    honest = world.chips[1].answer(world.ask())
+    world.judge([honest])
+    known = world.verifier.state.last(np.arange(2)).tobytes()
+    met = bytes(22)
+    stranger = world.chips[0].evidence(world.ask(), ueid=b"\x01" + bytes(16)).signed(world.issuer)
+    for message, reasons_of, site in (
+        (stranger, met, ()),
+        (world.chips[0].answer(replace(world.ask(), nonce=bytes(32))), met, ()),
+        (honest, Reason.NONCE_USED.to_bytes(2, "big") + met[2:], (bytes(7) + b"\x01",)),
+    ):
+        world.verifier.fold([entries.encode(Kind.EVIDENCE, world.now, message, reasons_of, *site)])
+        assert world.verifier.state.last(np.arange(2)).tobytes() == known

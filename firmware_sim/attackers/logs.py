@@ -76,6 +76,10 @@ def _lines(hashes: Sequence[bytes]) -> str:
     return "".join(f"{_text64(one)}\n" for one in hashes)
 
 
+def _key_id(name: str, typed: bytes) -> bytes:
+    return hashlib.sha256(f"{name}\n".encode() + typed).digest()[:4]
+
+
 @dataclass(frozen=True)
 class LogKey:
     """The key of a log, and its origin."""
@@ -91,7 +95,7 @@ class LogKey:
     @property
     def key_id(self) -> bytes:
         """The key id of a note's line."""
-        return hashlib.sha256(f"{self.origin}\n".encode() + self.typed).digest()[:4]
+        return _key_id(self.origin, self.typed)
 
     def __str__(self) -> str:
         """Return the verifier key."""
@@ -102,6 +106,34 @@ class LogKey:
         text = f"{self.origin}\n{len(entries)}\n{_text64(root([leaf(one) for one in entries]))}\n"
         line = _text64(self.key_id + self.key.sign(text.encode()))
         return f"{text}\n\N{EM DASH} {self.origin} {line}\n".encode()
+
+
+@dataclass(frozen=True)
+class Cosigner:
+    """A witness's Ed25519 key (type 0x04), and its name; it signs whatever time it is told (C2SP tlog-cosignature)."""
+
+    name: str
+    key: Ed25519PrivateKey
+
+    @property
+    def typed(self) -> bytes:
+        """The signature type and the public key."""
+        return b"\x04" + self.key.public_key().public_bytes_raw()
+
+    @property
+    def key_id(self) -> bytes:
+        """The key id of a note's line."""
+        return _key_id(self.name, self.typed)
+
+    def __str__(self) -> str:
+        """Return the verifier key."""
+        return f"{self.name}+{self.key_id.hex()}+{_text64(self.typed)}"
+
+    def line(self, checkpoint: bytes, second: int) -> bytes:
+        """Return the line for a signed checkpoint that says it was cosigned at this POSIX second."""
+        text = checkpoint.partition(b"\n\n")[0] + b"\n"
+        signature = self.key.sign(f"cosignature/v1\ntime {second}\n".encode() + text)
+        return f"\N{EM DASH} {self.name} {_text64(self.key_id + second.to_bytes(8, 'big') + signature)}\n".encode()
 
 
 class Submission(NamedTuple):

@@ -12,6 +12,8 @@ from typing import NoReturn
 from firmware_sim.attacks import table
 from firmware_sim.attacks.alerts import LIFETIME_S, NAME, attack_moves, chips_needed
 from firmware_sim.attacks.chips import Fleet, Size, attack_claims, attack_places, attack_uninvited
+from firmware_sim.attacks.clocks import CLOCK_CHIPS, CLOCKS, attack_clock, attack_dates
+from firmware_sim.attacks.flooding import attack_landmarks, desks_of
 from firmware_sim.attacks.landscape import LANDSCAPE
 from firmware_sim.attacks.limits import PODS, SUMS, attack_links, attack_sums, chips_in_pods, chips_in_sums
 from firmware_sim.attacks.logs import attack_logs, staged
@@ -28,9 +30,11 @@ from firmware_sim.attacks.papers import (
     attack_stale,
 )
 from firmware_sim.attacks.purchases import attack_orders
-from firmware_sim.attacks.rewriting import BOOKS, CHIPS, attack_books
+from firmware_sim.attacks.rewriting import BOOKS, CHIPS, attack_books, books_of
 from firmware_sim.attacks.shell import Hem
+from firmware_sim.attacks.silences import SILENCES, SILENT_CHIPS, attack_silence, papers_of
 from firmware_sim.attacks.sites import attack_sites, desk_of
+from firmware_sim.attacks.tampering import TAMPERED, attack_shelf, shelf_of
 from firmware_sim.files import write_whole
 from firmware_sim.store import SimulatorError
 
@@ -53,7 +57,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
     Raises:
         SimulatorError: the verifier did not run as it should.
     """
-    with Hem() as hem, Hem() as other, Hem() as third, ThreadPoolExecutor(2) as beside:
+    with Hem() as hem, Hem() as other, Hem() as third, Hem() as fourth, ThreadPoolExecutor(2) as beside:
         say("make chips, licenses and grants")
         fleet = Fleet(hem, directory, seed)
         fleet.make(size)
@@ -65,8 +69,13 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         )
         desks = Desk(other, fleet, "issuers", 1), late, stale, pods, sums, desk_of(other, fleet, size)
         books = Desk(hem, fleet, BOOKS, CHIPS)
+        clock, dated = Desk(fourth, fleet, CLOCKS, CLOCK_CHIPS), Desk(fourth, fleet, "dates", CHIPS)
+        floods = desks_of(fourth, fleet, size)
         papers = beside.submit(_attack_papers, desks, size)
-        moves = beside.submit(attack_moves, Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S), size)
+        kept = Desk(third, fleet, SILENCES, SILENT_CHIPS), Desk(third, fleet, TAMPERED, CHIPS)
+        moving = Desk(third, fleet, NAME, chips_needed(size), LIFETIME_S)
+        moves = beside.submit(_attack_moves, moving, kept, size, seed)
+        others = beside.submit(_attack_signers, (clock, dated), floods, size, seed)
         say("attack with evidence")
         found = attack_claims(fleet, size)
         say("attack on places")
@@ -82,6 +91,7 @@ def run(directory: Path, size: Size, seed: str, say: Callable[[str], None]) -> d
         say("attack with licenses")
         found += papers.result()
         found += moves.result()
+        found += others.result()
     for row in LANDSCAPE:
         found += row.untried()
     return {one.attack: one for one in found}
@@ -92,6 +102,19 @@ def _attack_papers(desks: tuple[Desk, ...], size: Size) -> list[Outcome]:
     desk, late, stale, pods, sums, sites = desks
     waited = attack_late(late, size) + attack_stale(stale, size) + attack_links(pods, size) + attack_sums(sums, size)
     return waited + attack_licenses(desk, size) + attack_audit(desk, size) + attack_sites(sites, size)
+
+
+def _attack_signers(desks: tuple[Desk, Desk], floods: Sequence[Desk], size: Size, seed: str) -> list[Outcome]:
+    """Return attacks on the clock of a verifier, and on the landmarks that sign beside it."""
+    clock, dated = desks
+    return attack_clock(clock, size) + attack_dates(books_of(dated), size, seed) + attack_landmarks(floods, size)
+
+
+def _attack_moves(moving: Desk, kept: tuple[Desk, Desk], size: Size, seed: str) -> list[Outcome]:
+    """Return attacks by moves, and on logs of which others have kept something."""
+    silences, tampered = kept
+    found = attack_moves(moving, size)
+    return found + attack_silence(papers_of(silences), size, seed) + attack_shelf(shelf_of(tampered), size, seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

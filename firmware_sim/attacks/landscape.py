@@ -34,8 +34,9 @@ LANDSCAPE: tuple[Row, ...] = (
         ("box-without-timings", "where no landmark has ranged a chip, its place stays open; only a visit can tell"),
     )),
     Row("device-clock", ("turned-clock", "expired-license", "early-start", "hidden-reboot")),
-    Row("verifier-clock", ("verifier-clock-back",), (), (
-        ("verifier-clock-ahead", "hem has one clock, its machine's; several signed sources of time are not compared"),
+    Row("verifier-clock", ("verifier-clock-back", "verifier-clock-ahead", "log-dated-ahead", "log-dated-behind"), (
+        ("within-tolerance", "clocks may differ by 5 minutes; what a false one gains within them is not told"),
+        ("no-witness", "a log that no witness cosigns, and no landmark reports to, has its verifier's clock alone"),
     )),
     Row("counter-rollback", ("counter-rollback", "boot-count-back"), (
         ("within-noise", "what is less than the slack that a verifier allows two clocks looks like noise"),
@@ -74,8 +75,8 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("landmark-lie", ("lying-landmark", "bought-landmark", "shorter-trip", "report-again"), (
         ("landmarks-collude", "more operators that lie together than the rule allows for (f) are believed"),
     )),
-    Row("landmark-denied", (), (), (
-        ("landmark-flooded", "a landmark that is not heard leaves a place open, and is not counted as missing yet"),
+    Row("landmark-denied", ("landmark-flooded", "landmark-drowned"), (
+        ("who-floods", "a missing report says that a landmark was not heard, and neither why nor by whose doing"),
     )),
     Row("fake-landmark", ("fake-landmark", "revoked-landmark", "report-of-no-challenge", "moved-landmark"), (
         ("one-pair-too-fast", "where only one pair of landmarks is too fast, either of the two may be the moved one"),
@@ -83,10 +84,10 @@ LANDSCAPE: tuple[Row, ...] = (
     Row("log-equivocation", ("two-logs",), (
         ("witnesses-collude", "whoever shows each reader another log needs a quorum of witnesses that sign both"),
     )),
-    Row("log-truncation", ("log-cut-short",)),
-    Row("verifier-compromise", ("verdict-rewritten",)),
-    Row("fabricated-breach", (), (), (
-        ("breach-made-up", "chips keep no receipts of challenges, so a verifier can make up that one was silent"),
+    Row("log-truncation", ("log-cut-short", "byte-changed", "entry-removed", "entries-swapped")),
+    Row("verifier-compromise", ("verdict-rewritten", "evidence-left-out", "rule-pack-changed", "asked-elsewhere")),
+    Row("fabricated-breach", ("answer-dropped", "silence-made-up"), (
+        ("answer-withheld", "whoever hands no answer in has later the same papers as one whose answer was dropped"),
     )),
     Row("offline", ("chip-in-transit",), (
         ("lost-on-the-way", "until an announced transit is over, a chip that answers nobody is where nobody knows"),

@@ -86,7 +86,7 @@ def staged(hem: Hem, directory: Path, seed: str) -> Iterator[Stage]:
     members = " ".join(f"W{number}" for number in range(len(listed)))
     lines = [f"log {key}", *listed, f"group all-keys all {members}", "quorum all-keys"]
     policy.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    with _served(home) as port:
+    with served(home) as port:
         yield Stage(key, lambda body: _post(port, body), lambda shown: _believes(hem, directory, policy, shown))
 
 
@@ -97,7 +97,8 @@ def _believes(hem: Hem, directory: Path, policy: Path, shown: bytes) -> bool:
 
 
 @contextmanager
-def _served(home: Path) -> Iterator[int]:
+def served(home: Path) -> Iterator[int]:
+    """Serve a witness in a process of its own, and yield the port that it listens on."""
     command = [sys.executable, "-m", "hem", "witness", "serve", str(home), "--listen", "127.0.0.1:0", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
     try:

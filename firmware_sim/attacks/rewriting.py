@@ -1,11 +1,10 @@
 """A verifier that rewrites its own log and signs it anew: verdicts for its auditor, and times for itself."""
 
 import random
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -36,17 +35,24 @@ class Books(NamedTuple):
 
     def write(self, entries: Sequence[bytes], log: Path) -> Path:
         """Write a log of these entries, signed, in place of what was in that directory, and return it."""
-        shutil.rmtree(log, ignore_errors=True)
-        for path, data in files_of(self.key, entries).items():
+        files = files_of(self.key, entries)
+        for old in [path for path in log.rglob("*") if path.is_file() and str(path.relative_to(log)) not in files]:
+            old.unlink()
+        for path, data in files.items():
             (log / path).parent.mkdir(parents=True, exist_ok=True)
             (log / path).write_bytes(data)
         return log
 
     def audited(self, entries: Sequence[bytes]) -> set[int]:
         """Return which entries of such a log an auditor says something against."""
-        log = self.write(entries, self.directory / "shown")
-        said = self.hem.must("audit", log, "--trust", self.trust, "--json", codes=(0, 1)).json
+        said = self.report(entries)
         return {int(one["entry"]) for one in said["findings"]["shown"] if one["entry"] is not None}
+
+    def report(self, entries: Sequence[bytes], *more: object) -> dict[str, Any]:
+        """Return all that an auditor says of such a log, who is given more."""
+        log = self.write(entries, self.directory / "shown")
+        said: dict[str, Any] = self.hem.must("audit", log, "--trust", self.trust, *more, "--json", codes=(0, 1)).json
+        return said
 
 
 def attack_books(desk: Desk, size: Size, seed: str) -> list[Outcome]:
@@ -54,7 +60,7 @@ def attack_books(desk: Desk, size: Size, seed: str) -> list[Outcome]:
 
     Honest rows are logs that end earlier, after any entry that is there: of these nothing may be said.
     """
-    books, chance = _books(desk), random.Random(f"{seed}/books")
+    books, chance = books_of(desk), random.Random(f"{seed}/books")
     verdicts = [at for at, one in enumerate(books.entries) if decode(one).kind is Kind.EVIDENCE]
     rewritten = Outcome(VERDICT, AUDIT, size.repetitions)
     alarms = 0
@@ -100,7 +106,7 @@ def _other(entry: Entry, chance: random.Random) -> tuple[object, ...]:
     return message, reasons[:at] + other + reasons[at + 2 :], *site
 
 
-def _books(desk: Desk) -> Books:
+def books_of(desk: Desk) -> Books:
     """Return the log of a workspace after a few honest sweeps."""
     if said := desk.hand_in(desk.signed(desk.terms(desk.chance.randbytes(16), 1))):
         raise SimulatorError(f"an honest license was refused: {said.strip()}")
@@ -113,6 +119,11 @@ def _books(desk: Desk) -> Books:
             chip.work(RANGING_WORK_S)
         answers = [chip.attest(path.read_bytes()) for chip in desk.chips]
         judged(desk.hem, desk.workspace, desk.directory / f"evidence-{sweep}.cbor", answers)
+    return read_books(desk)
+
+
+def read_books(desk: Desk) -> Books:
+    """Return the log of a workspace as it is, with the trust file of who audits it."""
     trust = desk.directory / "trust.txt"
     desk.hem.must("results", "keys", "--out", trust, "-w", desk.workspace)
     key = load_pem_private_key((desk.workspace / "keys" / "log.pem").read_bytes(), None)

@@ -14,12 +14,17 @@ from typing import Any, NamedTuple, Self
 from firmware_sim.store import SimulatorError
 
 _SHELL = """
-import contextlib, io, json, sys
+import contextlib, io, json, sys, time
 from hem.cli import run
+true_ns = time.time_ns
 for line in sys.stdin:
+    asked = json.loads(line)
+    if isinstance(asked, int):
+        time.time_ns = lambda ahead=1_000_000 * asked: true_ns() + ahead
+        continue
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run(json.loads(line))
+        code = run(asked)
     print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
 """
 
@@ -59,14 +64,21 @@ class Hem:
         Raises:
             SimulatorError: the process has ended.
         """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise SimulatorError("hem: no pipes")
-        self._process.stdin.write(json.dumps([str(one) for one in arguments]) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        self._write([str(one) for one in arguments])
+        line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise SimulatorError(f"hem {arguments[0]}: its process has ended")
         return Done(*json.loads(line))
+
+    def set_ahead(self, ms: int) -> None:
+        """Set the clock of this verifier ahead of the right time by so many milliseconds; 0: it is right again."""
+        self._write(ms)
+
+    def _write(self, asked: list[str] | int) -> None:
+        if self._process.stdin is None:
+            raise SimulatorError("hem: no pipes")
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
 
     def must(self, *arguments: object, codes: Collection[int] = (0,)) -> Done:
         """Return what a command came to that has to end with one of these exit codes; SimulatorError if not."""

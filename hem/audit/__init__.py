@@ -5,23 +5,35 @@ this room. What is found of the chips, as the line judges it, is one thing; that
 have made of it is another, and only the second is a finding.
 """
 
-from hem.audit.derivation import Derivation
+from hem.audit.answers import Answers, Heard, Kept
+from hem.audit.clocks import Clocks
+from hem.audit.derivation import Derivation, name_of
 from hem.audit.entries import Read, read
 from hem.audit.findings import SHOWN, Finding, Findings, Sightings
+from hem.audit.history import SHOWN_INSIDE, History, Place, Timeline
 from hem.audit.results import Claimed, claims_of
 from hem.audit.roots import Roots
 from hem.audit.spine import Spine
 
 __all__ = [
     "SHOWN",
+    "SHOWN_INSIDE",
+    "Answers",
     "Claimed",
+    "Clocks",
     "Derivation",
     "Finding",
     "Findings",
+    "Heard",
+    "History",
+    "Kept",
+    "Place",
     "Read",
     "Roots",
     "Sightings",
     "Spine",
+    "Timeline",
     "claims_of",
+    "name_of",
     "read",
 ]

@@ -1,14 +1,17 @@
 """Every verdict of a log, judged again from the entries before it and compared with what the log says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.attendance import Attendance
 from hem.audit import documents
+from hem.audit.clocks import Clocks
 from hem.audit.entries import Read, read
 from hem.audit.findings import Findings, Sightings
+from hem.audit.history import History
 from hem.audit.roots import Roots
 from hem.core import Rows
 from hem.errors import Reason
@@ -17,6 +20,8 @@ from hem.trust.legal import read_pack
 from hem.verifier import Verifier
 from protocols.cbor import WireError
 from protocols.entries import Basis, Entry, Kind
+from protocols.landmarks import RangingReport
+from protocols.messages import Challenge
 
 # Entries after which no signature of evidence comes out otherwise: the keys are the same, and the rule.
 _KEEPS_KEYS = frozenset({
@@ -49,6 +54,7 @@ class Derivation:
         *,
         first: int = 0,
         published: Mapping[str, str] | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -58,9 +64,14 @@ class Derivation:
             findings: where they go.
             first: the first entry that is checked; those before it are taken as they are logged.
             published: digests in hex of rule packs as they were published, by the pack's id.
+            clocks: what witnesses say of the time of entries; None: nobody cosigned.
         """
         self.verifier = verifier
+        self.clocks = Clocks((), findings) if clocks is None else clocks
+        self.attendance = Attendance()
+        self.taken: Callable[[Entry, Verifier], object] = lambda *_: None  # hears of entries that are not evidence
         self.sightings = Sightings()
+        self.history = History()
         self.judged = self.same = 0
         self.stopped: int | None = None  # the entry that could not be taken in: nothing is derived after it
         self.end = 0  # entries before this one were taken in
@@ -81,14 +92,19 @@ class Derivation:
         if self.stopped is None and len(found):
             self._look_at_times(numbers, found)
             self._go_on(numbers, found)
+            self.history.settle()
             self.end = int(numbers[-1]) + 1 if self.stopped is None else self.stopped
 
     def _look_at_times(self, numbers: NDArray[np.int64], found: Read) -> None:
+        self.history.take_entries(int(numbers[0]), found)
         times = np.concatenate([[self._time], found.times])
         highest = np.maximum.accumulate(times)
         known = np.array([not isinstance(found.other.get(row), WireError) for row in found.other], dtype=np.bool_)
         back = times[1:] < highest[:-1]
-        back[np.array(list(found.other), dtype=np.int64)[~known]] = False
+        readable = np.ones(len(found), dtype=np.bool_)
+        readable[np.array(list(found.other), dtype=np.int64)[~known]] = False
+        back &= readable
+        self.clocks.look(int(numbers[0]), found.times, readable)
         for row in np.flatnonzero(back).tolist():
             told = f"{int(highest[row] - found.times[row])} ms before an entry that it follows"
             self._findings.add(Reason.ENTRY_TIME_BACK, int(numbers[row]), told)
@@ -166,6 +182,7 @@ class Derivation:
         count = len(results)
         self.judged += count
         self.sightings.add(results.terms, results.claims.chip, numbers, self.verifier.trust.ueids)
+        self.history.take_verdicts(numbers, results)
         self._look_at_basis(int(numbers[0]), results.basis)
         wrong = (results.terms != reasons).any(axis=1) | (results.sites != sites) | ~results.recorded
         self.same += count - int(wrong.sum())
@@ -213,8 +230,22 @@ class Derivation:
         except documents.DAMAGED as error:
             self._stop(number, str(error))
             return
-        if number >= self._first:
-            self._look_at_roots(number, entry)
+        if number < self._first:
+            self.attendance = Attendance(len(self.verifier.state.challenges))  # of those before no report is looked at
+            return
+        self._look_at_roots(number, entry)
+        self._hear(number, entry)
+        self.taken(entry, self.verifier)
+
+    def _hear(self, number: int, entry: Entry) -> None:
+        """Let landmarks speak of the time, and count whose reports came."""
+        trust, state = self.verifier.trust, self.verifier.state
+        if entry.kind is Kind.CHALLENGE:
+            self.clocks.asked(number, Challenge.open(entry.fields[0])[1].nonce, entry.time)
+        elif entry.kind is Kind.RANGING_REPORT:
+            sign1, report = RangingReport.open(entry.fields[0])
+            self.clocks.hear(number, sign1, report, entry.time, trust, self.verifier.rules.f)
+            self.attendance.take(sign1.kid, report, trust, state, entry.time)
 
     def _fault(self, entry: Entry) -> str:
         """Return why an entry is not signed as it must be; empty: it is."""

@@ -1,7 +1,9 @@
 """What an audit has found: counts of everything, and the first of each kind in full, so that memory stays flat."""
 
+from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -32,64 +34,46 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """What is wrong with a log."""
+    """What is wrong with a log: the same, in whatever order and in how many parts it was found."""
 
     def __init__(self) -> None:
         self.counts: Counter[Reason] = Counter()
-        self.shown: list[Finding] = []
+        self._kept: dict[Reason, list[Finding]] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
         return sum(self.counts.values())
 
+    @property
+    def shown(self) -> list[Finding]:
+        """Return the first of each kind, in the order of the log."""
+        return sorted(chain(*self._kept.values()), key=lambda one: (one.entry, one.reason, one.told))
+
     def add(self, reason: Reason, entry: int, told: str) -> None:
         """Take in one."""
         self.counts[reason] += 1
-        if self.counts[reason] <= SHOWN:
-            self.shown.append(Finding(reason, entry, told))
+        self._keep(Finding(reason, entry, told))
 
     def take(self, others: "Findings", instead: Mapping[Reason, Reason]) -> None:
         """Take in those of others, under other reasons for some."""
         for reason, count in others.counts.items():
-            shown = [one for one in others.shown if one.reason is reason]
-            for one in shown:
-                self.add(instead.get(reason, reason), one.entry, one.told)
-            self.counts[instead.get(reason, reason)] += count - len(shown)
+            self.counts[instead.get(reason, reason)] += count
+        for one in others.shown:
+            self._keep(one._replace(reason=instead.get(one.reason, one.reason)))
 
     def only(self, reasons: Collection[Reason]) -> "Findings":
         """Return those of some reasons."""
         found = Findings()
-        found.counts.update({one: count for one, count in self.counts.items() if one in reasons})
-        found.shown = [one for one in self.shown if one.reason in reasons]
+        for reason in reasons:
+            if reason in self.counts:
+                found.counts[reason], found._kept[reason] = self.counts[reason], [*self._kept.get(reason, ())]
         return found
 
-
-def merged(parts: Iterable[Findings], chunk: int) -> Findings:
-    """Return the findings of parts of a log as one reader has them, who reads `chunk` entries at a time.
-
-    Of each chunk it says what cannot be read, then which times go back, then what differs entry by entry, then which
-    results do not fit. No two parts have findings of one reason and one entry.
-    """
-    found = Findings()
-    shown: list[Finding] = []
-    for part in parts:
-        found.counts.update(part.counts)
-        shown += part.shown
-    left = Counter({reason: min(count, SHOWN) for reason, count in found.counts.items()})
-    for one in sorted(shown, key=lambda one: _place(one, chunk)):
-        if left[one.reason]:
-            left[one.reason] -= 1
-            found.shown.append(one)
-    return found
-
-
-_BEFORE = {Reason.LOG_OBJECT: 0, Reason.ENTRY_TIME_BACK: 1, Reason.RESULT_NOT_LOGGED: 3}
-# Of one entry: its signature, and what its evidence is judged on, come before what follows from them.
-_FIRST = (Reason.ENTRY_NOT_SIGNED, Reason.BASIS_NOT_DERIVED)
-
-
-def _place(one: Finding, chunk: int) -> tuple[int, int, int, bool]:
-    return one.entry // chunk, _BEFORE.get(one.reason, 2), one.entry, one.reason not in _FIRST
+    def _keep(self, one: Finding) -> None:
+        kept = self._kept.setdefault(one.reason, [])
+        if len(kept) < SHOWN or one < kept[-1]:
+            insort(kept, one)
+            del kept[SHOWN:]
 
 
 class Sighting(NamedTuple):

@@ -11,9 +11,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.audit.clocks import Clocks
 from hem.audit.derivation import Derivation, _Checked
 from hem.audit.entries import Read
 from hem.audit.findings import Findings, Sightings
+from hem.audit.history import History
 from hem.audit.roots import Roots
 from hem.core import U8, Rows, scan
 from hem.errors import Reason
@@ -32,8 +34,11 @@ Document = tuple[int, bytes]  # number and bytes of an entry that is not evidenc
 _SHARED = ("compute", "caps")  # limits of a license whose verdicts read what its other chips did
 
 # Which part says what: documents, signatures, verdicts.
-_OF_DOCUMENTS = (Reason.ENTRY_REFUSED, Reason.ROOT_UNKNOWN, Reason.PACK_CHANGED, Reason.BASIS_NOT_DERIVED)
-_OF_SIGNING = (Reason.ENTRY_NOT_SIGNED, Reason.ENTRY_TIME_BACK)
+_OF_CLOCKS = (Reason.ENTRY_TIME_AHEAD, Reason.ENTRY_TIME_BEHIND)  # by landmarks, and by witnesses
+_OF_DOCUMENTS = (
+    Reason.ENTRY_REFUSED, Reason.ROOT_UNKNOWN, Reason.PACK_CHANGED, Reason.BASIS_NOT_DERIVED, *_OF_CLOCKS,
+)  # fmt: skip
+_OF_SIGNING = (Reason.ENTRY_NOT_SIGNED, Reason.ENTRY_TIME_BACK, *_OF_CLOCKS)
 _OF_JUDGING = (Reason.EVIDENCE_NOT_AUTHENTIC, Reason.EVIDENCE_REPEATED, Reason.VERDICT_NOT_DERIVED)
 
 
@@ -194,9 +199,11 @@ class _Groups:
 class Signing(Derivation):
     """Checks the signatures of a shard: of its evidence, by the keys of the time, and of its documents."""
 
-    def __init__(self, verifier: Verifier, roots: Roots, findings: Findings, *, first: int, highest: int) -> None:
+    def __init__(
+        self, verifier: Verifier, roots: Roots, findings: Findings, *, first: int, highest: int, clocks: Clocks
+    ) -> None:
         """Know what the verifier does; `highest` is the newest time of all entries before."""
-        super().__init__(verifier, roots, findings, first=first)
+        super().__init__(verifier, roots, findings, first=first, clocks=clocks)
         self._time = highest
         self._refusal: list[NDArray[np.uint16]] = []
         self._ueids: list[U8] = []
@@ -222,6 +229,9 @@ class Signing(Derivation):
 
     def _look_at_roots(self, number: int, entry: Entry) -> None:
         """Leave the roots to who looks at documents alone."""
+
+    def _hear(self, number: int, entry: Entry) -> None:
+        """Leave landmarks to who looks at documents alone."""
 
     def _believe(self, found: Read, row: int, stop: int) -> None:
         self._refusal.append(np.zeros(stop - row, dtype=np.uint16))
@@ -261,6 +271,9 @@ class Judging(Derivation):
     def _look_at_roots(self, number: int, entry: Entry) -> None:
         """Leave the roots to who looks at documents alone."""
 
+    def _hear(self, number: int, entry: Entry) -> None:
+        """Leave landmarks to who looks at documents alone."""
+
     def _look_at_times(self, numbers: Numbers, found: Read) -> None:
         """Leave the times to the shards."""
 
@@ -297,6 +310,7 @@ class Judged(NamedTuple):
 
     findings: Findings
     sightings: Sightings
+    history: History
     judged: int
     same: int
     stopped: int | None
@@ -311,4 +325,4 @@ def judged(part: Judging, bins: Bins, number: int) -> Judged:
     ueids = np.frombuffer(b"".join(trust.ueids), np.uint8).reshape(-1, UEID_BYTES)
     chips = np.flatnonzero(bins.of(ueids) == number)
     counts = part.judged, part.same, part.stopped, state.time
-    return Judged(part.said(), part.sightings, *counts, chips, state.last(chips))
+    return Judged(part.said(), part.sightings, part.history, *counts, chips, state.last(chips))

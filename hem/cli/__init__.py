@@ -6,6 +6,9 @@ Exit codes: 0 affirming or done, 1 contraindicated or refused, 2 wrong use, file
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import typer
 
@@ -19,6 +22,7 @@ from hem.cli import (
     grants,
     landmark,
     landmark_audit,
+    landmark_missed,
     license_files,
     licenses,
     location,
@@ -58,6 +62,7 @@ app.add_typer(grants.app, name="grant")
 app.add_typer(chips.app, name="chip")
 app.add_typer(landmark.app, name="landmark")
 landmark_audit.add_to(landmark.app)
+landmark_missed.add_to(landmark.app)
 evidence.add_to(app)
 app.add_typer(results.app, name="results")
 check.add_to(app)
@@ -90,10 +95,16 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+@cache
+def _commands() -> Callable[..., Any]:
+    """Return the table of commands: made once, since that takes longer than most commands do."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Return the exit code of one command."""
     try:
-        code = int(app(arguments, prog_name="hem", standalone_mode=False) or 0)
+        code = int(_commands()(arguments, prog_name="hem", standalone_mode=False) or 0)
         sys.stdout.flush()
     except typer.Exit as stop:
         return stop.exit_code

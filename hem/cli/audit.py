@@ -20,21 +20,26 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hem import rules
+from hem import report, rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
-from hem.cli.common import JsonFlag, read, reading, say, say_json, text_of
+from hem.cli.audit_answers import KeptOption, answers_of, kept_from, said_of_answers
+from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
+from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
+from hem.cli.landmark_missed import missed_by, said_of
+from hem.cli.places_of_logs import place_of
 from hem.cluster import pool_at
 from hem.errors import REASONS, Reason, UsageError, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
 from hem.results import utc
 from hem.spread import Spread
-from hem.store.objects import Objects
 from hem.store.recovery import read_checkpoint
+from hem.store.served import source
 from protocols.cbor import WireError
 
 _EXPECTED = "keys of a verifier and of a log, as `hem results keys` writes them"
+ResultOption = Annotated[list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")]
 _YEAR_10000_MS = 253_402_300_800_000
 _FEW = 5  # findings of a kind that people are shown
 
@@ -45,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    log: Annotated[str, typer.Argument(help="Directory of the log, or of a workspace; file:// is one too.")],
+    log: Annotated[str, typer.Argument(help="The log: a directory, that of a workspace, or a URL (https, s3).")],
     trust: Annotated[Path, typer.Option(help="Trust file of `hem results keys`; may name class roots: anchor SHA256.")],
     start: Annotated[
         int, typer.Option("--from", help="First entry to check; verdicts before are believed.", min=0)
@@ -54,44 +59,74 @@ def audit(
     policy: Annotated[Path | None, typer.Option(help="C2SP tlog-policy: whose cosignatures it needs.")] = None,
     checkpoint: Annotated[list[Path] | None, typer.Option(help="An older checkpoint that was kept.")] = None,
     mirror: Annotated[list[str] | None, typer.Option(help="Another copy of the same log, to compare.")] = None,
-    result: Annotated[
-        list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")
+    result: ResultOption = None,
+    kept: KeptOption = None,
+    rule_pack: Annotated[
+        list[Path] | None, typer.Option(help="A rule pack as it was published; with --as-of, one to judge by.")
     ] = None,
-    rule_pack: Annotated[list[Path] | None, typer.Option(help="A rule pack as it was published.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="What if all licenses rested on --rule-pack, on this day, UTC?")
+    ] = None,
+    as_if_license: Annotated[
+        Path | None, typer.Option(help="What if these were the terms of all licenses? TOML, or a signed license.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Threads, or workers of --ray local; 0: one a core.", min=0, max=1024)] = 0,
     ray: Annotated[
         str | None, typer.Option(help="Ray cluster to run on: auto, HOST:PORT, ray://HOST:PORT, or local (one here).")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts too; - for standard output.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Check a log from end to end: its tree, all signatures, and every verdict, derived again from entry 0.
 
     Nothing of the log is believed but what a key of the trust file signed. It needs no workspace, writes nothing, and
-    takes no lock. Exit code 0: the log is what an honest writer had made; 1: it is not, with what differs.
+    takes no lock. A URL is that under which a log serves `checkpoint` and `tile/` (C2SP tlog-tiles), or s3://BUCKET/PREFIX
+    with credentials in the environment. Exit code 0: the log is what an honest writer had made; 1: it is not, with what
+    differs; 2: it cannot be told, for a server gives no answer.
     """
-    roots, directory = _roots(trust), _directory(log)
+    _demand_page(html, as_json=as_json)
+    roots, place = _roots(trust), place_of(log)
+    question = question_of(as_if_license, rule_pack, as_of)
+    if ray is not None and kept:
+        raise UsageError("--ray, --answer: what others have kept is looked for on one machine: leave one of them out")
     asked = Asked(
         roots,
         _policy(policy),
         start,
         stop,
         _each(checkpoint, lambda path: [read(path, "checkpoint")]),
-        _each(mirror, lambda one: [_directory(one)]),
+        _each(mirror, lambda one: [place_of(one)]),
         _each(result, lambda path: _claims(path, roots)),
-        dict(_each(rule_pack, lambda path: [_pack(path)])),
+        kept_from(kept),
+        dict(_each(None if as_of else rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
-    size = Checkpoint.parse(Note.parse(read_checkpoint(Objects(directory))).text).size
+    size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
     with _progress(quiet=as_json) as bar:
         task = bar.add_task("entries", total=size)
         with nullcontext() if ray is None else pool_at(ray, jobs) as pool:
             reading = None if pool is None else Spread(pool)
-            found = inspect(directory, asked, lambda count: bar.advance(task, count), reading)
+            found = inspect(place, asked, lambda count: bar.advance(task, count), reading)
+    answer = None if question is None else answer_to(question, place, found, threads=jobs, quiet=as_json)
+    _write_page(html, found)
     if as_json:
-        say_json(_object(found))
-    else:
+        say_json({**_object(found), **answer_object(answer)})
+    elif html != STREAM:
         _say(found, roots)
+        say_answer(answer)
     return 1 if len(found.findings) else 0
+
+
+def _demand_page(html: Path | None, *, as_json: bool) -> None:
+    """Return if a page that is asked for can be drawn and written: before the audit, which may take hours."""
+    if html is not None:
+        demand_outputs(html, as_json=as_json)
+        report.demand()
+
+
+def _write_page(html: Path | None, found: Inspected) -> None:
+    if html is not None:
+        write_pieces(html, [report.page(found)])
 
 
 A = TypeVar("A")
@@ -111,15 +146,6 @@ def _roots(path: Path) -> Roots:
 
 def _policy(path: Path | None) -> Policy | None:
     return None if path is None else Policy.parse(read(path, "policy"), str(path))
-
-
-def _directory(given: str) -> Path:
-    """Return the directory of a log from a path or a file URL; that of a workspace has its log in it."""
-    scheme, mark, rest = given.partition("://")
-    if mark and scheme != "file":
-        raise UsageError(f"{given}: only directories and file:// can be read so far")
-    path = Path(rest if mark else given)
-    return path / "log" if (path / "hem.toml").is_file() else path
 
 
 def _claims(path: Path, roots: Roots) -> Iterable[Claimed]:
@@ -182,7 +208,9 @@ def _object(found: Inspected) -> dict[str, Any]:
             }
             for name, shown in found.sightings.shown.items()
         },
+        "answers": answers_of(found.heard, silent),
         "silent": {"count": len(silent), "shown": silent[:SHOWN]},
+        "landmarks": [missed_by(one) for one in found.landmarks],
         "terms": {
             term.name.lower(): {Reason(code).name: count for code, count in sorted(counts.items())}
             for term, counts in found.sightings.reasons.items()
@@ -218,6 +246,9 @@ def _say(found: Inspected, roots: Roots) -> None:
         _say_some(name, found.sightings.counts[name], "entries", [f"{one.entry}" for one in shown])
     silent = _silent(found)
     _say_some("silent", len(silent), "chips", [one["chip"] for one in silent])
+    if found.landmarks:
+        say("", *said_of(found.landmarks))
+    say(*said_of_answers(found.heard))
     _say_findings(found)
 
 

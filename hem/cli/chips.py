@@ -21,7 +21,7 @@ from hem.cli.common import (
     ueid_from,
     write,
 )
-from hem.cli.license_files import private_key
+from hem.cli.license_files import cosigned
 from hem.errors import UsageError
 from hem.results import utc
 from hem.workspace import Workspace, look
@@ -31,6 +31,7 @@ from protocols.service import REBASE, RETIRE, RMA, Marks, ServiceOrder
 app = typer.Typer(help="Retire, repair and re-base chips, by orders that their maker and their holder sign.")
 Out = Annotated[Path, typer.Option(help="Write the order here, to be signed; - for standard output.")]
 Ueid = Annotated[str, typer.Argument(help="The chip, 34 hex digits.")]
+_ORDERS = "service order", "a service order, of `hem chip retire`, `repair` or `rebase`"
 Counters = "CYCLES,MFLOP,JOULES,KIB"
 
 
@@ -116,12 +117,7 @@ def sign(
     as_json: JsonFlag = False,
 ) -> None:
     """Add a signature to an order: the chip's maker and its holder both sign, one after the other."""
-    demand_outputs(out, as_json=as_json)
-    data = read(file, "service order")
-    private = private_key(key)
-    with reading(file, data, "a service order, of `hem chip retire`, `repair` or `rebase`"):
-        signed, order = owner.sign_order(data, private)
-    write(out, signed)
+    order = cosigned(file, key, out, _ORDERS, owner.sign_order, as_json=as_json)
     _say(order, "signed", as_json=as_json, quiet=out == STREAM)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hem import owner
 from hem.cli.common import (
@@ -22,7 +23,7 @@ from hem.cli.common import (
     warn,
     write,
 )
-from hem.cli.license_files import private_key
+from hem.cli.license_files import cosigned
 from hem.cli.licenses import ALL, listed
 from hem.errors import Reason
 from hem.holdings import Account, Holding, accounts
@@ -68,16 +69,16 @@ def sign(
     as_json: JsonFlag = False,
 ) -> None:
     """Add one issuer's signature to each grant of a file; all issuers sign the same file, one after the other."""
-    demand_outputs(out, as_json=as_json)
-    data = read(file, "grants")
-    private = private_key(key)
-    with reading(file, data, _ROWS):
-        signed = owner.sign_grants(split(data), private)
-    write(out, join(signed))
+    count = cosigned(file, key, out, ("grants", _ROWS), _signed, as_json=as_json)
     if as_json:
-        say_json({"grants": len(signed)})
+        say_json({"grants": count})
     elif out != STREAM:
-        say(f"{len(signed)} grants signed, {out}")
+        say(f"{count} grants signed, {out}")
+
+
+def _signed(data: bytes, key: Ed25519PrivateKey) -> tuple[bytes, int]:
+    grants = owner.sign_grants(split(data), key)
+    return join(grants), len(grants)
 
 
 @app.command()

@@ -168,22 +168,32 @@ def report(
     as_json: JsonFlag = False,
 ) -> int:
     """Log the ranging reports that may count, before the evidence of their chips is verified: it is judged once."""
+    rows = _reports(files)
+    messages = [message for _, message in rows]
+    with Workspace.open(workspace, now=now_ms()) as opened:
+        reasons = mesh.take_reports(opened, messages, now=now_ms())
+        faults = mesh.clock_faults(opened, messages, reasons, now=now_ms())
+    refused = [(row, reason) for row, reason in enumerate(reasons) if reason is not Reason.MET]
+    if as_json:
+        named = [{"row": row, "from": rows[row][0], "reason": reason.name} for row, reason in refused]
+        say_json({"logged": len(reasons) - len(refused), "refused": named, "clock": faults})
+    else:
+        say(f"logged {len(reasons) - len(refused)} reports, refused {len(refused)}")
+        for row, reason in refused:
+            warn(f"refused: {rows[row][0]}, row {row}: {reason.name}: expected {REASONS[reason].expected}")
+        for told in faults:
+            warn(f"is the clock of this machine right: {told}")
+    return 1 if refused else 0
+
+
+def _reports(files: list[Path]) -> list[tuple[str, bytes]]:
+    """Return what files of ranging reports hold, each with the name of its file; none of them is believed yet."""
     rows: list[tuple[str, bytes]] = []
     for file in files:
         data = read(file, "ranging reports")
         with reading(file, data, "ranging reports, a CBOR sequence"):
             rows += [(str(file), one) for one in split(data)]
-    with Workspace.open(workspace, now=now_ms()) as opened:
-        reasons = mesh.take_reports(opened, [message for _, message in rows], now=now_ms())
-    refused = [(row, reason) for row, reason in enumerate(reasons) if reason is not Reason.MET]
-    if as_json:
-        named = [{"row": row, "from": rows[row][0], "reason": reason.name} for row, reason in refused]
-        say_json({"logged": len(reasons) - len(refused), "refused": named})
-    else:
-        say(f"logged {len(reasons) - len(refused)} reports, refused {len(refused)}")
-        for row, reason in refused:
-            warn(f"refused: {rows[row][0]}, row {row}: {reason.name}: expected {REASONS[reason].expected}")
-    return 1 if refused else 0
+    return rows
 
 
 @app.command()

@@ -2,8 +2,9 @@
 
 import json
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -178,3 +179,37 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     except WorkspaceError as error:
         kind = owner.kind_of(data)
         raise UsageError(f"{error}; expected an issuer's private key{kind and f', got {kind}'}") from error
+
+
+T = TypeVar("T")
+
+
+def cosigned(
+    file: Path,
+    key: Path,
+    out: Path,
+    kinds: tuple[str, str],
+    sign_it: Callable[[bytes, Ed25519PrivateKey], tuple[bytes, T]],
+    *,
+    as_json: bool,
+) -> T:
+    """Write a file with one more signature, and return what `sign_it` says of it beside the new bytes.
+
+    Args:
+        file: what is signed.
+        key: who signs it.
+        out: where it goes.
+        kinds: what the file is called, and what is expected of it.
+        sign_it: returns the new bytes, and anything.
+        as_json: standard output is taken.
+
+    Raises:
+        UsageError: nothing was written.
+    """
+    demand_outputs(out, as_json=as_json)
+    data = read(file, kinds[0])
+    private = private_key(key)
+    with reading(file, data, kinds[1]):
+        signed, told = sign_it(data, private)
+    write(out, signed)
+    return told

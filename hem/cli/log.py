@@ -1,4 +1,4 @@
-"""Commands on the log: checkpoint, key, show, prove, receipt, check, verify, witness."""
+"""Commands on the log: checkpoint, key, show, prove, receipt, check, verify, witness, snapshot."""
 
 import base64
 from pathlib import Path
@@ -12,6 +12,7 @@ from hem.cli.common import (
     JsonFlag,
     WorkspaceOption,
     demand_outputs,
+    now_ms,
     read,
     reading,
     say,
@@ -20,11 +21,11 @@ from hem.cli.common import (
     write,
 )
 from hem.errors import UsageError
-from hem.log import Checkpoint, Cosigned, LogError, LogProof, Policy, Witness
+from hem.log import Checkpoint, Cosigned, LogError, LogProof, Policy, Witness, span
 from hem.results import utc
 from hem.store import Log
 from hem.witness import latest
-from hem.workspace import ask_witnesses, entry_at, log_key, open_log, read_entries
+from hem.workspace import Workspace, ask_witnesses, entry_at, log_key, open_log, read_entries
 from protocols.receipts import decode
 
 app = typer.Typer(help="Look into the log, and prove what is in it.")
@@ -70,16 +71,41 @@ def key(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def witness(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
-    """Ask the witnesses of the policy in hem.toml for cosignatures of what waits for them, and print who gave one."""
-    log, cosigned = ask_witnesses(workspace)
+    """Ask the witnesses of the policy in hem.toml for cosignatures of what waits for them, and print who gave one.
+
+    They sign the time too: who writes to the log while its clock is 5 minutes off or more is stopped before.
+    """
+    log, cosigned, apart = ask_witnesses(workspace)
     if cosigned is None:
         raise UsageError(f"{workspace}/hem.toml: names no policy, so no witness is asked: add `policy = FILE`")
     if as_json:
-        say_json({"size": log.size, "cosigned": dict(cosigned.times), "note": log.checkpoint.decode()})
+        note = log.checkpoint.decode()
+        say_json({"size": log.size, "cosigned": dict(cosigned.times), "clock_ahead_ms": apart, "note": note})
         return
     for name, time in cosigned.times.items():
-        say(f"{name:20} {utc(time * 1_000)}")
+        say(f"{name:20} {utc(time * 1_000)}{_clock(apart.get(name))}")
     say(f"{log.size} entries, cosigned by {len(cosigned.times)}")
+
+
+def _clock(ahead_ms: int | None) -> str:
+    """Return what a witness says of the clock here; nothing where it was not asked."""
+    if ahead_ms is None:
+        return ""
+    return f"   the clock here is {span(ahead_ms)} {'behind' if ahead_ms < 0 else 'ahead'}"
+
+
+@app.command()
+def snapshot(workspace: WorkspaceOption = HERE, as_json: JsonFlag = False) -> None:
+    """Write what follows from the log so far to `state.snapshot`: the next start reads only the entries after it.
+
+    It is written by itself after many new entries. It may be deleted at any time, and then all entries are read.
+    """
+    with Workspace.open(workspace, now=now_ms()) as opened:
+        size, written = opened.log.size, opened.snapshot.keep(opened.verifier)
+    if as_json:
+        say_json({"size": size, "bytes": written})
+    else:
+        say(f"{size} entries, {written} bytes")
 
 
 @app.command()
@@ -162,7 +188,7 @@ def check(
 
 @app.command()
 def verify(
-    place: Annotated[str, typer.Argument(help="The log in C2SP tlog-tiles: a directory, or s3://BUCKET/PREFIX.")],
+    place: Annotated[str, typer.Argument(help="The log in C2SP tlog-tiles: a directory, or a URL (https, s3).")],
     policy: PolicyOption,
     ask: Annotated[bool, typer.Option(help="Ask the witnesses of the policy what they have cosigned last.")] = False,
     as_json: JsonFlag = False,

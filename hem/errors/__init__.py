@@ -5,6 +5,7 @@ A refusal is data: a `Reason` in a column. An exception means misuse or a lost r
     HemError                 base; its text is one line for people
      |- UsageError           a wrong argument, file, or document: exit code 2
      |- WorkspaceError       the workspace is missing, damaged, locked, or full: exit code 2
+     |- OutageError          a server that a log is read from gives no answer: exit code 2
      |- LinkError            the serial line gave no usable answer in time: exit code 3
 
 The codes of stages 1 and 2 are made in Rust (`_rust/src/reason.rs`); a test compares both tables.
@@ -13,7 +14,17 @@ The codes of stages 1 and 2 are made in Rust (`_rust/src/reason.rs`); a test com
 from hem.errors.reasons import Reason, ReasonText, Verdict
 from hem.errors.texts import REASONS
 
-__all__ = ["REASONS", "HemError", "LinkError", "Reason", "ReasonText", "UsageError", "Verdict", "WorkspaceError"]
+__all__ = [
+    "REASONS",
+    "HemError",
+    "LinkError",
+    "OutageError",
+    "Reason",
+    "ReasonText",
+    "UsageError",
+    "Verdict",
+    "WorkspaceError",
+]
 
 
 class HemError(Exception):
@@ -26,6 +37,10 @@ class UsageError(HemError):
 
 class WorkspaceError(HemError):
     """The workspace is missing, damaged, locked by another process, or out of space. Exit code 2."""
+
+
+class OutageError(HemError):
+    """A server that a log is read from gives no answer, which says nothing of the log. Exit code 2."""
 
 
 class LinkError(HemError):

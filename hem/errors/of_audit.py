@@ -1,8 +1,8 @@
-"""What the reasons of an audit mean: each is against a log, none against a chip."""
+"""What the reasons of an audit mean: each is against a log, or in dispute with it, and none against a chip."""
 
 from hem.errors.reasons import Reason, ReasonText, Verdict
 
-_F = Verdict.FAIL
+_F, _C = Verdict.FAIL, Verdict.CANNOT_TELL
 
 AUDIT: dict[Reason, ReasonText] = {
     Reason.LOG_CHECKPOINT: ReasonText(
@@ -52,5 +52,22 @@ AUDIT: dict[Reason, ReasonText] = {
     ),
     Reason.PACK_CHANGED: ReasonText(
         _F, "the rule pack that was published", "the owner: which pack its verdicts rest on"
+    ),
+    Reason.ENTRY_TIME_AHEAD: ReasonText(
+        _F, "entries no later than those who cosigned or timed them say", "the clock of the verifier: it was ahead"
+    ),
+    Reason.ENTRY_TIME_BEHIND: ReasonText(
+        _F, "entries no earlier than those who cosigned or timed them say", "the clock of the verifier: it was set back"
+    ),
+    Reason.ANSWER_NOT_LOGGED: ReasonText(
+        _C, "every answer that a chip gave to a challenge", "holder and verifier: who of them let it drop is not in it"
+    ),
+    Reason.SILENCE_REFUTED: ReasonText(
+        _C,
+        "no chip unanswered that a landmark timed under the challenge",
+        "the landmark's report: the chip was there; ask it again, with a witness",
+    ),
+    Reason.CHALLENGE_NOT_LOGGED: ReasonText(
+        _F, "every challenge that the verifier signed", "the writer: it asks in one place and logs in another"
     ),
 }

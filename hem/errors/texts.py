@@ -349,6 +349,12 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.PROBE_NOT_SIGNED: ReasonText(
         _F, "the probes that the chip signed to have answered", "answers made once the key was open: a relay"
     ),
+    Reason.REPORT_MISSING: ReasonText(
+        _C, "a report of every landmark on every challenge to range", "the landmark: is it reached, or flooded"
+    ),
+    Reason.REPORT_THIN: ReasonText(
+        _C, "replies to half of a landmark's probes or more", "the landmark's network: is it flooded"
+    ),
     Reason.NOT_JWS: ReasonText(_F, "three parts in base64url between dots", "whether this is a result"),
     Reason.NOT_JSON: ReasonText(_F, "one JSON text", "the sender's JSON encoder"),
     Reason.BAD_BASE64: ReasonText(_F, "base64url without padding, one text for one value", "the sender's encoder"),

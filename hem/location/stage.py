@@ -19,7 +19,7 @@ from hem.location.quality import Timed, Weighed, weigh
 from hem.location.region import Disc, Region, Site, but, disc, region
 from hem.location.rule import Ranging, Rule, Verdicts, judge, refuted
 from hem.location.tables import Landmarks, Tables, build, radius_of
-from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs, select
+from hem.model import VERDICTS, Certificate, Claims, Place, Whereabouts, Within, belongs, select, some
 from hem.trust import Trust
 from hem.trust.terms import limits_location
 from protocols import terms as wire
@@ -145,6 +145,20 @@ class Located:
             return ()
         return within(self.places.tables, self.ranging, int(at[0]), self.rule)
 
+    def sites(self) -> NDArray[np.uint64]:
+        """Return the keys of the licensed sites where rows were shown to be, 0 where a row was shown at none."""
+        keys = np.zeros(len(self.reasons), dtype=np.uint64)
+        if self.places is None or self.rows is None or self.regions is None or self.verdicts is None:
+            return keys
+        told = self.places.moves
+        if len(told.sites):
+            judged = self.places.regions, self.regions, self.verdicts
+            at = moves.sites_of(told, self.places.tables, judged, keys[self.rows])
+            # A row in contradiction has no place left, so each site would do for it.
+            inside = (at >= 0) & (self.verdicts.land == Place.INSIDE)
+            keys[self.rows] = np.where(inside, told.keys[at], np.uint64(0))
+        return keys
+
 
 def within(tables: Tables, ranging: Ranging, row: int, rule: Rule) -> tuple[Within, ...]:
     """Return the disc of each timing of a row, the smallest first; a radius that excludes nothing is left out."""
@@ -183,8 +197,8 @@ def locate(
     )
     if places is None:
         return Located(reasons)
-    rows = np.flatnonzero(np.isfinite(timed.rtt_ns).any(axis=1))
-    if not (len(rows) or limited.any()):
+    rows = np.nonzero(np.isfinite(timed.rtt_ns).any(axis=1))[0]
+    if not (len(rows) or some(limited)):
         return Located(reasons, places)
     which = np.where(limited, places.of_license[standing["license"]], UNLIMITED)
     reasons[which >= 0] = Reason.LOCATION_NOT_RANGED
@@ -211,7 +225,7 @@ def demand(
     Round trips are the method `ping`, and no other is checked. What a receiver says is a claim, and shows no place.
     """
     reasons, weighed = weigh(located.reasons, standing, timed, trust, rule)
-    if not standing["names_methods"].any():
+    if not some(standing["names_methods"]):
         return located if weighed is None else replace(located, reasons=reasons, weighed=weighed)
     hinted = standing["names_methods"] & np.isfinite(claims.columns.latitude)
     reasons = np.select(
@@ -226,7 +240,12 @@ def demand(
 
 
 def follow(
-    located: Located, standing: NDArray[np.void], before: NDArray[np.void], chips: NDArray[np.int64], now: int
+    located: Located,
+    standing: NDArray[np.void],
+    before: NDArray[np.void],
+    chips: NDArray[np.int64],
+    accepted: NDArray[np.bool_],
+    now: int,
 ) -> tuple[Located, NDArray[np.uint64]]:
     """Return what was found with moves between sites looked at, and the keys of the sites where chips newly belong.
 
@@ -234,11 +253,12 @@ def follow(
         located: N rows.
         standing: (N,) what the license of each row's chip says.
         before: (N,) LAST, what was known of each chip.
-        chips: (N,) chip rows, -1 for rows that are not accepted: they say nothing of where a chip is now.
+        chips: (N,) chip rows.
+        accepted: (N,) authentic and fresh: other rows say nothing of where a chip is now.
         now: verifier's time, milliseconds.
     """
     nothing = np.zeros(len(standing), dtype=np.uint64)
-    if not standing["asks_moves"].any():
+    if not some(standing["asks_moves"]):
         return located, nothing
     if located.places is None:
         moot = standing["asks_moves"] & (VERDICTS[located.reasons] == Verdict.PASS)
@@ -249,7 +269,8 @@ def follow(
     if rows is not None and located.regions is not None and located.verdicts is not None:
         judged = places.regions, located.regions, located.verdicts
         at[rows] = moves.sites_of(places.moves, places.tables, judged, homes[rows])
-    named, moved = moves.judge(places.moves, located.reasons, standing, chips, (at, homes), now)
+    mine = np.where(accepted, chips, -1)
+    named, moved = moves.judge(places.moves, located.reasons, standing, mine, (at, homes), now)
     return replace(located, reasons=named, moved=moved), moved.sites(len(standing))
 
 
@@ -284,6 +305,9 @@ class _Told:
 
     def discs(self, row: int) -> tuple[Within, ...]:
         return self.located.discs(row)
+
+    def sites(self) -> NDArray[np.uint64]:
+        return self.located.sites()
 
     def told(self, row: int) -> str:
         weighed = self.located.weighed.told(row) if self.located.weighed is not None else ""

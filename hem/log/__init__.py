@@ -6,8 +6,9 @@ the checkpoint is a C2SP signed note that witnesses cosign. Where bytes come fro
 
 from hem.core import Rows
 from hem.log.checkpoint import Checkpoint, open_checkpoint, read_number
+from hem.log.clocks import TOLERANCE_MS, Vouched, error_ms, span, vouched
 from hem.log.keys import Cosigner, CosignerKey, Signer, VerifierKey, cosigned_at, parse_log_key, sign_checkpoint
-from hem.log.note import LogError, Note, NoteKey, NoteSignature, signature_lines
+from hem.log.note import MAX_NOTE, LogError, Note, NoteKey, NoteSignature, signature_lines
 from hem.log.policy import Cosigned, Policy, Witness
 from hem.log.proof import (
     consistency_proof,
@@ -16,7 +17,7 @@ from hem.log.proof import (
     verify_consistency,
     verify_inclusion,
 )
-from hem.log.proofs import LogProof, read_hashes
+from hem.log.proofs import LogProof, read_hashes, read_head
 from hem.log.tree import (
     EMPTY_EDGE,
     EMPTY_ROOT,
@@ -47,7 +48,9 @@ __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
     "MAX_ENTRY",
+    "MAX_NOTE",
     "TILE_WIDTH",
+    "TOLERANCE_MS",
     "Checkpoint",
     "Cosigned",
     "Cosigner",
@@ -64,6 +67,7 @@ __all__ = [
     "Signer",
     "Tile",
     "VerifierKey",
+    "Vouched",
     "Witness",
     "as_hashes",
     "bundle_of",
@@ -72,6 +76,7 @@ __all__ = [
     "bundles",
     "consistency_proof",
     "cosigned_at",
+    "error_ms",
     "extend",
     "hash_entries",
     "hash_rows",
@@ -82,13 +87,16 @@ __all__ = [
     "parse_log_key",
     "partial_tiles",
     "read_hashes",
+    "read_head",
     "read_number",
     "sign_checkpoint",
     "signature_lines",
+    "span",
     "subtree_root",
     "superseded",
     "tile_path",
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
+    "vouched",
 ]

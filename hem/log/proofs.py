@@ -13,6 +13,7 @@ from hem.log.tree import HASH_BYTES, MAX_ENTRY, hash_entries
 HEADER = "c2sp.org/tlog-proof@v1"
 MOST_HASHES = 63
 MAX_FILE = 2_000_000
+_FORM = f"log proof: expected {HEADER}, the proof, a blank line, and a checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,9 @@ class LogProof:
             LogError: another form, a number or hash with other than its one text, over 63 hashes, or what follows is
                 no checkpoint.
         """
-        if len(data) > MAX_FILE:
-            raise LogError(f"log proof: {len(data):,} bytes, at most {MAX_FILE:,}")
-        head, blank, checkpoint = data.partition(b"\n\n")
-        try:
-            lines = head.decode("ascii").split("\n")
-        except UnicodeDecodeError as error:
-            raise LogError(f"log proof: byte {error.start} is not ASCII") from error
-        if lines.pop(0) != HEADER or not blank:
-            raise LogError(f"log proof: expected {HEADER}, the proof, a blank line, and a checkpoint")
+        lines, checkpoint = read_head(data, HEADER, _FORM, MAX_FILE)
+        if lines.pop(0) != HEADER:
+            raise LogError(_FORM)
         extra = None
         if lines and lines[0].startswith("extra "):
             extra = unbase64(lines.pop(0).removeprefix("extra "), "log proof: extra")
@@ -69,6 +64,31 @@ class LogProof:
         leaf = hash_entries([entry])[0].tobytes()
         verify_inclusion(leaf, self.index, found.checkpoint.size, self.hashes, found.checkpoint.root)
         return found
+
+
+def read_head(data: bytes, first: str, form: str, most: int) -> tuple[list[str], bytes]:
+    """Return the lines before the first blank one, and the checkpoint that follows it, which is not looked at.
+
+    Args:
+        data: the whole, at most `most` bytes.
+        first: how it begins.
+        form: what it is, a colon, and what is expected of it.
+        most: bytes.
+
+    Raises:
+        LogError: another form, with what it is in front.
+    """
+    what = form.partition(":")[0]
+    if len(data) > most:
+        raise LogError(f"{what}: {len(data):,} bytes, at most {most:,}")
+    head, blank, checkpoint = data.partition(b"\n\n")
+    try:
+        lines = head.decode("ascii").split("\n")
+    except UnicodeDecodeError as error:
+        raise LogError(f"{what}: byte {error.start} is not ASCII") from error
+    if not blank or not lines[0].startswith(first):
+        raise LogError(form)
+    return lines, checkpoint
 
 
 def read_hashes(lines: list[str], what: str) -> tuple[bytes, ...]:

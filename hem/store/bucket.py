@@ -15,15 +15,30 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from hem.errors import UsageError, WorkspaceError
-from hem.store.objects import Batch, Objects, Store, another_writer
+from hem.store.objects import MAKE_ONE, Batch, Objects, Store, another_writer
 
-_AT_ONCE = 16  # requests; each waits for the network
+AT_ONCE = 16  # requests; each waits for the network
 _TIMEOUT = timedelta(seconds=20)  # for one request
 _RETRY_FOR = timedelta(seconds=30)
 _RETRIES = 3
 _URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?")
+ADVICE = "check the bucket, AWS_ENDPOINT_URL, and the credentials in the environment"
 _MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")
 _STATUS = re.compile(r"status code: (\d{3} [A-Za-z ]+)")
+
+
+def s3_store(url: str) -> S3Store:
+    """Return the store of a bucket; raises UsageError for a URL of another form, WorkspaceError for a wrong setting."""
+    if not _URL.fullmatch(url):
+        raise UsageError(f"{url}: not a place for a log: expected a directory, or s3://BUCKET/PREFIX")
+    try:
+        return S3Store.from_url(
+            url.rstrip("/"),
+            client_options={"timeout": _TIMEOUT, "allow_http": os.environ.get("AWS_ALLOW_HTTP", "") == "true"},
+            retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+        )
+    except (OSError, BaseError) as error:
+        raise WorkspaceError(f"{url}: cannot open it: {str(error).partition(chr(10))[0][:300]}; {ADVICE}") from error
 
 
 class Bucket:
@@ -35,16 +50,12 @@ class Bucket:
     in. Whoever loses that has harmed nothing, and whoever completes a promise writes the same bytes as any other.
     """
 
+    at_once = AT_ONCE
+    advice = MAKE_ONE
+
     def __init__(self, url: str) -> None:
-        if not _URL.fullmatch(url):
-            raise UsageError(f"{url}: not a place for a log: expected a directory, or s3://BUCKET/PREFIX")
+        self._store = s3_store(url)
         self.name = url.rstrip("/")
-        with self._plainly("open", "it"):
-            self._store = S3Store.from_url(
-                self.name,
-                client_options={"timeout": _TIMEOUT, "allow_http": os.environ.get("AWS_ALLOW_HTTP", "") == "true"},
-                retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
-            )
 
     def get(self, path: str) -> bytes:
         """Return the bytes of an object."""
@@ -86,7 +97,7 @@ class Bucket:
 
     def publish(self, objects: Sequence[tuple[str, bytes]]) -> None:
         """Put the objects of a batch under their names in the log."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(self.put, *zip(*objects, strict=True))) if objects else None
 
     def swap(self, path: str, seen: bytes | None, data: bytes, by: str) -> None:
@@ -158,8 +169,7 @@ class Bucket:
         text = str(error)
         told = [found[1] for found in (_STATUS.search(text), _MESSAGE.search(text)) if found]
         reason = ": ".join(told) or text.partition("\n")[0][:300]
-        advice = "check the bucket, AWS_ENDPOINT_URL, and the credentials in the environment"
-        return WorkspaceError(f"{self.name}: cannot {verb} {path}: {reason}; {advice}")
+        return WorkspaceError(f"{self.name}: cannot {verb} {path}: {reason}; {ADVICE}")
 
 
 def at(place: Path | str) -> Store:

@@ -15,9 +15,11 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from hem.errors import WorkspaceError
+from hem.store.reading import Source
 
 _SYNCS = 8
 _LOCK = "lock"
+MAKE_ONE = "make one with `hem init`"  # where there is no log
 _FULL = "; free some space, then run this again"
 _DENIED = "; run this as a user who may write there"
 _ADVICE = {
@@ -39,20 +41,13 @@ class Batch(NamedTuple):
     objects: Sequence[tuple[str, bytes]]  # bundles and tiles, each with its name in the log
 
 
-class Store(Protocol):
+class Store(Source, Protocol):
     """Named objects that a log is made of, in a directory or in a bucket.
 
     Each method raises WorkspaceError with the name and the reason; `get` raises FileNotFoundError for an object that
     is not there. Two of them swap: they change an object only if it still has the bytes that the caller saw (None:
     only if it is not there), or raise WorkspaceError.
     """
-
-    @property
-    def name(self) -> str:
-        """What people call this place."""
-
-    def get(self, path: str) -> bytes:
-        """Return the bytes of an object."""
 
     def put(self, path: str, data: bytes) -> None:
         """Give `path` these bytes, replacing what it had."""
@@ -74,9 +69,6 @@ class Store(Protocol):
 
     def swap(self, path: str, seen: bytes | None, data: bytes, by: str) -> None:
         """Swap an object, durably; `by` is an object that has `data` already and is durable."""
-
-    def has(self, folder: str) -> bool:
-        """Return whether there is anything under this name."""
 
     def leftovers(self) -> list[str]:
         """Return the folders of partial tiles and bundles, and of batches."""
@@ -103,6 +95,9 @@ class Objects:
     object that is not there. The lock is what keeps two writers apart, since a directory knows no conditional rename;
     the comparisons catch those that go around it.
     """
+
+    at_once = 1
+    advice = MAKE_ONE
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -1,12 +1,13 @@
 """Reading a log back: the tree made anew from the entries, compared with every tile and with the signed root."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from hem import log
 from hem.errors import WorkspaceError
 from hem.store.objects import Batch, Store
+from hem.store.reading import Source, ahead
 
 CHECKPOINT = "checkpoint"
 PENDING = "checkpoint.new"  # signed and durable; it counts once it has taken the place of the other
@@ -23,7 +24,7 @@ class State(NamedTuple):
     roots: bytes
 
 
-def read_checkpoint(objects: Store) -> bytes:
+def read_checkpoint(objects: Source) -> bytes:
     """Return the signed checkpoint; raises WorkspaceError, which tells a lost one from a directory without a log."""
     try:
         return objects.get(CHECKPOINT)
@@ -32,10 +33,10 @@ def read_checkpoint(objects: Store) -> bytes:
             raise WorkspaceError(
                 f"{objects.name}: {CHECKPOINT} is missing, though entries are there; restore it from a copy"
             ) from error
-        raise WorkspaceError(f"{objects.name}: no log here (no {CHECKPOINT}); make one with `hem init`") from error
+        raise WorkspaceError(f"{objects.name}: no log here (no {CHECKPOINT}); {objects.advice}") from error
 
 
-def present(objects: Store, name: str) -> bytes | None:
+def present(objects: Source, name: str) -> bytes | None:
     """Return the bytes of an object, or None where there is none."""
     try:
         return objects.get(name)
@@ -63,7 +64,7 @@ def load_pending(objects: Store, key: log.NoteKey, old: State, note: bytes | Non
     return state
 
 
-def _tile_or_nothing(objects: Store, level: int, index: int, width: int) -> bytes:
+def _tile_or_nothing(objects: Source, level: int, index: int, width: int) -> bytes:
     return read_tile(objects, level, index, width) or b""
 
 
@@ -121,7 +122,7 @@ def outgrown(folder: str, size: int) -> bool:
     return int(base) < size if base != folder and base.isdecimal() else log.outgrown(folder, size)
 
 
-def load(objects: Store, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) -> State:
+def load(source: Source, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) -> State:
     """Return the state of a log all of whose bundles and tiles give the root that `key` signed in `note`.
 
     The tree is made anew from the entries by the function that appends, and compared with what the disk has.
@@ -130,7 +131,21 @@ def load(objects: Store, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) 
         tree = log.open_checkpoint(note, key)
     except log.LogError as error:
         told = f"{error}; use the key that made this log, or restore {name} from a copy"
-        raise WorkspaceError(f"{objects.name}: {name}: {told}") from error
+        raise WorkspaceError(f"{source.name}: {name}: {told}") from error
+    with ahead(source, names_of(0, tree.size)) as objects:
+        return _loaded(objects, tree, note)
+
+
+def names_of(begin: int, end: int) -> Iterator[str]:
+    """Yield the names of all bundles and leaf tiles of some entries, in the order in which a log is read, by chunks."""
+    for first in range(begin, end, CHUNK):
+        stop = min(end, first + CHUNK)
+        for name in (log.bundle_path, partial(log.tile_path, 0)):
+            for start in range(first, stop, log.TILE_WIDTH):
+                yield name(start // log.TILE_WIDTH, min(log.TILE_WIDTH, stop - start))
+
+
+def _loaded(objects: Source, tree: log.Checkpoint, note: bytes) -> State:
     edge, tail = log.EMPTY_EDGE, b""
     roots: list[bytes] = []
     differs: list[log.Tile] = []
@@ -149,7 +164,7 @@ def load(objects: Store, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) 
     return State(note, tree, edge, tail, b"".join(roots))
 
 
-def _read_bundles(objects: Store, first: int, stop: int) -> tuple[list[log.Rows], bytes]:
+def _read_bundles(objects: Source, first: int, stop: int) -> tuple[list[log.Rows], bytes]:
     parts, tail = [], b""
     for start in range(first, stop, log.TILE_WIDTH):
         width = min(log.TILE_WIDTH, stop - start)
@@ -159,7 +174,7 @@ def _read_bundles(objects: Store, first: int, stop: int) -> tuple[list[log.Rows]
     return parts, tail
 
 
-def read_bundle(objects: Store, index: int, width: int) -> log.Rows:
+def read_bundle(objects: Source, index: int, width: int) -> log.Rows:
     """Return the first `width` entries of a bundle; raises WorkspaceError for a missing or damaged one."""
     path = log.bundle_path(index, width)
     data = _get(objects, path, log.bundle_path(index))
@@ -171,7 +186,7 @@ def read_bundle(objects: Store, index: int, width: int) -> log.Rows:
         raise damaged(objects, data[1], f"is damaged: {error}") from error
 
 
-def read_tile(objects: Store, level: int, index: int, width: int) -> bytes | None:
+def read_tile(objects: Source, level: int, index: int, width: int) -> bytes | None:
     """Return the first `width` hashes of a tile, or None for a missing one."""
     data = _get(objects, log.tile_path(level, index, width), log.tile_path(level, index))
     if data is None:
@@ -179,7 +194,7 @@ def read_tile(objects: Store, level: int, index: int, width: int) -> bytes | Non
     return data[0] if data[1] == log.tile_path(level, index, width) else data[0][: width * log.HASH_BYTES]
 
 
-def _get(objects: Store, path: str, full: str) -> tuple[bytes, str] | None:
+def _get(objects: Source, path: str, full: str) -> tuple[bytes, str] | None:
     """Return the object and its name: a partial one may have given way to the full one that begins with it."""
     for name in (path, full):
         try:
@@ -189,7 +204,7 @@ def _get(objects: Store, path: str, full: str) -> tuple[bytes, str] | None:
     return None
 
 
-def _blame(objects: Store, tree: log.Checkpoint, differs: list[log.Tile], *, entries_hold: bool) -> WorkspaceError:
+def _blame(objects: Source, tree: log.Checkpoint, differs: list[log.Tile], *, entries_hold: bool) -> WorkspaceError:
     """Return the error that names the damaged object: of entries and tiles, what the signed root does not cover."""
     if not differs:
         return damaged(objects, CHECKPOINT, "is not of these entries, though their tiles agree with them")
@@ -204,7 +219,7 @@ def _blame(objects: Store, tree: log.Checkpoint, differs: list[log.Tile], *, ent
     return damaged(objects, bundle, f"and {leaves[0].path} differ, and the checkpoint covers neither")
 
 
-def _leaf_tiles_hold(objects: Store, tree: log.Checkpoint) -> bool:
+def _leaf_tiles_hold(objects: Source, tree: log.Checkpoint) -> bool:
     edge = log.EMPTY_EDGE
     for start in range(0, tree.size, log.TILE_WIDTH):
         width = min(log.TILE_WIDTH, tree.size - start)
@@ -215,6 +230,6 @@ def _leaf_tiles_hold(objects: Store, tree: log.Checkpoint) -> bool:
     return log.tree_root(edge) == tree.root
 
 
-def damaged(objects: Store, path: str, what: str) -> WorkspaceError:
+def damaged(objects: Source, path: str, what: str) -> WorkspaceError:
     """Return the error for an object that cannot be relied on."""
     return WorkspaceError(f"{objects.name}: {path} {what}; restore it from a copy of the log")

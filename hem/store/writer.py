@@ -9,6 +9,7 @@ from hem import log
 from hem.errors import UsageError, WorkspaceError
 from hem.store.bucket import at, make
 from hem.store.objects import Batch, Store, another_writer
+from hem.store.reading import Source, ahead
 from hem.store.recovery import (
     CHECKPOINT,
     PENDING,
@@ -24,6 +25,7 @@ from hem.store.recovery import (
     read_checkpoint,
     read_tile,
 )
+from hem.store.served import source
 
 _COSIGNED = "checkpoint.cosigned"
 _NOTHING = Batch("", b"", ())
@@ -98,13 +100,15 @@ class Log:
 
     def __init__(
         self,
-        objects: Store,
+        objects: Source,
         state: State,
+        store: Store | None = None,
         signer: log.Signer | None = None,
         unlock: Callable[[], None] | None = None,
         quorum: Quorum | None = None,
     ) -> None:
         self._objects = objects
+        self._store = store  # the same place, where it may be written
         self._state = state
         self._signer = signer
         self._unlock = unlock
@@ -152,9 +156,9 @@ class Log:
             state = load(objects, signer.verifier, read_checkpoint(objects))
             # The last writer may have died between step 4 and step 5: what we now build on must not go away again.
             objects.sync([CHECKPOINT])
-            opened = cls(objects, state, signer, unlock, quorum)
-            opened._go_on(signer.verifier)
-            opened._tidy(folder for folder in objects.leftovers() if outgrown(folder, opened.size))
+            opened = cls(objects, state, objects, signer, unlock, quorum)
+            opened._go_on(objects, signer.verifier)
+            opened._tidy(objects, (folder for folder in objects.leftovers() if outgrown(folder, opened.size)))
             undo.pop_all()
         return opened
 
@@ -174,24 +178,27 @@ class Log:
     def read_by(cls, place: Path | str, policy: log.Policy) -> tuple[Self, log.Cosigned]:
         """Return a log that a policy lets count, for reading, and its checkpoint; nothing else of it is believed.
 
+        Its place may also be a URL of a web server (see `hem.store.served.source`).
+
         Raises:
+            OutageError: a server gave no answer.
             LogError: it is not of a log of the policy, or lacks the quorum.
             WorkspaceError: no log, or a damaged one (with the object that differs).
         """
-        objects = at(place)
+        objects = source(place)
         note = read_checkpoint(objects)
         cosigned = policy.open(note, None)
         (key,) = log.Note.parse(note).verified_by(policy.keys_of(cosigned.checkpoint.origin))[:1]
         return cls(objects, load(objects, key, note)), cosigned
 
-    def _go_on(self, key: log.NoteKey) -> None:
+    def _go_on(self, store: Store, key: log.NoteKey) -> None:
         """Let the checkpoint count that was signed last: one that still waits, or one that the quorum has not seen."""
-        self._promised = present(self._objects, PENDING)
-        pending = load_pending(self._objects, key, self._state, self._promised)
+        self._promised = present(store, PENDING)
+        pending = load_pending(store, key, self._state, self._promised)
         if pending is not None or self._lacking():
             state = pending or self._state
             seen = Marks(self.checkpoint, self._promised)
-            note = _commit(self._objects, seen, _NOTHING, state.note, self._cosigned(state.tree))
+            note = _commit(store, seen, _NOTHING, state.note, self._cosigned(state.tree))
             self._state, self._promised = state._replace(note=note), state.note
 
     def _lacking(self) -> str:
@@ -224,11 +231,11 @@ class Log:
 
         return cosign
 
-    def _tidy(self, folders: Iterable[str]) -> None:
+    def _tidy(self, store: Store, folders: Iterable[str]) -> None:
         """Delete partial objects whose full one is durable and covered; what cannot be deleted is no matter now."""
         for folder in folders:
             with suppress(WorkspaceError):
-                self._objects.remove(folder)
+                store.remove(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -266,7 +273,7 @@ class Log:
                 None is acknowledged, and this object appends no more: what the disk holds is known again only after
                 the log was opened anew.
         """
-        if self._signer is None or self._unlock is None:
+        if self._store is None or self._signer is None or self._unlock is None:
             raise UsageError(f"{self._objects.name}: the log is open for reading only")
         if self._stopped:
             raise WorkspaceError(f"{self._objects.name}: an append failed before; open the log again")
@@ -276,10 +283,10 @@ class Log:
         state, batch = grow(old, entries)
         note = log.sign_checkpoint(state.tree, self._signer)
         self._stopped = True  # until the commit has returned, whichever way it is left
-        counts = _commit(self._objects, Marks(old.note, self._promised), batch, note, self._cosigned(state.tree))
+        counts = _commit(self._store, Marks(old.note, self._promised), batch, note, self._cosigned(state.tree))
         self._state, self._promised = state._replace(note=counts), note
         self._stopped = False
-        self._tidy([*log.superseded(old.tree.size, state.tree.size), batch_folder(old.tree.size)])
+        self._tidy(self._store, [*log.superseded(old.tree.size, state.tree.size), batch_folder(old.tree.size)])
         return state.tree
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -295,17 +302,23 @@ class Log:
         return self._entries(start, stop)
 
     def _entries(self, start: int, stop: int) -> Iterator[bytes]:
-        while start < stop:
-            index, first = divmod(start, log.TILE_WIDTH)
-            last = min(log.TILE_WIDTH, stop - index * log.TILE_WIDTH)
-            width = min(log.TILE_WIDTH, self.size - index * log.TILE_WIDTH)
-            rows = read_bundle(self._objects, index, width)
-            growth = log.extend(log.EMPTY_EDGE, log.hash_rows(rows))
-            known = self._state.roots[index * log.HASH_BYTES : (index + 1) * log.HASH_BYTES]
-            if (growth.parents or growth.edge.tails[0]) != (known or self._state.edge.tails[0]):
-                raise damaged(self._objects, log.bundle_path(index, width), "was changed while the log was open")
-            yield from (bytes(rows[row]) for row in range(first, last))
-            start = index * log.TILE_WIDTH + last
+        indices = range(start // log.TILE_WIDTH, -(-stop // log.TILE_WIDTH))
+        with ahead(self._objects, (log.bundle_path(index, self._width(index)) for index in indices)) as objects:
+            for index in indices:
+                rows = self._bundle(objects, index)
+                first = index * log.TILE_WIDTH
+                yield from (bytes(rows[row - first]) for row in range(max(start, first), min(stop, first + len(rows))))
+
+    def _width(self, index: int) -> int:
+        return min(log.TILE_WIDTH, self.size - index * log.TILE_WIDTH)
+
+    def _bundle(self, objects: Source, index: int) -> log.Rows:
+        rows = read_bundle(objects, index, self._width(index))
+        growth = log.extend(log.EMPTY_EDGE, log.hash_rows(rows))
+        known = self._state.roots[index * log.HASH_BYTES : (index + 1) * log.HASH_BYTES]
+        if (growth.parents or growth.edge.tails[0]) != (known or self._state.edge.tails[0]):
+            raise damaged(self._objects, log.bundle_path(index, len(rows)), "was changed while the log was open")
+        return rows
 
     def inclusion(self, index: int) -> tuple[bytes, ...]:
         """Return the proof that entry `index` is under the latest checkpoint, having checked it.

@@ -94,7 +94,7 @@ class Ledger:
         """
         columns = self.columns(chip_of)
         places = self._newest.take(np.minimum(chips, len(self._newest) - 1))
-        for row in np.flatnonzero(self._digests.take(places) != _whole(digests)).tolist():
+        for row in (self._digests.take(places) != _whole(digests)).nonzero()[0].tolist():
             places[row] = self._place[self._rows.get(digests[row].tobytes(), -1)]
         return np.asarray(columns.take(places))
 

@@ -253,12 +253,9 @@ class Trust:
         """
         self._standing = self._limits = None
         self.ledger.forget_chips()
-        found = [keys.from_cose_key(chip[2]) for chip in chips]
-        kids = [keys.kid(key) for key in found]
+        algorithms, raw, kids = zip(*(keys.parts(chip[2]) for chip in chips), strict=True) if chips else ((),) * 3
         ueids = [chip[0] for chip in chips]
-        reasons = self.table.enroll_many(
-            [keys.algorithm_of(key) for key in found], [keys.raw_public(key) for key in found], kids, ueids
-        )
+        reasons = self.table.enroll_many(algorithms, raw, kids, ueids)
         if refused := admission.barred(ueids, self.retired):
             raise WorkspaceError(f"log: chips cannot be enrolled: {refused}")
         for (ueid, device_class, _, _, hwmodel, _), kid, reason in zip(chips, kids, reasons.tolist(), strict=True):
@@ -376,13 +373,16 @@ class Trust:
             if due_limits(self.licenses[row].terms) is not None:
                 self._due_from[new] = time
 
-    def rebase(self, time: int, message: bytes, certificate: bytes, known: np.void) -> np.void:
+    def rebase(self, time: int, message: bytes, certificate: bytes, known: np.void | None) -> np.void | None:
         """Take in an entry of kind 15, and return LAST as it is known of its chip from then on; `known`: as before.
+
+        Without `known` the order is taken in as one that was carried out before, and nothing is returned.
 
         Raises:
             WorkspaceError: the order cannot be carried out.
         """
-        return service.record_of(service.take(self, Kind.REBASED, time, message, certificate, known), known, time)
+        order = service.take(self, Kind.REBASED, time, message, certificate, known)
+        return None if known is None else service.record_of(order, known, time)
 
     def claimed_grants(self, digests: NDArray[np.uint8], chips: NDArray[np.int64]) -> NDArray[np.void]:
         """Return what the ledger has for each digest of an (N, 32) column, see `Ledger.claimed`."""

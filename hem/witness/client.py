@@ -3,13 +3,25 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from hem.errors import WorkspaceError
-from hem.log import Checkpoint, LogError, Note, NoteSignature, Policy, VerifierKey, cosigned_at, signature_lines
+from hem.log import (
+    TOLERANCE_MS,
+    Checkpoint,
+    LogError,
+    Note,
+    NoteSignature,
+    Policy,
+    VerifierKey,
+    cosigned_at,
+    error_ms,
+    signature_lines,
+    span,
+)
 from hem.log import read_number as number_of
 from hem.log.policy import Witness
 from hem.store import Proofs
@@ -55,11 +67,18 @@ def _connection(parts: SplitResult, timeout: float) -> HTTPConnection:
 
 
 class HttpQuorum:
-    """The quorum of a policy for one log, whose witnesses are asked over HTTP. Without a quorum nothing counts."""
+    """The quorum of a policy for one log, whose witnesses are asked over HTTP. Without a quorum nothing counts.
 
-    def __init__(self, policy: Policy, key: VerifierKey, timeout_s: float = TIMEOUT_S) -> None:
+    Nor does anything while the clock here is not the one of the witnesses: what a quorum has just signed is compared.
+    """
+
+    def __init__(
+        self, policy: Policy, key: VerifierKey, clock: Callable[[], int], timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """Ask nobody yet; `clock` gives the verifier's time, milliseconds since 1970."""
         self.policy = policy
         self.key = key
+        self._clock = clock
         self._timeout = timeout_s
         self._sizes: dict[str, int] = {}  # what each witness has cosigned last, as far as is known here
 
@@ -73,19 +92,57 @@ class HttpQuorum:
         All witnesses are asked at once, and no more is waited for than a quorum takes.
 
         Raises:
-            WorkspaceError: there is no quorum, with what each witness said.
+            WorkspaceError: there is no quorum, with what each witness said; or it says that the clock here is wrong.
         """
         signed = Note.parse(note)
         signed.verified_by([self.key])
-        # What does not verify is asked for again: whoever can write the note could paste anything on it.
-        got = {
+        got = self._cosigned(signed)
+        older, began = set(got), self._clock()
+        said = self._gather(signed, proofs, got)
+        joined = self._joined(signed, got, said)
+        self._compare(got, got.keys() - older, began)
+        return joined
+
+    def ask_time(self, note: bytes, proofs: Proofs) -> dict[str, int]:
+        """Return by how many milliseconds this clock is ahead of each witness that a quorum took, below 0: behind it.
+
+        Each is asked to cosign a checkpoint again that it has cosigned: a cosignature says the time at which it was
+        made. Where no quorum answers nothing is returned, and nothing will count until one does.
+
+        Raises:
+            WorkspaceError: a quorum says that the clock here is wrong.
+        """
+        signed = Note.parse(note)
+        size = Checkpoint.parse(signed.text).size
+        self._sizes |= dict.fromkeys(self._cosigned(signed), size)  # or each would be asked twice
+        got: dict[str, NoteSignature] = {}
+        began = self._clock()
+        self._gather(signed, proofs, got)
+        if not self.policy.reached(got):
+            return {}
+        self._compare(got, got, began)
+        ended = self._clock()
+        # It signed a whole second, and some time between the two: of all that fits, the least is told.
+        return {name: _apart(_signed_at(line), began, ended) for name, line in got.items()}
+
+    def _cosigned(self, signed: Note) -> dict[str, NoteSignature]:
+        """Return the cosignatures on a note that verify: whoever can write the note could paste anything on it."""
+        return {
             one.name: line
             for one in self.policy.witnesses
             for line in signed.signatures
             if _is_by(one, line) and _counts(one, line, signed.text)
         }
-        said = self._gather(signed, proofs, got)
-        return self._joined(signed, got, said)
+
+    def _compare(self, got: Mapping[str, NoteSignature], fresh: Collection[str], began: int) -> None:
+        """Return if no quorum says that this clock is off; those not `fresh` may have cosigned long before `began`."""
+        times = {name: _signed_at(line) for name, line in got.items()}
+        error = error_ms(self.policy, times, fresh, began, self._clock())
+        if abs(error) > TOLERANCE_MS:
+            ahead = f"{span(error)} {'ahead of' if error > 0 else 'behind'}"
+            names = ", ".join(sorted(fresh if error > 0 else times))
+            told = f"the clock of this machine is {ahead} what the witnesses sign ({names}): set it right"
+            raise WorkspaceError(f"{told}; the log is whole, and no verdict was given")
 
     def _gather(self, signed: Note, proofs: Proofs, got: dict[str, NoteSignature]) -> dict[str, str]:
         """Ask the witnesses that are not in `got`, and put there what they give; return what the others said."""
@@ -167,6 +224,14 @@ def _is_by(one: Witness, line: NoteSignature) -> bool:
 
 def _counts(one: Witness, line: NoteSignature, text: str) -> bool:
     return one.key.verifies(line.signature, text) and bool(cosigned_at(line.signature))
+
+
+def _signed_at(line: NoteSignature) -> int:
+    return cosigned_at(line.signature) or 0
+
+
+def _apart(second: int, began: int, ended: int) -> int:
+    return max(0, began - 1_000 * second - 999) + min(0, ended - 1_000 * second)
 
 
 def _line_of(one: Witness, signed: Note, body: bytes) -> NoteSignature:

@@ -4,11 +4,12 @@ import base64
 from dataclasses import dataclass
 from typing import Self
 
-from hem.log import Checkpoint, LogError, Note, read_hashes, read_number
+from hem.log import Checkpoint, Note, read_hashes, read_head, read_number
 
 PATH = "/add-checkpoint"
 SIZE_TYPE = "text/x.tlog.size"  # of the body that tells the size a witness is at
 MAX_REQUEST = 128 * 1024  # over 16 signatures of ML-DSA-44 and the longest proof
+_FORM = "request: expected a line `old <size>`, the proof, a blank line, and a checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,7 @@ class AddCheckpoint:
             LogError: another form, a number or hash with other than its one text, over 63 hashes, or what follows is
                 no checkpoint.
         """
-        if len(data) > MAX_REQUEST:
-            raise LogError(f"request: {len(data):,} bytes, at most {MAX_REQUEST:,}")
-        head, blank, checkpoint = data.partition(b"\n\n")
-        try:
-            first, *hashes = head.decode("ascii").split("\n")
-        except UnicodeDecodeError as error:
-            raise LogError(f"request: byte {error.start} is not ASCII") from error
-        if not blank or not first.startswith("old "):
-            raise LogError("request: expected a line `old <size>`, the proof, a blank line, and a checkpoint")
+        (first, *hashes), checkpoint = read_head(data, "old ", _FORM, MAX_REQUEST)
         Checkpoint.parse(Note.parse(checkpoint).text)
         return cls(
             read_number(first.removeprefix("old "), "request: old size"), read_hashes(hashes, "proof"), checkpoint
