@@ -24,7 +24,7 @@ from protocols.cbor import join, split
 from protocols.landmarks import Window
 from protocols.messages import Challenge, Grant
 
-SITES, WORK_S, RANGING_WORK_S = 8, 1.0, 0.1
+SITES, WORK_S, RANGING_WORK_S = 8, 1.0, 0.02
 NEAREST, PROBES, LIAR = 5, 6, "frankfurt"
 _LEAST = 8  # honest chips of a fleet, however few are asked for: some attacks need several chips each
 MOST_SWEEPS = 3  # of the attack, after which who was not told is missed
