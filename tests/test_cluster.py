@@ -110,6 +110,11 @@ def test_a_cluster_that_is_not_there_is_one_line(case, monkeypatch, address):
     hem("audit", case.log, "--trust", case.trust, "--ray", address).refused(f"--ray {address}")
 
 
+def test_what_others_kept_is_looked_for_on_one_machine(case):
+    kept = case.site.file("kept.cbor", b"\x41\x00")
+    hem("audit", case.log, "--trust", case.trust, "--ray", "local", "--answer", kept).refused("--ray, --answer")
+
+
 def test_without_the_package_it_says_which_extra_has_it(case, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     hem("audit", case.log, "--trust", case.trust, "--ray", "auto").refused("pip install 'hem[cluster]'")
