@@ -66,6 +66,11 @@ def said(columns: Columns, rows: I64, chips: I64, challenge: I64, trust: Trust, 
     return Said(chips[rows], np.where(told, challenge[rows], UNTOLD), peers[place], inside)
 
 
+def named_peers(told: bytes) -> list[bytes]:
+    """Return the UEIDs that a claim of peers names, from its CBOR; empty for no claim."""
+    return [told[at + 1 : at + _ITEM] for at in range(1 if len(told) <= _SHORT else 2, len(told), _ITEM)]
+
+
 def pods_of(limits: Limits, ueids: NDArray[np.uint8]) -> I32:
     """Return the number of the pod of each UEID of an (N, 17) column, NO_POD for none."""
     if not limits.pods:

@@ -207,6 +207,12 @@ class State:
         self._last[chip] = record
         self.time = max(self.time, time)
 
+    def adopt(self, chips: NDArray[np.int64], records: NDArray[np.void], time: int) -> None:
+        """Let LAST of chips be what another state, which has judged their evidence up to `time` (ms), has."""
+        self._grow(int(chips.max(initial=-1)) + 1)
+        self._last.put(chips, records)
+        self.time = max(self.time, time)
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return what evidence has left here; what challenges have left follows from their entries."""
         answered = [_packed(seen) for seen in self._answered]

@@ -17,10 +17,11 @@ from protocols import entries, keys
 from protocols.entries import IssuerKeys, Kind
 from protocols.fields import SAFE
 from protocols.messages import Challenge, Grant
+from tests.in_parts import in_parts_too
 from tests.simulated import Site, built, hem, site
 from tests.small import seeded_key
 
-__all__ = ["built", "site"]  # fixtures
+__all__ = ["built", "in_parts_too", "site"]  # fixtures
 
 
 STRANGER = seeded_key("stranger")

@@ -15,10 +15,13 @@ from hem.witness import HttpQuorum
 from protocols import entries
 from protocols.entries import Kind
 from protocols.landmarks import RangingReport
+from tests.in_parts import in_parts_too
 from tests.mesh import Mesh, saved
 from tests.simulated import hem
 from tests.witnesses import NOW, SIGNER, cosigners, policy, served, witness
 from tests.witnesses import entries as some_entries
+
+__all__ = ["in_parts_too"]  # a fixture
 
 SECOND = 1_000
 

@@ -29,6 +29,7 @@ from firmware_sim.attacks.tampering import (
 )
 from hem import inspection
 from hem.audit import Answers, Derivation, answers
+from hem.copies import Copy
 from hem.errors import Reason
 from tests.removed import reworded
 from tests.simulated import hem
@@ -149,9 +150,9 @@ def _nothing(*_):
 
 
 UNTOLD = {
-    "the root and what was kept": (inspection._Copy, "conclude", {REMOVED, SWAPPED}),
-    "tiles": (inspection._Copy, "_compare_tiles", {SWAPPED}),
-    "results": (inspection, "_look_for", {LEFT_OUT}),
+    "the root and what was kept": (Copy, "conclude", {REMOVED, SWAPPED}),
+    "tiles": (Copy, "compare_tiles", {SWAPPED}),
+    "results": (inspection, "look_for", {LEFT_OUT}),
     "published packs": (Derivation, "_look_at_roots", {PACK}),
 }
 
@@ -164,7 +165,7 @@ def test_changed_logs_are_not_told_without(shelf, check, monkeypatch):
 
 
 def test_a_changed_byte_passes_who_compares_no_tree(shelf, monkeypatch):
-    monkeypatch.setattr(inspection._Copy, "conclude", _nothing)
-    monkeypatch.setattr(inspection._Copy, "_compare_tiles", _nothing)
-    monkeypatch.setattr(inspection, "_signed", lambda *_: True)
+    monkeypatch.setattr(Copy, "conclude", _nothing)
+    monkeypatch.setattr(Copy, "compare_tiles", _nothing)
+    monkeypatch.setattr("hem.copies.is_signed", lambda *_: True)
     assert told(attack_shelf, shelf)[0][BYTE] > 0

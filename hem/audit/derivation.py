@@ -84,26 +84,19 @@ class Derivation:
 
     def feed(self, first: int, rows: Rows) -> None:
         """Take in entries `first` and on, which follow those that were fed before."""
-        if self.stopped is not None or not len(rows):
-            return
-        found = read(rows)
-        self.history.take_entries(first, found)
-        self._look_at_times(first, found)
-        skip = min(max(self._first - first, 0), len(found))
-        if skip:
-            self._take_as_logged(first, rows.part(0, skip))
-            self.attendance = Attendance(len(self.verifier.state.challenges))  # of those before, no report is looked at
-        self._derive(first, found, skip)
-        self.history.settle()
-        self.end = first + len(found) if self.stopped is None else self.stopped
+        if self.stopped is None and len(rows):
+            self.derive(first + np.arange(len(rows)), read(rows))
 
-    def _take_as_logged(self, first: int, rows: Rows) -> None:
-        try:
-            self.verifier.fold(rows[row] for row in range(len(rows)))
-        except documents.DAMAGED as error:
-            self._stop(first, f"entries {first} to {first + len(rows) - 1}: {error}")
+    def derive(self, numbers: NDArray[np.int64], found: Read) -> None:
+        """Take in entries that are read already, under their rising numbers."""
+        if self.stopped is None and len(found):
+            self._look_at_times(numbers, found)
+            self._go_on(numbers, found)
+            self.history.settle()
+            self.end = int(numbers[-1]) + 1 if self.stopped is None else self.stopped
 
-    def _look_at_times(self, first: int, found: Read) -> None:
+    def _look_at_times(self, numbers: NDArray[np.int64], found: Read) -> None:
+        self.history.take_entries(int(numbers[0]), found)
         times = np.concatenate([[self._time], found.times])
         highest = np.maximum.accumulate(times)
         known = np.array([not isinstance(found.other.get(row), WireError) for row in found.other], dtype=np.bool_)
@@ -111,29 +104,47 @@ class Derivation:
         readable = np.ones(len(found), dtype=np.bool_)
         readable[np.array(list(found.other), dtype=np.int64)[~known]] = False
         back &= readable
-        self.clocks.look(first, found.times, readable)
+        self.clocks.look(int(numbers[0]), found.times, readable)
         for row in np.flatnonzero(back).tolist():
             told = f"{int(highest[row] - found.times[row])} ms before an entry that it follows"
-            self._findings.add(Reason.ENTRY_TIME_BACK, first + row, told)
+            self._findings.add(Reason.ENTRY_TIME_BACK, int(numbers[row]), told)
         self._time = int(highest[-1])
 
-    def _derive(self, first: int, found: Read, row: int) -> None:
-        """Go on from a row to the end, run by run: evidence of one time, or one entry of another kind."""
+    def _go_on(self, numbers: NDArray[np.int64], found: Read) -> None:
+        """Go on to the end, run by run: evidence of one time, or one entry of another kind."""
         checked: _Checked | None = None
+        believed = int(np.searchsorted(numbers, self._first))
         breaks = np.flatnonzero(np.diff(found.times) | (np.diff(found.evidence.astype(np.int8)) != 0)) + 1
-        stops = iter([*breaks[breaks > row].tolist(), len(found)])
+        stops = iter([*breaks[breaks > believed].tolist(), len(found)])
+        row = self._take_as_logged(numbers, found, believed)
         stop = row
         while row < len(found) and self.stopped is None:
             while stop <= row:
                 stop = next(stops)
             if not found.evidence[row]:
-                self._take(first + row, found.other[row])
+                self._take(int(numbers[row]), found.other[row])
                 row += 1
                 continue
             if checked is None or row >= checked.stop:
                 checked = self._check(found, row)
-            self._judge(first, found, checked, row, min(stop, checked.stop))
+            self._judge(numbers, found, checked, row, min(stop, checked.stop))
             row = min(stop, checked.stop)
+
+    def _take_as_logged(self, numbers: NDArray[np.int64], found: Read, stop: int) -> int:
+        """Take in the rows before `stop` and believe what is logged of them; returns the row to go on from."""
+        row = 0
+        while row < stop and self.stopped is None:
+            if found.evidence[row]:
+                end = row + int(np.append(found.evidence[row:stop], False).argmin())
+                self._believe(found, row, end)
+                row = end
+            else:
+                self._take(int(numbers[row]), found.other[row])
+                row += 1
+        return row
+
+    def _believe(self, found: Read, row: int, stop: int) -> None:
+        self.verifier.take(found.entry(one) for one in range(row, stop))
 
     def _check(self, found: Read, row: int) -> _Checked:
         """Return the claims of all evidence from a row on, up to where keys change: their signatures in one call."""
@@ -145,32 +156,44 @@ class Derivation:
         items = Evidence(
             Rows(rows.data, rows.starts[places], rows.ends[places]), np.zeros(len(places), dtype=np.uint16)
         )
-        return _Checked(stop, items, self.verifier.claims(items), order)
+        return _Checked(stop, items, self._claims(items, places), order)
 
-    def _judge(self, first: int, found: Read, checked: _Checked, row: int, stop: int) -> None:
+    def _claims(self, items: Evidence, places: NDArray[np.int64]) -> Claims:
+        """Return the claims of evidence, checked; `places` are its rows."""
+        del places
+        return self.verifier.claims(items)
+
+    def _judge(self, numbers: NDArray[np.int64], found: Read, checked: _Checked, row: int, stop: int) -> None:
         at = int(checked.order[row])
         part = slice(at, at + stop - row)
         now = int(found.times[row])
         items, claims = checked.items.part(part.start, part.stop), checked.claims.part(part.start, part.stop)
         results, step = self.verifier.judge(items, claims, now=now)
-        self._compare(first + row, results, found.reasons[row:stop], found.sites[row:stop])
+        self._compare(numbers[row:stop], results, found.reasons[row:stop], found.sites[row:stop])
         self.verifier.state.commit(step, now)
 
     def _compare(
-        self, first: int, results: AttestationResults, reasons: NDArray[np.uint16], sites: NDArray[np.uint64]
+        self,
+        numbers: NDArray[np.int64],
+        results: AttestationResults,
+        reasons: NDArray[np.uint16],
+        sites: NDArray[np.uint64],
     ) -> None:
         count = len(results)
-        numbers = first + np.arange(count)
         self.judged += count
         self.sightings.add(results.terms, results.claims.chip, numbers, self.verifier.trust.ueids)
-        self.history.take_verdicts(first, results)
-        if results.basis not in (self.verifier.logged, self._told):
-            self._told = results.basis
-            self._findings.add(Reason.BASIS_NOT_DERIVED, first, _differing(self.verifier.logged, results.basis))
+        self.history.take_verdicts(numbers, results)
+        self._look_at_basis(int(numbers[0]), results.basis)
         wrong = (results.terms != reasons).any(axis=1) | (results.sites != sites) | ~results.recorded
         self.same += count - int(wrong.sum())
         for row in np.flatnonzero(wrong).tolist():
-            self._say(first + row, results, row, reasons[row], int(sites[row]))
+            self._say(int(numbers[row]), results, row, reasons[row], int(sites[row]))
+
+    def _look_at_basis(self, number: int, basis: Basis) -> None:
+        """Say once of a basis, which evidence from `number` on is judged on, that it is not the logged one."""
+        if basis not in (self.verifier.logged, self._told):
+            self._told = basis
+            self._findings.add(Reason.BASIS_NOT_DERIVED, number, _differing(self.verifier.logged, basis))
 
     def _say(self, number: int, results: AttestationResults, row: int, logged: NDArray[np.uint16], site: int) -> None:
         refusal = int(results.claims.refusal[row])
@@ -197,7 +220,7 @@ class Derivation:
         if isinstance(entry, WireError):
             self._stop(number, str(entry))
             return
-        if fault := documents.fault(entry, self.verifier):
+        if number >= self._first and (fault := self._fault(entry)):
             self._findings.add(Reason.ENTRY_NOT_SIGNED, number, fault)
         if (number == 0) != (entry.kind is Kind.GENESIS):
             self._stop(number, "a log begins with its genesis, and has one")
@@ -206,6 +229,9 @@ class Derivation:
             self.verifier.take([entry])
         except documents.DAMAGED as error:
             self._stop(number, str(error))
+            return
+        if number < self._first:
+            self.attendance = Attendance(len(self.verifier.state.challenges))  # of those before no report is looked at
             return
         self._look_at_roots(number, entry)
         self._hear(number, entry)
@@ -220,6 +246,10 @@ class Derivation:
             sign1, report = RangingReport.open(entry.fields[0])
             self.clocks.hear(number, sign1, report, entry.time, trust, self.verifier.rules.f)
             self.attendance.take(sign1.kid, report, trust, state, entry.time)
+
+    def _fault(self, entry: Entry) -> str:
+        """Return why an entry is not signed as it must be; empty: it is."""
+        return documents.fault(entry, self.verifier)
 
     def _look_at_roots(self, number: int, entry: Entry) -> None:
         trust = self.verifier.trust

@@ -39,6 +39,24 @@ class Read:
         """Return N."""
         return len(self.times)
 
+    def entry(self, row: int) -> Entry:
+        """Return one piece of evidence as an entry."""
+        site = int(self.sites[row])
+        fields = self.messages[row], self.reasons[row].astype(">u2").tobytes()
+        return Entry(Kind.EVIDENCE, int(self.times[row]), (*fields, *((site.to_bytes(_SITE),) if site else ())))
+
+    def part(self, start: int, stop: int) -> "Read":
+        """Return rows `start` to `stop` over the same buffer."""
+        rows, other = slice(start, stop), self.other.items()
+        return Read(
+            self.evidence[rows],
+            self.times[rows],
+            self.messages.part(start, stop),
+            self.reasons[rows],
+            self.sites[rows],
+            {row - start: one for row, one in other if start <= row < stop},
+        )
+
 
 def read(rows: Rows) -> Read:
     """Return what N entries say, as `entries.decode` does; evidence in its one encoding is read in columns."""

@@ -1,7 +1,9 @@
 """What an audit has found: counts of everything, and the first of each kind in full, so that memory stays flat."""
 
+from bisect import insort
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -32,29 +34,46 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """What is wrong with a log."""
+    """What is wrong with a log: the same, in whatever order and in how many parts it was found."""
 
     def __init__(self) -> None:
         self.counts: Counter[Reason] = Counter()
-        self.shown: list[Finding] = []
+        self._kept: dict[Reason, list[Finding]] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
         return sum(self.counts.values())
 
+    @property
+    def shown(self) -> list[Finding]:
+        """Return the first of each kind, in the order of the log."""
+        return sorted(chain(*self._kept.values()), key=lambda one: (one.entry, one.reason, one.told))
+
     def add(self, reason: Reason, entry: int, told: str) -> None:
         """Take in one."""
         self.counts[reason] += 1
-        if self.counts[reason] <= SHOWN:
-            self.shown.append(Finding(reason, entry, told))
+        self._keep(Finding(reason, entry, told))
 
     def take(self, others: "Findings", instead: Mapping[Reason, Reason]) -> None:
         """Take in those of others, under other reasons for some."""
         for reason, count in others.counts.items():
-            shown = [one for one in others.shown if one.reason is reason]
-            for one in shown:
-                self.add(instead.get(reason, reason), one.entry, one.told)
-            self.counts[instead.get(reason, reason)] += count - len(shown)
+            self.counts[instead.get(reason, reason)] += count
+        for one in others.shown:
+            self._keep(one._replace(reason=instead.get(one.reason, one.reason)))
+
+    def only(self, reasons: Collection[Reason]) -> "Findings":
+        """Return those of some reasons."""
+        found = Findings()
+        for reason in reasons:
+            if reason in self.counts:
+                found.counts[reason], found._kept[reason] = self.counts[reason], [*self._kept.get(reason, ())]
+        return found
+
+    def _keep(self, one: Finding) -> None:
+        kept = self._kept.setdefault(one.reason, [])
+        if len(kept) < SHOWN or one < kept[-1]:
+            insort(kept, one)
+            del kept[SHOWN:]
 
 
 class Sighting(NamedTuple):
@@ -91,6 +110,16 @@ class Sightings:
             if self.counts[name] <= SHOWN:
                 chip = int(chips[row])
                 self.shown[name].append(Sighting(int(numbers[row]), ueids[chip] if chip >= 0 else b"", Reason(code)))
+
+    def take(self, others: Sequence["Sightings"]) -> None:
+        """Take in those of other chips, in the order of the log."""
+        for one in others:
+            for term, counts in one.reasons.items():
+                self.reasons[term].update(counts)
+            self.counts.update(one.counts)
+        for name, shown in self.shown.items():
+            more = [sighting for one in others for sighting in one.shown[name]]
+            self.shown[name] = sorted([*shown, *more], key=lambda one: one.entry)[:SHOWN]
 
 
 def _tally(column: NDArray[np.uint16]) -> tuple[list[int], list[int]]:

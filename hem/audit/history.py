@@ -113,7 +113,7 @@ class Place(NamedTuple):
 class _Judged(NamedTuple):
     """What is kept of the results of one batch until the end of the chunk."""
 
-    first: int  # its first entry
+    numbers: NDArray[np.int64]  # of its entries
     now: int
     terms: NDArray[np.uint16]
     refusal: NDArray[np.uint16]
@@ -139,12 +139,12 @@ class _Rows(NamedTuple):
     @classmethod
     def of(cls, batches: list[_Judged]) -> "_Rows":
         """Return the rows of batches."""
-        firsts, nows, sizes = np.array([(one.first, one.now, len(one.terms)) for one in batches]).T
+        nows, sizes = np.array([(one.now, len(one.terms)) for one in batches]).T
         terms, new, shown = (_column(batches, name) for name in ("terms", "sites", "shown"))
         homes = np.concatenate([belongs(one.standing, one.before) for one in batches])
         refused = _column(batches, "refusal") != 0
         return cls(
-            np.repeat(firsts - np.cumsum(sizes) + sizes, sizes) + np.arange(len(terms)),
+            _column(batches, "numbers"),
             np.repeat(nows, sizes),
             terms,
             np.where(refused, np.uint8(Tier.CONTRAINDICATED), tiers(terms)),
@@ -197,10 +197,10 @@ class History:
             self._look_at(Gap(int(steps[row]), first + int(rows[row + 1]), int(times[row + 1])))
         self._join(first, _Run(first + len(found), int(times[0]), int(times[-1])))
 
-    def take_verdicts(self, first: int, results: AttestationResults) -> None:
-        """Take in the verdicts on entries `first` and on; `settle` counts them."""
+    def take_verdicts(self, numbers: NDArray[np.int64], results: AttestationResults) -> None:
+        """Take in the verdicts on entries, by their rising numbers; `settle` counts them."""
         self._pending.append(
-            _Judged(first, results.now, results.terms, results.claims.refusal, results.claims.chip,
+            _Judged(numbers, results.now, results.terms, results.claims.refusal, results.claims.chip,
                     results.standing, results.before, results.sites, results.whereabouts.sites())
         )  # fmt: skip
 

@@ -26,6 +26,16 @@ class Spine:
             self._note()
         return tiles
 
+    def join(self, parents: U8) -> list[log.Tile]:
+        """Do what `grow` does with full leaf tiles, (N, 32) of which the hashes are in `parents`.
+
+        Returns the tiles above them. The tree has only full leaf tiles so far, and no root is asked for among them.
+        """
+        edge, tiles, _ = log.extend(log.Edge(self.edge.size >> 8, self.edge.tails[1:]), parents)
+        self.edge = log.Edge(edge.size << 8, (b"", *edge.tails))
+        self._note()
+        return [log.Tile(tile.level + 1, tile.index, tile.data) for tile in tiles]
+
     def fork(self) -> "Spine":
         """Return another one that stands where this one does."""
         other = Spine(self._sizes)

@@ -1,6 +1,7 @@
 """The command with which a regulator audits a log alone: hem audit."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -27,15 +28,20 @@ from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_ans
 from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
 from hem.cli.landmark_missed import missed_by, said_of
 from hem.cli.places_of_logs import place_of
-from hem.errors import REASONS, Reason, Verdict
+from hem.cluster import pool_at
+from hem.errors import REASONS, Reason, UsageError, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
 from hem.results import utc
+from hem.spread import Spread
 from hem.store.recovery import read_checkpoint
 from hem.store.served import source
 from protocols.cbor import WireError
 
 _EXPECTED = "keys of a verifier and of a log, as `hem results keys` writes them"
+RayOption = Annotated[
+    str | None, typer.Option(help="Ray cluster to run on: auto, HOST:PORT, ray://HOST:PORT, or local (one here).")
+]
 ResultOption = Annotated[list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")]
 _YEAR_10000_MS = 253_402_300_800_000
 _FEW = 5  # findings of a kind that people are shown
@@ -67,7 +73,8 @@ def audit(
     as_if_license: Annotated[
         Path | None, typer.Option(help="What if these were the terms of all licenses? TOML, or a signed license.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads; 0: one a core.", min=0, max=1024)] = 0,
+    jobs: Annotated[int, typer.Option(help="Threads, or workers of --ray local; 0: one a core.", min=0, max=1024)] = 0,
+    ray: RayOption = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with charts too; - for standard output.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
@@ -93,10 +100,7 @@ def audit(
         dict(_each(None if as_of else rule_pack, lambda path: [_pack(path)])),
         jobs,
     )
-    size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
-    with _progress(quiet=as_json) as bar:
-        task = bar.add_task("entries", total=size)
-        found = inspect(place, asked, lambda count: bar.advance(task, count))
+    found = _inspected(place, asked, ray, quiet=as_json)
     answer = None if question is None else answer_to(question, place, found, threads=jobs, quiet=as_json)
     _write_page(html, found)
     if as_json:
@@ -105,6 +109,16 @@ def audit(
         _say(found, roots)
         say_answer(answer)
     return 1 if len(found.findings) else 0
+
+
+def _inspected(place: Path | str, asked: Asked, ray: str | None, *, quiet: bool) -> Inspected:
+    """Return what an audit finds, here or on a cluster, with a bar that shows how far it is."""
+    if ray is not None and asked.kept is not None:
+        raise UsageError("--ray, --answer: what others have kept is looked for on one machine: leave one of them out")
+    size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
+    with _progress(quiet=quiet) as bar, nullcontext() if ray is None else pool_at(ray, asked.threads) as pool:
+        task = bar.add_task("entries", total=size)
+        return inspect(place, asked, lambda count: bar.advance(task, count), None if pool is None else Spread(pool))
 
 
 def _demand_page(html: Path | None, *, as_json: bool) -> None:

@@ -132,14 +132,14 @@ def load(source: Source, key: log.NoteKey, note: bytes, name: str = CHECKPOINT) 
     except log.LogError as error:
         told = f"{error}; use the key that made this log, or restore {name} from a copy"
         raise WorkspaceError(f"{source.name}: {name}: {told}") from error
-    with ahead(source, names_of(tree.size)) as objects:
+    with ahead(source, names_of(0, tree.size)) as objects:
         return _loaded(objects, tree, note)
 
 
-def names_of(size: int) -> Iterator[str]:
-    """Yield the names of all bundles and leaf tiles of a log, in the order in which it is read, chunk by chunk."""
-    for first in range(0, size, CHUNK):
-        stop = min(size, first + CHUNK)
+def names_of(begin: int, end: int) -> Iterator[str]:
+    """Yield the names of all bundles and leaf tiles of some entries, in the order in which a log is read, by chunks."""
+    for first in range(begin, end, CHUNK):
+        stop = min(end, first + CHUNK)
         for name in (log.bundle_path, partial(log.tile_path, 0)):
             for start in range(first, stop, log.TILE_WIDTH):
                 yield name(start // log.TILE_WIDTH, min(log.TILE_WIDTH, stop - start))
