@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hem import log
-from hem.audit import Claimed, Clocks, Findings, History, Roots, Sightings, read
+from hem.audit import Answers, Claimed, Clocks, Findings, History, Kept, Passed, Roots, Sightings, read
 from hem.audit.parts import (
     Bins,
     Checked,
@@ -30,7 +30,7 @@ from hem.audit.pool import Pool
 from hem.check import TrustedKeys
 from hem.copies import Copy, Hashes, Joined, Reader
 from hem.errors import Reason
-from hem.inspection import Asked, Derived, Plan, look_for, verifier_of
+from hem.inspection import Derived, Plan, look_for, verifier_of
 from hem.store.reading import ahead
 from hem.store.recovery import CHUNK, names_of
 from hem.verifier import Verifier
@@ -50,6 +50,7 @@ class Work(NamedTuple):
     sizes: tuple[int, ...]  # at which the tree's root is asked for
     claimed: Mapping[int, Claimed]  # what results say of entries
     vouched: tuple[log.Vouched, ...]  # what witnesses say of their times
+    kept: Kept | None  # what others have kept
     threads: int
     run: bytes  # drawn anew for each audit
 
@@ -65,13 +66,15 @@ class Shard(NamedTuple):
     named: set[tuple[bytes, bytes]]  # UEIDs, and peers that evidence of them names
     highest: int  # time, milliseconds
     unread: int | None  # the first entry that cannot be read
+    passed: Passed
 
 
 def look(work: Work, first: int, stop: int) -> Shard:
     """Read the entries `first` to `stop`: hash them, and say what can be said of them without what is before."""
     findings = Findings()
     reader = Reader(work.place, findings, work.tree)
-    shard = Shard([], [], findings, [], [], set(), 0, None)
+    answers = Answers(work.kept)
+    shard = Shard([], [], findings, [], [], set(), 0, None, answers.passed)
     with ahead(reader.objects, names_of(first, stop)) as reader.near:
         for begin in range(first, stop, CHUNK):
             end = min(stop, begin + CHUNK)
@@ -81,6 +84,7 @@ def look(work: Work, first: int, stop: int) -> Shard:
             shard.differ.append(reader.differ)
             look_for(work.claimed, begin, leaves, findings)
             if shard.unread is None:
+                answers.look(begin, rows)
                 shard = _read_into(shard, work, begin, rows.part(0, max(min(work.stop - begin, len(rows)), 0)))
             if not whole and shard.unread is None:
                 shard = shard._replace(unread=begin + len(rows))
@@ -199,7 +203,7 @@ def judge(
         begin, stop = np.searchsorted(numbers, [turn * shard, (turn + 1) * shard])
         some = value(one)
         part.judge(Checked.none() if some is None else some, known[begin:stop], end)
-    return judged(part, bins, number)
+    return judged(part, bins, number, Answers(work.kept))
 
 
 class _Refused(NamedTuple):
@@ -220,16 +224,17 @@ class _Found(NamedTuple):
 class _Known:
     """What shards have said of a log whose entries before `end` can be taken in."""
 
-    def __init__(self, asked: Asked, given: Any, size: int, shards: Sequence[Shard], end: int) -> None:
+    def __init__(self, plan: Plan, given: Any, size: int, shards: Sequence[Shard], end: int) -> None:
         self.given, self.size, self.shards = given, size, shards
         self.all = [one for shard in shards for one in shard.documents if one[0] < end]
-        self._asked, self._end = asked, end
+        self._plan, self._end = plan, end
         self._heads = [one for shard in shards for one in shard.heads if one < end]
 
     def documents(self, refused: _Refused | None) -> tuple[Documents, Findings]:
         """Return one who has taken in all documents, and what it found."""
-        asked = self._asked
+        asked = self._plan.asked
         part = Documents(verifier_of(asked.threads), asked.roots, Findings(), first=asked.start, published=asked.packs)
+        part.taken = self._plan.answers.taken
         last = self._end if refused is None else refused.entry
         return part, part.take_all(
             opened(one for one in self.all if one[0] <= last), [one for one in self._heads if one < last]
@@ -246,7 +251,7 @@ def _together(documents: Documents, results: Sequence[Judged], histories: Sequen
     """Return what bins came to, and have the verifier know what they know of their chips."""
     verifier = documents.verifier
     for one in results:
-        verifier.state.adopt(one.chips, one.last, one.time)
+        verifier.state.adopt(one.chips, one.last, one.answered, one.time)
     sightings, history = Sightings(), History()
     sightings.take([one.sightings for one in results])
     for more in (*histories, *(one.history for one in results)):
@@ -292,12 +297,12 @@ class Spread:
         place = copy.place.absolute() if isinstance(copy.place, Path) else copy.place
         work = Work(
             place, copy.tree, asked.start, plan.stop, tuple(plan.sizes), asked.claimed(copy.tree.origin),
-            tuple(plan.vouched), asked.threads, token_bytes(16),
+            tuple(plan.vouched), asked.kept, asked.threads, token_bytes(16),
         )  # fmt: skip
         given = pool.put(work)
-        shards = self._looked(copy, given, plan.sizes, advance)
+        shards = self._looked(copy, given, plan, advance)
         end = min([plan.stop, *(one.unread for one in shards if one.unread is not None)])
-        known = _Known(asked, given, copy.size, shards, end)
+        known = _Known(plan, given, copy.size, shards, end)
         found = self._derived(known, None)
         if found.derived is None:
             # Only who knows what a chip said last can tell that a repair hides something of it: the others went on.
@@ -308,9 +313,9 @@ class Spread:
             findings.take(one, {})
         return found.derived
 
-    def _looked(self, copy: Copy, work: Any, sizes: Sequence[int], advance: Callable[[int], object]) -> list[Shard]:
-        pool, shards = self._pool, []
-        copy.begin(sizes)
+    def _looked(self, copy: Copy, work: Any, plan: Plan, advance: Callable[[int], object]) -> list[Shard]:
+        pool, shards, whole = self._pool, list[Shard](), True
+        copy.begin(plan.sizes)
         for (one,) in self._some_at_once(pool.run(look, work, *span) for span in self._spans(copy.size)):
             shard: Shard = pool.get(one)
             for (first, count, leaves), differ in zip(shard.chunks, shard.differ, strict=True):
@@ -320,7 +325,10 @@ class Spread:
                 else:
                     copy.compare_tiles(first, leaves)
                 advance(count)
-            shards.append(shard._replace(chunks=[], differ=[]))
+            if whole:
+                plan.answers.passed.add(shard.passed)
+            whole = whole and shard.unread is None
+            shards.append(shard._replace(chunks=[], differ=[], passed=Passed()))
         return shards
 
     def _spans(self, size: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ The same `advance` runs for evidence that was just judged and for evidence read 
 verifier knows exactly what the stopped one knew.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,13 +194,14 @@ class State:
         if step.words:
             self.words.forget(np.flatnonzero(self.expires_ms(np.arange(len(self.challenges))) < time).tolist())
         for row in _distinct(step.answered[:, 0]):
-            chips = step.answered[step.answered[:, 0] == row, 1]
-            seen = self._answered[row]
-            if len(seen) <= chips.max():
-                more = max(int(chips.max()) + 1, 2 * len(seen)) - len(seen)
-                seen = np.concatenate([seen, np.zeros(more, dtype=np.bool_)])
-            seen[chips] = True
-            self._answered[row] = seen
+            self._answer(row, step.answered[step.answered[:, 0] == row, 1])
+
+    def _answer(self, row: int, chips: NDArray[np.int64]) -> None:
+        seen, highest = self._answered[row], int(chips.max(initial=-1))
+        if len(seen) <= highest:
+            seen = np.concatenate([seen, np.zeros(max(highest + 1, 2 * len(seen)) - len(seen), dtype=np.bool_)])
+        seen[chips] = True
+        self._answered[row] = seen
 
     def rebase(self, chip: int, record: np.void, time: int) -> None:
         """Let a chip count anew: its next evidence is compared with `record`, LAST, whatever it was before."""
@@ -207,8 +209,19 @@ class State:
         self._last[chip] = record
         self.time = max(self.time, time)
 
-    def adopt(self, chips: NDArray[np.int64], records: NDArray[np.void], time: int) -> None:
-        """Let LAST of chips be what another state, which has judged their evidence up to `time` (ms), has."""
+    def adopt(
+        self,
+        chips: NDArray[np.int64],
+        records: NDArray[np.void],
+        answered: Mapping[int, NDArray[np.int64]],
+        time: int,
+    ) -> None:
+        """Let LAST of chips be what another state, which has judged their evidence up to `time` (ms), has.
+
+        `answered` has which chips answered some challenges, by their rows; of others it is not known afterwards.
+        """
+        for row, who in answered.items():
+            self._answer(row, who)
         self._grow(int(chips.max(initial=-1)) + 1)
         self._last.put(chips, records)
         self.time = max(self.time, time)

@@ -1,13 +1,19 @@
 """Answers that holders kept and a log lacks: what is in dispute, what is a finding, and what is neither."""
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from hem.audit import Answers, Derivation, Findings, Kept, Roots, documents
+from hem.audit.pool import Here
 from hem.core import rows_of
 from hem.errors import Reason
+from hem.inspection import Asked, inspect
 from hem.log import Signer
+from hem.spread import Spread
+from hem.store import Log
 from hem.verifier import Verifier
 from protocols import entries, keys
 from protocols.cbor import join
@@ -23,6 +29,21 @@ AFTER_S = 700  # the challenges of the small world live 600 s
 UNSIGNED = Reason.ENTRY_NOT_SIGNED  # of the small world's chips: they have no certificates
 
 
+def in_parts(mesh, entries_, asked):
+    """Return what an audit in shards and bins hears of what was kept, having found what one reader finds."""
+    with TemporaryDirectory() as directory:
+        signer = Signer("test/log", mesh.issuer)
+        Log.create(Path(directory, "log"), signer)
+        with Log.open(Path(directory, "log"), signer) as log:
+            log.append([*entries_])
+        whole, parts = (
+            inspect(Path(directory, "log"), asked, int, reading)
+            for reading in (None, Spread(Here(), shard=256, bins=2))
+        )
+    assert (whole.heard, whole.findings.shown) == (parts.heard, parts.findings.shown)
+    return parts.heard
+
+
 class Held:
     """A log, and what an audit says of the rows that somebody kept."""
 
@@ -33,7 +54,8 @@ class Held:
         self.findings = Findings()
         verifier = Verifier(threads=1)
         derivation = Derivation(verifier, roots, self.findings, first=first)
-        answers = Answers(Kept.of(files or [("kept", join([*kept]))]))
+        kept_rows = Kept.of(files or [("kept", join([*kept]))])
+        answers = Answers(kept_rows)
         derivation.taken = answers.taken
         log = mesh.log if log is None else log
         for at in range(0, len(log), 7):
@@ -42,6 +64,7 @@ class Held:
             answers.look(at, part)
         self.heard = answers.conclude(verifier, roots, self.findings)
         assert self.heard is not None
+        assert self.heard == in_parts(mesh, log, Asked(roots, start=first, kept=kept_rows, threads=1))
 
     @property
     def against(self):
@@ -95,6 +118,19 @@ def test_what_was_logged_is_no_dispute(mesh):
     held = Held(mesh, *asked_in(mesh.log), *evidence)
     assert (held.heard.rows, held.heard.logged, held.heard.waiting) == (5, 5, 0)
     assert (held.disputes, held.aside, held.against) == ([], [], set())
+
+
+def test_in_parts_what_was_kept_is_looked_for_in_all_shards(mesh):
+    early = plain(mesh, dropped={1})
+    for _ in range(300):  # more than a shard has
+        mesh.ask()
+    late = plain(mesh, dropped={2})
+    later(mesh)
+    held = Held(mesh, *asked_in(mesh.log), *early, *late, mesh.log[0])
+    assert [(chip, alone) for _, chip, alone in held.disputes] == [
+        (mesh.chips[1].ueid, True), (mesh.chips[2].ueid, True),
+    ]  # fmt: skip
+    assert held.heard.logged == 303 + 4
 
 
 def test_an_answer_without_a_date_is_in_dispute_and_convicts_nobody(mesh):

@@ -11,6 +11,8 @@ import pytest
 
 from hem import cluster, spread
 from hem.errors import WorkspaceError
+from protocols import entries
+from protocols.cbor import join
 from tests.simulated import built, hem, hem_process
 from tests.test_audit import ONLY, Case, case, swept
 
@@ -72,6 +74,13 @@ def test_a_cluster_says_what_one_machine_says(case, two, small):
         assert not same(case, log)["holds"]
 
 
+def test_what_others_kept_is_looked_for_on_all_workers(case, two, small):
+    (one, *_, other) = (entries.decode(case.entries[n]).fields[0] for n in case.evidence)
+    kept = case.site.file("kept.cbor", join([one, other, b"\x00"]))
+    answers = same(case, case.log, "--answer", kept)["answers"]
+    assert (answers["rows"], answers["logged"]) == (3, 2)
+
+
 @pytest.mark.parametrize("retries", [cluster.RETRIES, 0])
 @pytest.mark.parametrize("task", ["look", "sign", "judge"])
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(case, two, small, monkeypatch, task, retries):
@@ -108,11 +117,6 @@ def test_what_a_task_raises_is_what_is_said(case, two, small, monkeypatch):
 def test_a_cluster_that_is_not_there_is_one_line(case, monkeypatch, address):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # as in a process that has none
     hem("audit", case.log, "--trust", case.trust, "--ray", address).refused(f"--ray {address}")
-
-
-def test_what_others_kept_is_looked_for_on_one_machine(case):
-    kept = case.site.file("kept.cbor", b"\x41\x00")
-    hem("audit", case.log, "--trust", case.trust, "--ray", "local", "--answer", kept).refused("--ray, --answer")
 
 
 def test_without_the_package_it_says_which_extra_has_it(case, monkeypatch):

@@ -5,7 +5,7 @@ this room. What is found of the chips, as the line judges it, is one thing; that
 have made of it is another, and only the second is a finding.
 """
 
-from hem.audit.answers import Answers, Heard, Kept
+from hem.audit.answers import Answers, Heard, Kept, Passed
 from hem.audit.clocks import Clocks
 from hem.audit.derivation import Derivation, name_of
 from hem.audit.entries import Read, read
@@ -27,6 +27,7 @@ __all__ = [
     "Heard",
     "History",
     "Kept",
+    "Passed",
     "Place",
     "Read",
     "Roots",

@@ -22,6 +22,7 @@ from hem.core import Rows, scan
 from hem.errors import Reason, UsageError
 from hem.evidence import decode, messages
 from hem.model import MET, Claims
+from hem.state import State
 from hem.verifier import Verifier
 from protocols import cose
 from protocols.cbor import WireError
@@ -125,6 +126,28 @@ class Heard:
     aside: list[Aside] = field(default_factory=list)
 
 
+@dataclass
+class Passed:
+    """What has gone by of entries of a log; a sum of those of its parts, in their order."""
+
+    answers: dict[bytes, int] = field(default_factory=dict)  # digests of kept ones, and the first entries with them
+    challenges: dict[bytes, int] = field(default_factory=dict)  # digests of all, and the numbers of their entries
+    sequences: dict[int, int] = field(default_factory=dict)
+    asked: dict[bytes, int] = field(default_factory=dict)  # entries of challenges by their nonces
+    reports: list[bytes] = field(default_factory=list)
+    newest: int = 0  # time, milliseconds
+
+    def add(self, later: "Passed") -> None:
+        """Take in what has gone by of later entries."""
+        self.answers = later.answers | self.answers
+        for mine, more in (
+            (self.challenges, later.challenges), (self.sequences, later.sequences), (self.asked, later.asked)
+        ):  # fmt: skip
+            mine.update(more)  # type: ignore[arg-type] # of one kind each
+        self.reports += later.reports
+        self.newest = max(self.newest, later.newest)
+
+
 class Answers:
     """Looks for what was kept while a log goes by; afterwards `conclude` says what of it is not there.
 
@@ -137,28 +160,30 @@ class Answers:
         self._kept = kept = kept or Kept.of([])
         self._columns = scan(messages([one.message for one in kept.evidence]).rows)
         self._nonces = {one.tobytes() for one in self._columns.nonce[self._columns.reason == MET]}
-        self._digests = {one.tobytes(): _NONE for one in self._columns.digest[self._columns.reason == MET]}
+        self._digests = {one.tobytes() for one in self._columns.digest[self._columns.reason == MET]}
         self._short = _short(self._columns.digest)
-        self._challenges: dict[bytes, int] = {}  # digests of those in the log, and the numbers of their entries
-        self._sequences: dict[int, int] = {}
-        self._asked: dict[bytes, int] = {}  # entries of challenges by their nonces
-        self._reports: list[bytes] = []
+        self.passed = Passed()
         self._then: dict[bytes, NDArray[np.bool_]] = {}
-        self._newest = 0
+
+    def challenges(self, state: State) -> list[int]:
+        """Return the rows of the challenges that the answers are to."""
+        rows = state.challenge_rows(self._columns.nonce)
+        return sorted({*rows[rows >= 0].tolist()})
 
     def look(self, first: int, rows: Rows) -> None:
         """Look through entries `first` and on for what was kept, believed or not."""
         if not self._given:
             return
         found = read(rows)
-        self._newest = max(self._newest, int(found.times.max(initial=0)))
+        passed = self.passed
+        passed.newest = max(passed.newest, int(found.times.max(initial=0)))
         places = np.flatnonzero(found.evidence)
         if len(places) and self._digests:
             some = found.messages
             digests = scan(Rows(some.data, some.starts[places], some.ends[places])).digest
             for at in np.flatnonzero(np.isin(_short(digests), self._short)).tolist():
-                if self._digests.get(digests[at].tobytes()) == _NONE:
-                    self._digests[digests[at].tobytes()] = first + int(places[at])
+                if (digest := digests[at].tobytes()) in self._digests:
+                    passed.answers.setdefault(digest, first + int(places[at]))
         for row, entry in found.other.items():
             if isinstance(entry, Entry):
                 self._look_at(first + row, entry)
@@ -167,10 +192,10 @@ class Answers:
         try:
             if entry.kind is Kind.CHALLENGE:
                 sign1, asked = Challenge.open(entry.fields[0])
-                self._challenges[sign1.digest] = number
-                self._sequences[asked.sequence] = self._asked[asked.nonce] = number
+                self.passed.challenges[sign1.digest] = number
+                self.passed.sequences[asked.sequence] = self.passed.asked[asked.nonce] = number
             elif entry.kind is Kind.RANGING_REPORT and RangingReport.open(entry.fields[0])[1].nonce in self._nonces:
-                self._reports.append(entry.fields[0])
+                self.passed.reports.append(entry.fields[0])
         except WireError:
             return  # whoever derives the log says so
 
@@ -201,6 +226,7 @@ class Answers:
 
     def _challenge(self, verifier: Verifier, roots: Roots, findings: Findings, heard: Heard) -> None:
         """Look for the challenges. One that was issued after the newest entry may stand in a longer copy of the log."""
+        passed = self.passed
         for where, message in self._kept.challenges:
             try:
                 sign1, asked = Challenge.open(message)
@@ -209,13 +235,13 @@ class Answers:
                 continue
             if asked.verifier != verifier.trust.verifier or not _signed(sign1, asked, roots):
                 heard.aside.append(Aside(where, "not signed by the verifier of this log"))
-            elif sign1.digest in self._challenges:
+            elif sign1.digest in passed.challenges:
                 heard.logged += 1
-            elif self._newest < 1000 * (asked.issued + 1) and asked.sequence > max(self._sequences, default=0):
+            elif passed.newest < 1000 * (asked.issued + 1) and asked.sequence > max(passed.sequences, default=0):
                 heard.aside.append(Aside(where, "issued after the newest entry of this log"))
             else:
                 told = f"{where}: challenge {asked.id.hex()} with sequence {asked.sequence} is signed and not here"
-                findings.add(Reason.CHALLENGE_NOT_LOGGED, self._sequences.get(asked.sequence, _NONE), told)
+                findings.add(Reason.CHALLENGE_NOT_LOGGED, passed.sequences.get(asked.sequence, _NONE), told)
 
     def _dispute(self, verifier: Verifier, heard: Heard) -> None:
         """Sort the answers: what strangers could have made comes first, and what is open still is no dispute yet."""
@@ -237,7 +263,9 @@ class Answers:
         challenge = np.where(claims.authentic, state.challenge_rows(self._columns.nonce), _NONE)
         now, nonces = self._asks(verifier), [one.tobytes() for one in self._columns.nonce]
         asked = np.array([self._then.get(nonce, now)[row] for row, nonce in enumerate(nonces)], dtype=np.bool_)
-        logged = np.array([self._digests.get(one.tobytes(), _NONE) for one in self._columns.digest], dtype=np.int64)
+        logged = np.array(
+            [self.passed.answers.get(one.tobytes(), _NONE) for one in self._columns.digest], dtype=np.int64
+        )
         known = self._first(claims.authentic & (challenge >= 0) & asked)
         unanswered = known & ~state.answered(challenge, claims.chip)
         over = state.time > state.expires_ms(challenge)
@@ -247,7 +275,7 @@ class Answers:
     def _of(self, row: int, found: "_Judged", seen: tuple[Sight, ...], where: str) -> Dispute:
         unanswered = bool(found.unanswered[row])
         reason = Reason.SILENCE_REFUTED if unanswered and seen else Reason.ANSWER_NOT_LOGGED
-        entry = self._asked.get(self._columns.nonce[row].tobytes(), _NONE)
+        entry = self.passed.asked.get(self._columns.nonce[row].tobytes(), _NONE)
         return Dispute(
             reason, self._columns.ueid[row].tobytes(), entry, int(found.logged[row]), unanswered, seen, where
         )
@@ -265,12 +293,12 @@ class Answers:
         """Return which landmarks timed the chips of disputed answers in time, by what they signed, by row."""
         reports = ranging.Reports()
         kept = [(one.where, one.message) for one in self._kept.reports]
-        for where, message in [("", one) for one in self._reports] + kept:
+        for where, message in [("", one) for one in self.passed.reports] + kept:
             reason = _admitted(message, reports, verifier)
             if reason not in {Reason.MET, Reason.REPORT_TWICE}:
                 heard.aside += [Aside(where, reason.name)] * bool(where)
             elif where:
-                heard.logged += message in self._reports
+                heard.logged += message in self.passed.reports
         rtt = ranging.judge(claims.columns, disputed, reports, verifier.trust, verifier.state.time).rtt_ns
         found: dict[int, list[Sight]] = {}
         for row, landmark in np.argwhere(~np.isnan(rtt)).tolist():

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hem.audit.answers import Answers
 from hem.audit.clocks import Clocks
 from hem.audit.derivation import Derivation, _Checked
 from hem.audit.entries import Read
@@ -317,12 +318,14 @@ class Judged(NamedTuple):
     time: int
     chips: Numbers  # rows of the chips of the bin
     last: NDArray[np.void]  # LAST of each
+    answered: Mapping[int, Numbers]  # which of them answered some challenges, by their rows
 
 
-def judged(part: Judging, bins: Bins, number: int) -> Judged:
-    """Return what a bin, all of whose evidence was fed, came to."""
+def judged(part: Judging, bins: Bins, number: int, answers: Answers) -> Judged:
+    """Return what a bin, all of whose evidence was fed, came to, and of whose answers somebody has kept some."""
     trust, state = part.verifier.trust, part.verifier.state
     ueids = np.frombuffer(b"".join(trust.ueids), np.uint8).reshape(-1, UEID_BYTES)
     chips = np.flatnonzero(bins.of(ueids) == number)
     counts = part.judged, part.same, part.stopped, state.time
-    return Judged(part.said(), part.sightings, part.history, *counts, chips, state.last(chips))
+    answered = {row: chips[state.answered(np.full(len(chips), row), chips)] for row in answers.challenges(state)}
+    return Judged(part.said(), part.sightings, part.history, *counts, chips, state.last(chips), answered)

@@ -29,7 +29,7 @@ from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say,
 from hem.cli.landmark_missed import missed_by, said_of
 from hem.cli.places_of_logs import place_of
 from hem.cluster import pool_at
-from hem.errors import REASONS, Reason, UsageError, Verdict
+from hem.errors import REASONS, Reason, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
 from hem.results import utc
@@ -113,8 +113,6 @@ def audit(
 
 def _inspected(place: Path | str, asked: Asked, ray: str | None, *, quiet: bool) -> Inspected:
     """Return what an audit finds, here or on a cluster, with a bar that shows how far it is."""
-    if ray is not None and asked.kept is not None:
-        raise UsageError("--ray, --answer: what others have kept is looked for on one machine: leave one of them out")
     size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
     with _progress(quiet=quiet) as bar, nullcontext() if ray is None else pool_at(ray, asked.threads) as pool:
         task = bar.add_task("entries", total=size)
