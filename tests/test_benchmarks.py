@@ -78,7 +78,20 @@ def signatures(peers):
 
 def test_every_script_is_listed():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
-    assert scripts == set(SCRIPTS)
+    assert scripts == {*SCRIPTS, "costs"}  # which measures little and computes the rest
+
+
+def test_costs_are_computed_from_what_was_measured(tmp_path):
+    done = run("costs", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    measured = json.loads(done.stdout)
+    assert all(rate > 0 for rate in measured["rates"].values())
+    (tmp_path / "rates").write_text(done.stdout)
+    again = run("costs", "--json", "--rates", str(tmp_path / "rates"), "--chips", "1000")
+    year, whole = (json.loads(one)["year"] for one in (again.stdout, done.stdout))
+    assert (year["evidence"], whole["evidence"]) == (1_000 * 52_560, 10**7 * 52_560)
+    wrong = run("costs", "--rates", str(tmp_path / "none"))
+    assert (wrong.returncode, wrong.stdout) == (2, "")
 
 
 def test_keys(result):
