@@ -85,7 +85,7 @@ TAKEN_OUT = {
     "challenges": ("findings.add(Reason.CHALLENGE_NOT_LOGGED,", "str(sign1) or max(1,", {ELSEWHERE}),
 }
 ACCUSED = {
-    "a longer copy": ("elif self._newest < 1000 * (asked.issued + 1) and", "elif False and"),
+    "a longer copy": ("elif passed.newest < 1000 * (asked.issued + 1) and", "elif False and"),
     "an open challenge": ("over = state.time > state.expires_ms(challenge)", "over = challenge >= 0"),
     "a stranger's challenge": ("not _signed(sign1, asked, roots)", "False"),
     "a stranger's answer": ("claims = verifier.claims(", "claims = _believed(verifier, "),
