@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from hem import log
-from hem.audit import Spine
+from hem.audit import TABLE_BYTES, Spine
 from hem.audit.documents import DAMAGED
 from hem.errors import HemError, WorkspaceError
 from hem.location.region import words
@@ -15,8 +15,6 @@ from hem.store.recovery import read_bundle
 from hem.store.served import source
 from hem.trust import Trust
 from hem.verifier import Verifier
-
-TABLE_BYTES = 256 << 20  # for multiples of keys, as an audit has them
 
 
 def judged_again(

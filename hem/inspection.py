@@ -12,14 +12,24 @@ from typing import NamedTuple
 
 from hem import log
 from hem.attendance import Attendance, Attendee
-from hem.audit import Answers, Claimed, Clocks, Derivation, Findings, Heard, History, Kept, Roots, Sightings
+from hem.audit import (
+    TABLE_BYTES,
+    Answers,
+    Claimed,
+    Clocks,
+    Derivation,
+    Findings,
+    Heard,
+    History,
+    Kept,
+    Roots,
+    Sightings,
+)
 from hem.copies import Copy, Hashes, is_signed
 from hem.errors import Reason, UsageError
 from hem.silence import Silence, silence
 from hem.trust import Trust
 from hem.verifier import Verifier
-
-TABLE_BYTES = 256 << 20  # for multiples of keys: the most of the memory that an audit takes
 
 
 @dataclass(frozen=True)

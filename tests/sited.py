@@ -128,3 +128,17 @@ def one_build(monkeypatch):
         return _BUILT[key]
 
     monkeypatch.setattr(stage, "build", built)
+
+
+def lived(count, sites=SITES, **changes):
+    """Return a world of chips at two sites: ranged, moved, unranged, and two that answer too late."""
+    world = Sited(count, sites=sites, **changes)
+    world.range()
+    world.pass_time(3_600)
+    moved(world, 1)
+    world.range()
+    world.pass_time(20_000)
+    world.ask()
+    world.pass_time(7_000)
+    world.answer(world.chips[:2])
+    return world

@@ -18,7 +18,7 @@ from hem.verifier import Verifier
 from protocols import entries
 from protocols.entries import Kind
 from protocols.fields import SAFE
-from tests.sited import NEAR_NS, Sited, moved, one_build
+from tests.sited import NEAR_NS, Sited, lived, one_build
 
 __all__ = ["one_build"]  # fixture
 
@@ -67,16 +67,7 @@ def test_the_width_is_the_least_that_suffices():
 @pytest.fixture(scope="module")
 def swept():
     """Return the log of chips that are ranged at two sites, answer unranged, and answer too late."""
-    world = Sited(5)
-    world.range()
-    world.pass_time(3_600)
-    moved(world, 1)
-    world.range()
-    world.pass_time(20_000)
-    world.ask()
-    world.pass_time(7_000)
-    world.answer(world.chips[:2])
-    return world
+    return lived(5)
 
 
 def derived(world, *bounds):

@@ -20,7 +20,7 @@ from protocols.entries import Kind, Policy
 from protocols.terms import Site
 from tests.browser import NEEDS_CHROMIUM, browser
 from tests.simulated import hem
-from tests.sited import FRANKFURT, SITES, ZURICH, Sited, moved, one_build
+from tests.sited import FRANKFURT, ZURICH, Sited, lived, one_build
 from tests.small import START
 from tests.test_attendance import PROBES, Windows
 
@@ -54,31 +54,17 @@ def audited(world, directory, origin="test/log"):
     return Audited(log, trust, page, done.json)
 
 
-def lived(sites=SITES, **changes):
-    """Return a world of six chips at two sites: ranged, moved, unranged, and two that answer too late."""
-    world = Sited(6, sites=sites, **changes)
-    world.range()
-    world.pass_time(3_600)
-    moved(world, 1)
-    world.range()
-    world.pass_time(20_000)
-    world.ask()
-    world.pass_time(7_000)
-    world.answer(world.chips[:2])
-    return world
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """An audit of such a world."""
-    return audited(lived(), tmp_path_factory.mktemp("report"))
+    return audited(lived(6), tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """An audit of one whose names are meant for the reader's browser."""
     sites = (Site(EVIL, "CH", *ZURICH, 100_000), Site("b", "DE", *FRANKFURT, 100_000))
-    world = lived(sites, holder=EVIL_HOLDER)
+    world = lived(6, sites, holder=EVIL_HOLDER)
     public = keys.cose_key(world.issuer.public_key())
     world.log[0] = entries.encode(Kind.GENESIS, START, EVIL, public, public, Policy())
     return audited(world, tmp_path_factory.mktemp("hostile"), "<script>alert(1)</script>/log")
@@ -263,7 +249,7 @@ def test_the_page_carries_the_notices_of_the_software_in_it(made):
 
 def test_a_page_lists_a_bounded_number_of_places(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "_MOST_STAYS", 1)
-    rows = Cells(audited(lived(), tmp_path).page.read_text()).rows
+    rows = Cells(audited(lived(6), tmp_path).page.read_text()).rows
     assert ["1 more row", "", "1", "", ""] in rows
     assert "frankfurt, DE" not in {row[0] for row in rows if row[1:2] == ["inside"]}
 
@@ -279,7 +265,7 @@ def test_landmarks_that_were_not_heard_are_listed(tmp_path):
 
 
 def test_an_empty_log_has_a_page(tmp_path):
-    world = lived()
+    world = lived(6)
     world.log = world.log[:1]
     page = audited_alone(world, tmp_path)
     assert "no chip can be silent" in page
@@ -321,7 +307,7 @@ def test_a_time_that_no_calendar_has_is_shown_as_a_number():
 
 
 def test_events_at_times_that_no_calendar_has_are_counted_and_not_drawn(tmp_path):
-    world = lived()
+    world = lived(6)
     world.log = [world.log[0], entries.encode(Kind.ALERT, 2**53 - 1, b"none")]
     page = audited_alone(world, tmp_path, code=1)
     assert "Not drawn, for no calendar has their times: 1 entries." in page

@@ -7,7 +7,7 @@ have made of it is another, and only the second is a finding.
 
 from hem.audit.answers import Answers, Heard, Kept, Passed
 from hem.audit.clocks import Clocks
-from hem.audit.derivation import Derivation, name_of
+from hem.audit.derivation import TABLE_BYTES, Derivation, name_of
 from hem.audit.entries import Read, read
 from hem.audit.findings import SHOWN, Finding, Findings, Sightings
 from hem.audit.history import SHOWN_INSIDE, History, Place, Timeline
@@ -18,6 +18,7 @@ from hem.audit.spine import Spine
 __all__ = [
     "SHOWN",
     "SHOWN_INSIDE",
+    "TABLE_BYTES",
     "Answers",
     "Claimed",
     "Clocks",

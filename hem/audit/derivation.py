@@ -23,6 +23,8 @@ from protocols.entries import Basis, Entry, Kind
 from protocols.landmarks import RangingReport
 from protocols.messages import Challenge
 
+TABLE_BYTES = 256 << 20  # for multiples of keys: the most of the memory that an audit takes
+
 # Entries after which no signature of evidence comes out otherwise: the keys are the same, and the rule.
 _KEEPS_KEYS = frozenset({
     Kind.REFERENCE, Kind.LICENSE, Kind.DEVICE_SET, Kind.GRANT, Kind.CHALLENGE, Kind.LANDMARK, Kind.LANDMARK_REVOKED,

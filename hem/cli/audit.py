@@ -7,32 +7,31 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from hem import report, rules
 from hem.audit import SHOWN, Claimed, Roots, claims_of
 from hem.check import rows as rows_of_file
 from hem.cli.audit_answers import KeptOption, answers_of, kept_from, said_of_answers
 from hem.cli.audit_what_if import answer_object, answer_to, question_of, say_answer
-from hem.cli.common import STREAM, JsonFlag, demand_outputs, read, reading, say, say_json, text_of, write_pieces
+from hem.cli.common import (
+    STREAM,
+    JsonFlag,
+    demand_outputs,
+    progress,
+    read,
+    reading,
+    say,
+    say_json,
+    text_of,
+    write_pieces,
+)
 from hem.cli.landmark_missed import missed_by, said_of
 from hem.cli.places_of_logs import place_of
 from hem.cluster import pool_at
 from hem.errors import REASONS, Reason, Verdict
 from hem.inspection import Asked, Inspected, inspect
 from hem.log import Checkpoint, Note, Policy
-from hem.results import utc
+from hem.report.words import when
 from hem.spread import Spread
 from hem.store.recovery import read_checkpoint
 from hem.store.served import source
@@ -43,7 +42,6 @@ RayOption = Annotated[
     str | None, typer.Option(help="Ray cluster to run on: auto, HOST:PORT, ray://HOST:PORT, or local (one here).")
 ]
 ResultOption = Annotated[list[Path] | None, typer.Option(help="Results or receipts of chips, which must be in it.")]
-_YEAR_10000_MS = 253_402_300_800_000
 _FEW = 5  # findings of a kind that people are shown
 
 
@@ -114,7 +112,7 @@ def audit(
 def _inspected(place: Path | str, asked: Asked, ray: str | None, *, quiet: bool) -> Inspected:
     """Return what an audit finds, here or on a cluster, with a bar that shows how far it is."""
     size = Checkpoint.parse(Note.parse(read_checkpoint(source(place))).text).size
-    with _progress(quiet=quiet) as bar, nullcontext() if ray is None else pool_at(ray, asked.threads) as pool:
+    with progress(quiet=quiet) as bar, nullcontext() if ray is None else pool_at(ray, asked.threads) as pool:
         task = bar.add_task("entries", total=size)
         return inspect(place, asked, lambda count: bar.advance(task, count), None if pool is None else Spread(pool))
 
@@ -159,25 +157,9 @@ def _claims(path: Path, roots: Roots) -> Iterable[Claimed]:
             yield claims_of(token, roots.trusted)
 
 
-class _Rate(ProgressColumn):
-    """Entries per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f}/s")
-
-
 def _pack(path: Path) -> tuple[str, str]:
     pack = rules.pack_from(read(path, "rule pack"), str(path))
     return pack.id, pack.digest
-
-
-def _progress(*, quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        _Rate(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
-    )  # fmt: skip
 
 
 def _object(found: Inspected) -> dict[str, Any]:
@@ -235,8 +217,8 @@ def _silent(found: Inspected) -> list[dict[str, Any]]:
 def _say(found: Inspected, roots: Roots) -> None:
     """Print the page for people."""
     say(f"log {found.tree.origin}, {found.tree.size:,} entries, root {found.tree.root.hex()[:16]}...")
-    say(f"newest entry {_when(found.newest)}")
-    cosigned = ", ".join(f"{name} ({_when(1000 * time)})" for name, time in found.witnesses.items())
+    say(f"newest entry {when(found.newest)}")
+    cosigned = ", ".join(f"{name} ({when(1000 * time)})" for name, time in found.witnesses.items())
     say(f"cosigned by {cosigned or 'nobody whom you named'}")
     begin, end = found.derived
     said = f"entries {begin:,} to {end - 1:,}" if end > begin else "no entry"
@@ -257,11 +239,6 @@ def _say(found: Inspected, roots: Roots) -> None:
 def _say_some(name: str, count: int, what: str, examples: Sequence[str]) -> None:
     told = f"  {what} {', '.join(examples[:_FEW])}" if count else ""
     say(f"  {name:<9} {count:>9,}{told}{' ...' * (count > _FEW)}")
-
-
-def _when(ms: int) -> str:
-    """Return a time; a writer can log one that no calendar has."""
-    return utc(ms) if ms < _YEAR_10000_MS else f"{ms} ms after 1970"
 
 
 def _say_findings(found: Inspected) -> None:
